@@ -1,0 +1,337 @@
+//! One connection of a link: QUIC's half, ours, and what is to be reported.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use quinn_proto::{ConnectionError, ConnectionHandle, Event, StreamEvent, StreamId, TransportErrorCode};
+
+use crate::config::{Config, MESSAGE_LEN_MAX};
+use crate::error::SendError;
+use crate::event::{CloseCode, CloseReason, ConnectionId, LinkEvent, MessageId};
+use crate::identity::PublicKey;
+use crate::inbox::{Inbox, PeerError};
+use crate::ledger::{Ledger, Phase};
+use crate::outbox::{Full, Outbox};
+use crate::tls::{self, Pin};
+
+/// A snapshot of one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionStats {
+    /// Where the peer is now. A server follows its clients.
+    pub remote: SocketAddr,
+    /// Who the peer is, once it is connected.
+    pub peer: Option<PublicKey>,
+    /// The estimated round trip; [`Config::initial_rtt`] until one was measured.
+    pub rtt: Duration,
+    /// Packets believed lost since the last change of path.
+    pub lost_packets: u64,
+    /// Bytes of messages that are not known to be delivered, 64 for each message included.
+    pub queued_bytes: usize,
+    /// What it has cost so far.
+    pub ledger: Ledger,
+}
+
+pub(crate) struct Connection {
+    pub(crate) quic: quinn_proto::Connection,
+    pub(crate) handle: ConnectionHandle,
+    pub(crate) ledger: Ledger,
+    /// The time under which the link has noted this connection.
+    pub(crate) timer: Option<Instant>,
+    /// Whether it stands in the link's queue of connections that may have something to transmit.
+    pub(crate) is_dirty: bool,
+    /// Whether it stands in the link's queue of connections that may have something to report.
+    pub(crate) is_ready: bool,
+    /// Whether the link counts it as a handshake of its server.
+    pub(crate) is_counted_handshake: bool,
+    /// Whether QUIC's endpoint has forgotten it. It transmits nothing any more.
+    pub(crate) is_drained: bool,
+    id: ConnectionId,
+    state: State,
+    /// Of a connection that was started here.
+    pin: Option<Arc<Pin>>,
+    peer: Option<PublicKey>,
+    outbox: Outbox,
+    inbox: Inbox,
+    reports: VecDeque<Report>,
+    /// Whether the inbox may have a message.
+    is_readable: bool,
+    /// When it was last given a time.
+    now: Instant,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        now: Instant,
+        id: ConnectionId,
+        handle: ConnectionHandle,
+        quic: quinn_proto::Connection,
+        pin: Option<Arc<Pin>>,
+        config: &Config,
+    ) -> Self {
+        Self {
+            handle,
+            ledger: Ledger::default(),
+            timer: None,
+            is_dirty: false,
+            is_ready: false,
+            is_counted_handshake: pin.is_none(),
+            is_drained: false,
+            id,
+            state: State::Handshake { since: now, deadline: now.checked_add(config.handshake_timeout) },
+            pin,
+            peer: None,
+            outbox: Outbox::new(config.send_window_bytes as usize),
+            inbox: Inbox::new(quic.side()),
+            reports: VecDeque::new(),
+            is_readable: false,
+            now,
+            quic,
+        }
+    }
+
+    /// Notes the time. Everything that happens until the next call happens now.
+    pub(crate) fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// Takes over what QUIC has to report, and gives it what it can send now.
+    pub(crate) fn advance(&mut self) {
+        while let Some(event) = self.quic.poll() {
+            self.on_quic_event(event);
+        }
+        if !self.is_ended() {
+            self.outbox.pump(&mut self.quic);
+        }
+    }
+
+    pub(crate) fn send(&mut self, message: &[u8]) -> Result<MessageId, SendError> {
+        if self.is_ended() {
+            return Err(SendError::Closed { conn: self.id });
+        }
+        if message.len() > MESSAGE_LEN_MAX {
+            return Err(SendError::TooLong { len: message.len(), limit: MESSAGE_LEN_MAX });
+        }
+        self.outbox.push(message).map_err(|Full { queued, limit }| SendError::Full { queued, limit })
+    }
+
+    /// Closes from this side. Nothing that waits is sent or reported any more.
+    pub(crate) fn close(&mut self, code: u32, text: &str) {
+        if !self.is_ended() {
+            self.end(code, text, CloseReason::Local { code });
+        }
+    }
+
+    /// Gives up without a word to the peer.
+    pub(crate) fn abandon(&mut self, reason: CloseReason) {
+        self.is_drained = true;
+        if !self.is_ended() {
+            self.forget_reports();
+            self.state = State::Ended { reason: self.has_been_told().then_some(reason) };
+        }
+    }
+
+    /// The next thing to report, in this order: connected and delivered, then messages, then the end.
+    pub(crate) fn poll_event(&mut self) -> Option<LinkEvent> {
+        let conn = self.id;
+        while let Some(report) = self.reports.pop_front() {
+            match report {
+                Report::Connected { peer } => {
+                    return Some(LinkEvent::Connected { conn, peer, initiated: self.is_initiated() });
+                }
+                Report::Acknowledged { stream } => {
+                    if let Some(id) = self.outbox.acknowledged(stream) {
+                        return Some(LinkEvent::Delivered { conn, id });
+                    }
+                }
+            }
+        }
+        if self.is_readable {
+            match self.inbox.poll(&mut self.quic) {
+                Ok(Some(message)) => return Some(LinkEvent::Message { conn, message }),
+                Ok(None) => self.is_readable = false,
+                Err(error) => self.fail(error),
+            }
+        }
+        match &mut self.state {
+            State::Ended { reason } => reason.take().map(|reason| LinkEvent::Closed { conn, reason }),
+            State::Established | State::Handshake { .. } => None,
+        }
+    }
+
+    /// When [`Connection::is_overdue`] or QUIC's own timeout is next to be looked at.
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        if self.is_drained {
+            return None;
+        }
+        let deadline = match self.state {
+            State::Handshake { deadline, .. } => deadline,
+            State::Established | State::Ended { .. } => None,
+        };
+        [self.quic.poll_timeout(), deadline].into_iter().flatten().min()
+    }
+
+    /// How long the handshake has been tried, if that is too long.
+    pub(crate) fn is_overdue(&self) -> Option<Duration> {
+        match self.state {
+            State::Handshake { since, deadline: Some(deadline) } if deadline <= self.now => {
+                Some(self.now.saturating_duration_since(since))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn has_reports(&self) -> bool {
+        !self.reports.is_empty() || self.is_readable || matches!(self.state, State::Ended { reason: Some(_) })
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(self.state, State::Ended { .. })
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        matches!(self.state, State::Handshake { .. })
+    }
+
+    pub(crate) fn is_initiated(&self) -> bool {
+        self.pin.is_some()
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        if self.peer.is_some() { Phase::Established } else { Phase::Handshake }
+    }
+
+    pub(crate) fn stats(&self) -> ConnectionStats {
+        let path = self.quic.stats().path;
+        ConnectionStats {
+            remote: self.quic.remote_address(),
+            peer: self.peer,
+            rtt: path.rtt,
+            lost_packets: path.lost_packets,
+            queued_bytes: self.outbox.queued(),
+            ledger: self.ledger,
+        }
+    }
+
+    fn on_quic_event(&mut self, event: Event) {
+        if self.is_ended() {
+            return;
+        }
+        match event {
+            Event::Connected => match tls::peer_key(&self.quic) {
+                Some(peer) => {
+                    self.peer = Some(peer);
+                    self.state = State::Established;
+                    self.reports.push_back(Report::Connected { peer });
+                }
+                None => self.fail(PeerError::NoKey),
+            },
+            Event::ConnectionLost { reason } => {
+                let reason = self.close_reason(reason);
+                tracing::debug!(conn = %self.id, %reason, "connection ended");
+                self.state = State::Ended { reason: self.has_been_told().then_some(reason) };
+            }
+            Event::Stream(StreamEvent::Opened { .. } | StreamEvent::Readable { .. }) => {
+                self.is_readable = true;
+            }
+            Event::Stream(StreamEvent::Finished { id }) => {
+                self.reports.push_back(Report::Acknowledged { stream: id });
+            }
+            Event::Stream(StreamEvent::Stopped { .. }) => self.fail(PeerError::Stopped),
+            // `advance` offers QUIC all it takes after every event, so these tell nothing new.
+            Event::Stream(StreamEvent::Writable { .. } | StreamEvent::Available { .. })
+            | Event::HandshakeDataReady
+            | Event::DatagramReceived
+            | Event::DatagramsUnblocked => {}
+        }
+    }
+
+    fn fail(&mut self, error: PeerError) {
+        let detail = error.to_string();
+        tracing::debug!(conn = %self.id, detail, "the peer broke the protocol");
+        let code = CloseCode::ProtocolError.into();
+        self.end(code, &detail.clone(), CloseReason::Protocol { by_peer: false, detail });
+    }
+
+    fn end(&mut self, code: u32, text: &str, reason: CloseReason) {
+        self.quic.close(self.now, code.into(), Bytes::copy_from_slice(text.as_bytes()));
+        self.forget_reports();
+        self.state = State::Ended { reason: self.has_been_told().then_some(reason) };
+    }
+
+    fn forget_reports(&mut self) {
+        self.reports.clear();
+        self.is_readable = false;
+    }
+
+    /// Whether the application knows this connection, so that it must learn of its end.
+    fn has_been_told(&self) -> bool {
+        self.is_initiated() || self.peer.is_some()
+    }
+
+    fn close_reason(&self, error: ConnectionError) -> CloseReason {
+        match error {
+            ConnectionError::ApplicationClosed(close) => {
+                CloseReason::ByPeer { code: close.error_code.into_inner(), text: text(&close.reason) }
+            }
+            ConnectionError::ConnectionClosed(close) => {
+                let code = u64::from(close.error_code);
+                if close.error_code == TransportErrorCode::CONNECTION_REFUSED || TLS_ALERTS.contains(&code) {
+                    CloseReason::Refused { code, text: refusal(close.error_code, &close.reason) }
+                } else {
+                    CloseReason::Protocol { by_peer: true, detail: close.to_string() }
+                }
+            }
+            ConnectionError::TransportError(error) => {
+                match self.pin.as_ref().and_then(|pin| pin.mismatch()) {
+                    Some((expected, presented)) => CloseReason::WrongServerKey { expected, presented },
+                    None => CloseReason::Protocol { by_peer: false, detail: error.to_string() },
+                }
+            }
+            ConnectionError::Reset => CloseReason::Reset,
+            ConnectionError::VersionMismatch => CloseReason::VersionMismatch,
+            ConnectionError::CidsExhausted | ConnectionError::LocallyClosed | ConnectionError::TimedOut => {
+                CloseReason::Protocol { by_peer: false, detail: error.to_string() }
+            }
+        }
+    }
+}
+
+/// The life of a connection, as the application sees it.
+#[derive(Debug)]
+enum State {
+    Handshake {
+        since: Instant,
+        deadline: Option<Instant>,
+    },
+    Established,
+    /// `reason` is what is still to be reported.
+    Ended {
+        reason: Option<CloseReason>,
+    },
+}
+
+/// What waits to be reported, in the order in which it happened. Messages wait in the inbox.
+#[derive(Debug)]
+enum Report {
+    Acknowledged { stream: StreamId },
+    Connected { peer: PublicKey },
+}
+
+fn refusal(code: TransportErrorCode, reason: &[u8]) -> String {
+    if reason.is_empty() { code.to_string() } else { text(reason) }
+}
+
+/// Words of a peer, made printable and short.
+fn text(bytes: &[u8]) -> String {
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    String::from_utf8_lossy(bytes).chars().take(PEER_TEXT_CHARS_MAX).map(printable).collect()
+}
+
+/// QUIC error codes that carry a TLS alert (RFC 9001, section 4.8).
+const TLS_ALERTS: std::ops::RangeInclusive<u64> = 0x100..=0x1ff;
+/// Most characters kept of a peer's words.
+const PEER_TEXT_CHARS_MAX: usize = 256;

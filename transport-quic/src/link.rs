@@ -1,0 +1,501 @@
+//! One UDP socket's worth of connections, without the socket.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use quinn_proto::{
+    ClientConfig, ConnectionHandle, DatagramEvent, Endpoint, EndpointConfig, EndpointEvent, Incoming,
+    NoneTokenStore, ServerConfig, TransportConfig, ValidationTokenConfig,
+};
+use ring::{hkdf, hmac};
+
+use crate::cid::{CLIENT_CID_LEN, INITIAL_CID_LEN, SERVER_CID_LEN, SeededIds};
+use crate::config::Config;
+use crate::connection::{Connection, ConnectionStats};
+use crate::error::{ConnectError, SendError};
+use crate::event::{CloseReason, ConnectionId, LinkEvent, MessageId};
+use crate::identity::{Identity, PublicKey};
+use crate::ledger::{Ledger, Phase, ip_bytes};
+use crate::tls::{self, Pin, Tls};
+
+/// The connections behind one UDP socket, as a state machine: datagrams and times go in, datagrams and events come
+/// out. It never reads a clock, a socket or a random source of its own.
+///
+/// The caller's loop is, in this order:
+/// 1. hand over what came in: all waiting datagrams ([`Link::handle_datagram`]), calls like [`Link::send`], and
+///    [`Link::handle_timeout`] if its time has come;
+/// 2. take events with [`Link::poll_event`] until there is none, or until there is no room for more. Events that are
+///    not taken hold the peer back: nothing is buffered beyond the receive window;
+/// 3. take datagrams with [`Link::poll_transmit`] until there is none;
+/// 4. wait until [`Link::poll_timeout`], or until something comes in.
+///
+/// Handing over all waiting datagrams before step 3 saves bytes: one acknowledgement answers all of them.
+///
+/// Time, memory: a call costs work for the connection it is about, not for the others (their number enters as a
+/// logarithm). A connection keeps about 30 kB, and at most its two windows and one message beside that.
+///
+/// Runs repeat: with the same seed and the same calls, the same datagrams of the same lengths come out. Their content
+/// differs, because the TLS library draws its ephemeral keys from the operating system and cannot be seeded.
+pub struct Link {
+    endpoint: Endpoint,
+    tls: Tls,
+    transport: Arc<TransportConfig>,
+    config: Config,
+    public_key: PublicKey,
+    ids: SeededIds,
+    cid_len: usize,
+    connections: BTreeMap<ConnectionId, Connection>,
+    by_handle: HashMap<ConnectionHandle, ConnectionId>,
+    next_id: u64,
+    /// Handshakes of the server that are under way.
+    handshakes: usize,
+    /// One entry for each connection that has a timer.
+    timers: BTreeSet<(Instant, ConnectionId)>,
+    /// Connections that may have something to transmit; one entry for each with `is_dirty`.
+    dirty: VecDeque<ConnectionId>,
+    /// Connections that may have something to report; one entry for each with `is_ready`.
+    ready: VecDeque<ConnectionId>,
+    /// Datagrams that belong to no connection: resets and refusals.
+    responses: VecDeque<Response>,
+    ledger: Ledger,
+}
+
+/// A datagram to send. Its bytes are in the buffer given to [`Link::poll_transmit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a datagram that is not sent is lost"]
+pub struct Transmit {
+    /// Where to.
+    pub to: SocketAddr,
+    /// Its length in bytes: the UDP payload.
+    pub len: usize,
+}
+
+impl Link {
+    /// A link that starts connections and accepts none. Its packets to a server carry 4 bytes of connection id, and
+    /// those from the server none; so it has one connection to an address at a time.
+    ///
+    /// `rng_seed` must be unpredictable, except in a simulation.
+    #[must_use]
+    pub fn client(identity: Identity, config: Config, rng_seed: [u8; 32]) -> Self {
+        Self::new(&identity, config, None, rng_seed)
+    }
+
+    /// A link that accepts connections, and can start some too.
+    ///
+    /// `reset_key` is secret and stays the same over restarts: with it, a restarted server tells clients of the
+    /// former process at once that their connections are gone. `rng_seed` must be unpredictable, except in a
+    /// simulation, and new at each start.
+    #[must_use]
+    pub fn server(identity: Identity, config: Config, reset_key: [u8; 32], rng_seed: [u8; 32]) -> Self {
+        Self::new(&identity, config, Some(reset_key), rng_seed)
+    }
+
+    fn new(identity: &Identity, config: Config, reset_key: Option<[u8; 32]>, rng_seed: [u8; 32]) -> Self {
+        let config = config.in_range();
+        let tls = Tls::new(identity);
+        let transport = config.transport();
+        let cid_len = if reset_key.is_some() { SERVER_CID_LEN } else { CLIENT_CID_LEN };
+        let ids = SeededIds::new(rng_seed, cid_len);
+        // A client has no ids to reset, but QUIC wants a key all the same.
+        let reset_key = reset_key.unwrap_or_else(|| ids.bytes());
+        let endpoint_seed = ids.bytes();
+
+        let mut endpoint = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset_key)));
+        let generator = ids.clone();
+        endpoint
+            .cid_generator(move || Box::new(generator.clone()))
+            .rng_seed(Some(endpoint_seed))
+            .min_reset_interval(RESET_INTERVAL_MIN);
+        let server = (cid_len == SERVER_CID_LEN).then(|| {
+            // Only tokens would use this key, and none are made.
+            let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&reset_key);
+            let mut tokens = ValidationTokenConfig::default();
+            tokens.sent(0);
+            let mut server = ServerConfig::new(tls.server(), Arc::new(token_key));
+            server.transport_config(transport.clone()).validation_token_config(tokens);
+            Arc::new(server)
+        });
+        let is_mtu_discovery_allowed = false;
+        Self {
+            endpoint: Endpoint::new(Arc::new(endpoint), server, is_mtu_discovery_allowed, None),
+            tls,
+            transport,
+            config,
+            public_key: identity.public_key(),
+            ids,
+            cid_len,
+            connections: BTreeMap::new(),
+            by_handle: HashMap::new(),
+            next_id: 0,
+            handshakes: 0,
+            timers: BTreeSet::new(),
+            dirty: VecDeque::new(),
+            ready: VecDeque::new(),
+            responses: VecDeque::new(),
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Starts a connection to a server that must have this key. Messages may be sent at once; they wait for the
+    /// handshake, and leave only if the server has proved the key.
+    ///
+    /// # Errors
+    /// [`ConnectError::AlreadyConnected`] on a client link with an open connection to that address.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        expected: PublicKey,
+    ) -> Result<ConnectionId, ConnectError> {
+        if self.cid_len == CLIENT_CID_LEN {
+            self.make_way(now, remote)?;
+        }
+        let pin = Arc::new(Pin::new(expected));
+        let mut client = ClientConfig::new(self.tls.client(pin.clone()));
+        let ids = self.ids.clone();
+        client
+            .transport_config(self.transport.clone())
+            .token_store(Arc::new(NoneTokenStore))
+            .initial_dst_cid_provider(Arc::new(move || ids.id(INITIAL_CID_LEN)));
+        let (handle, quic) =
+            self.endpoint.connect(now, client, remote, tls::SERVER_NAME).map_err(|error| match error {
+                quinn_proto::ConnectError::CidsExhausted => ConnectError::TooManyConnections,
+                _ => ConnectError::InvalidAddress { remote },
+            })?;
+        let id = self.insert(now, handle, quic, Some(pin));
+        self.settle(id);
+        Ok(id)
+    }
+
+    /// Sends a message. It is copied, and waits here while the peer gives no credit.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] where too much waits already: try again after the next `Delivered` event.
+    pub fn send(&mut self, now: Instant, conn: ConnectionId, message: &[u8]) -> Result<MessageId, SendError> {
+        let connection = self.connections.get_mut(&conn).ok_or(SendError::Closed { conn })?;
+        connection.set_now(now);
+        let id = connection.send(message)?;
+        self.settle(conn);
+        Ok(id)
+    }
+
+    /// Closes a connection: the peer is told the code and the text (up to about 1,000 bytes of it), once. Messages
+    /// that are not delivered yet may be lost. Does nothing if the connection has ended.
+    pub fn close(&mut self, now: Instant, conn: ConnectionId, code: u32, reason: &str) {
+        self.with(now, conn, |connection| connection.close(code, reason));
+    }
+
+    /// Forgets a connection without telling the peer, which costs no byte: for a server that knows that the peer has
+    /// given it up, because a newer connection of the same key came. The code goes into this side's `Closed` event.
+    /// If the peer had not given it up, it is told of a reset when it sends next.
+    pub fn abandon(&mut self, conn: ConnectionId, code: u32) {
+        self.forget(conn, CloseReason::Local { code });
+    }
+
+    /// The path may have changed: after radio silence, or on a new network. Call it before the first send then. It
+    /// forgets what was measured of the path, so that a slow first round trip is not taken for a loss.
+    pub fn path_changed(&mut self, now: Instant, conn: ConnectionId) {
+        self.with(now, conn, |connection| connection.quic.path_changed(now));
+    }
+
+    /// Takes a datagram that came in. Nothing in it can do more than end the connection that it proves to belong to.
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        let bytes = ip_bytes(from, datagram.len());
+        let mut response = Vec::new();
+        // The marks of explicit congestion notification are left out: reporting them back costs 8 bytes a packet.
+        let event = self.endpoint.handle(now, from, None, None, BytesMut::from(datagram), &mut response);
+        match event {
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                let id = self.by_handle.get(&handle).copied();
+                self.count_received(id, bytes);
+                if let Some(id) = id {
+                    self.with(now, id, |connection| connection.quic.handle_event(event));
+                }
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => self.accept(now, incoming, from, bytes),
+            Some(DatagramEvent::Response(_)) => {
+                self.count_received(None, bytes);
+                self.respond(from, response);
+            }
+            None => self.count_received(None, bytes),
+        }
+    }
+
+    /// Does what is due. Spurious calls are harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let due: Vec<_> = self.timers.iter().take_while(|(at, _)| *at <= now).map(|&(_, id)| id).collect();
+        for id in due {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            connection.set_now(now);
+            match connection.is_overdue() {
+                Some(after) => self.forget(id, CloseReason::HandshakeTimeout { after }),
+                None => {
+                    connection.quic.handle_timeout(now);
+                    self.settle(id);
+                }
+            }
+        }
+    }
+
+    /// Writes the next datagram to send into `buffer`, over what was in it.
+    pub fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        buffer.clear();
+        if let Some(Response { to, datagram, phase }) = self.responses.pop_front() {
+            let len = datagram.len();
+            buffer.extend_from_slice(&datagram);
+            self.ledger.sent.count(phase, ip_bytes(to, len));
+            return Some(Transmit { to, len });
+        }
+        while let Some(&id) = self.dirty.front() {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                if !connection.is_drained
+                    && let Some(transmit) = connection.quic.poll_transmit(now, 1, buffer)
+                {
+                    let bytes = ip_bytes(transmit.destination, transmit.size);
+                    let phase = connection.phase();
+                    connection.ledger.sent.count(phase, bytes);
+                    self.ledger.sent.count(phase, bytes);
+                    return Some(Transmit { to: transmit.destination, len: transmit.size });
+                }
+                connection.is_dirty = false;
+            }
+            self.dirty.pop_front();
+            self.note(id);
+        }
+        None
+    }
+
+    /// The next event. Connections take turns. Call [`Link::poll_transmit`] afterwards: a message that is taken may
+    /// give the peer credit.
+    pub fn poll_event(&mut self) -> Option<LinkEvent> {
+        while let Some(id) = self.ready.pop_front() {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            connection.is_ready = false;
+            let event = connection.poll_event();
+            // Puts it back into the queues that it belongs to, or drops it if this was its end.
+            self.settle(id);
+            if event.is_some() {
+                return event;
+            }
+        }
+        None
+    }
+
+    /// When [`Link::handle_timeout`] is to be called next, if nothing else happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|&(at, _)| at)
+    }
+
+    /// What all connections have cost since the link began, and what belonged to none.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.ledger
+    }
+
+    /// A snapshot of one connection, or `None` once its end has been reported.
+    #[must_use]
+    pub fn stats(&self, conn: ConnectionId) -> Option<ConnectionStats> {
+        let connection = self.connections.get(&conn)?;
+        (!connection.is_ended() || connection.has_reports()).then(|| connection.stats())
+    }
+
+    /// The connections that are open or in their handshake, oldest first.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        self.connections.iter().filter(|(_, connection)| !connection.is_ended()).map(|(&id, _)| id)
+    }
+
+    /// Our own key.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        self.public_key
+    }
+
+    fn accept(&mut self, now: Instant, incoming: Incoming, from: SocketAddr, bytes: u64) {
+        if self.handshakes >= self.config.handshakes_max as usize {
+            tracing::debug!(%from, limit = self.config.handshakes_max, "too many handshakes under way");
+            self.count_received(None, bytes);
+            self.endpoint.ignore(incoming);
+            return;
+        }
+        let mut response = Vec::new();
+        if self.connections.len() >= self.config.connections_max as usize {
+            tracing::debug!(%from, limit = self.config.connections_max, "too many connections");
+            self.count_received(None, bytes);
+            let _ = self.endpoint.refuse(incoming, &mut response);
+            self.respond(from, response);
+            return;
+        }
+        match self.endpoint.accept(incoming, now, &mut response, None) {
+            Ok((handle, quic)) => {
+                let id = self.insert(now, handle, quic, None);
+                self.handshakes += 1;
+                self.count_received(Some(id), bytes);
+                self.settle(id);
+            }
+            Err(error) => {
+                tracing::debug!(%from, error = %error.cause, "handshake failed at its first packet");
+                self.count_received(None, bytes);
+                if error.response.is_some() {
+                    self.respond(from, response);
+                }
+            }
+        }
+    }
+
+    fn insert(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        quic: quinn_proto::Connection,
+        pin: Option<Arc<Pin>>,
+    ) -> ConnectionId {
+        let id = ConnectionId(self.next_id);
+        self.next_id += 1;
+        self.by_handle.insert(handle, id);
+        self.connections.insert(id, Connection::new(now, id, handle, quic, pin, &self.config));
+        id
+    }
+
+    fn with(&mut self, now: Instant, id: ConnectionId, change: impl FnOnce(&mut Connection)) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.set_now(now);
+            change(connection);
+            self.settle(id);
+        }
+    }
+
+    /// After anything happened to a connection: passes events on, and notes what it may want next.
+    fn settle(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        while !connection.is_drained
+            && let Some(event) = connection.quic.poll_endpoint_events()
+        {
+            if event.is_drained() {
+                // From here on QUIC's endpoint may give the handle to another connection.
+                connection.is_drained = true;
+                self.by_handle.remove(&connection.handle);
+            }
+            if let Some(event) = self.endpoint.handle_event(connection.handle, event) {
+                connection.quic.handle_event(event);
+            }
+        }
+        connection.advance();
+        if !connection.is_dirty && !connection.is_drained {
+            connection.is_dirty = true;
+            self.dirty.push_back(id);
+        }
+        self.note(id);
+    }
+
+    /// Brings the link's books about a connection up to date.
+    fn note(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let timer = connection.poll_timeout();
+        if timer != connection.timer {
+            if let Some(at) = connection.timer {
+                self.timers.remove(&(at, id));
+            }
+            if let Some(at) = timer {
+                self.timers.insert((at, id));
+            }
+            connection.timer = timer;
+        }
+        if connection.is_counted_handshake && !connection.is_handshaking() {
+            connection.is_counted_handshake = false;
+            self.handshakes -= 1;
+        }
+        if connection.has_reports() {
+            if !connection.is_ready {
+                connection.is_ready = true;
+                self.ready.push_back(id);
+            }
+        } else if connection.is_drained && connection.is_ended() {
+            self.connections.remove(&id);
+        }
+    }
+
+    /// Ends a connection without a datagram.
+    fn forget(&mut self, id: ConnectionId, reason: CloseReason) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if !connection.is_drained {
+            let _ = self.endpoint.handle_event(connection.handle, EndpointEvent::drained());
+            self.by_handle.remove(&connection.handle);
+        }
+        connection.abandon(reason);
+        self.note(id);
+    }
+
+    /// Before a client link connects to an address: an ended connection there gives way, an open one does not.
+    fn make_way(&mut self, now: Instant, remote: SocketAddr) -> Result<(), ConnectError> {
+        let there: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| !connection.is_drained && connection.quic.remote_address() == remote)
+            .map(|(&id, _)| id)
+            .collect();
+        for conn in there {
+            let Some(connection) = self.connections.get_mut(&conn) else { continue };
+            if !connection.is_ended() {
+                return Err(ConnectError::AlreadyConnected { conn, remote });
+            }
+            // Its last words still leave.
+            let mut datagram = Vec::new();
+            if let Some(transmit) = connection.quic.poll_transmit(now, 1, &mut datagram) {
+                let phase = connection.phase();
+                connection.ledger.sent.count(phase, ip_bytes(remote, transmit.size));
+                self.responses.push_back(Response { to: remote, datagram, phase });
+            }
+            self.forget(conn, CloseReason::Reset);
+        }
+        Ok(())
+    }
+
+    fn respond(&mut self, to: SocketAddr, datagram: Vec<u8>) {
+        // Whoever does not poll while strangers knock need not answer all of them.
+        if self.responses.len() < RESPONSES_MAX {
+            self.responses.push_back(Response { to, datagram, phase: Phase::Unrouted });
+        }
+    }
+
+    fn count_received(&mut self, conn: Option<ConnectionId>, bytes: u64) {
+        let phase = match conn.and_then(|id| self.connections.get_mut(&id)) {
+            Some(connection) => {
+                let phase = connection.phase();
+                connection.ledger.received.count(phase, bytes);
+                phase
+            }
+            None => Phase::Unrouted,
+        };
+        self.ledger.received.count(phase, bytes);
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("public_key", &self.public_key)
+            .field("config", &self.config)
+            .field("connections", &self.connections.len())
+            .field("ledger", &self.ledger)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A datagram that QUIC's endpoint, not a connection, wants to send.
+#[derive(Debug)]
+struct Response {
+    to: SocketAddr,
+    datagram: Vec<u8>,
+    phase: Phase,
+}
+
+/// Most datagrams of no connection that wait to be sent.
+const RESPONSES_MAX: usize = 64;
+/// Least time between two stateless resets. Short, because after a restart a whole fleet waits for its resets; not
+/// zero, because two hosts must not be talked into resetting each other as fast as they can.
+const RESET_INTERVAL_MIN: std::time::Duration = std::time::Duration::from_millis(1);
