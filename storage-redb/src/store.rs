@@ -1,0 +1,399 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+
+use crate::batch::Batch;
+use crate::error::{Place, StoreError};
+use crate::limits::{NAME_LEN_MAX, check_len};
+use crate::options::Options;
+use crate::record::{self, DocumentHead, Root, Seal};
+use crate::write;
+
+/// The one table; see [`record`] for what lies in it.
+pub(crate) const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("godwit");
+
+/// Documents and settings in one file.
+///
+/// All methods take `&self` and may be called from several threads; commits run one after the other. Dropping the
+/// store closes it; [`close`](Self::close) does too and tells whether that worked.
+#[derive(Debug)]
+pub struct Store {
+    /// `None` once closed.
+    database: Option<Database>,
+    /// Set by the first failure that leaves open what is on disk; never cleared.
+    stopped: OnceLock<String>,
+}
+
+/// A document as it was at one commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadedDocument {
+    /// The metadata of the last commit that named the document.
+    pub meta: Vec<u8>,
+    /// Path and record of every cell, in byte order of the paths.
+    pub cells: Vec<(String, Vec<u8>)>,
+}
+
+impl Store {
+    /// Opens a store, and creates it (mode 0600) when there is no file or an empty one. Its directory must exist.
+    ///
+    /// Same as `Options::new().open(path)`; see there for the cost and the errors.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::open`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Options::new().open(path)
+    }
+
+    /// Opens a store that exists.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::open`], and [`StoreError::Missing`] when there is no file.
+    pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
+        Options::new().create(false).open(path)
+    }
+
+    /// Writes a batch: when this returns `Ok`, all of it is on the disk and survives a power cut; until then none of
+    /// it can be read. Many documents in one batch cost little more than one: this is the group commit.
+    ///
+    /// Cost: two syncs of the file, and a few 4 kB pages for a small batch.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::TooLong`] and [`StoreError::Damaged`] leave the store as it was, and usable. After a failure of
+    /// the disk ([`StoreError::Full`], [`StoreError::Io`]) it is open whether the batch is on the disk, so the store
+    /// stops: this and all later calls fail, with [`StoreError::Stopped`], until it is opened again.
+    pub fn commit(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        write::check_limits(batch)?;
+        self.run("writing", |database| write::commit(database, batch))
+    }
+
+    /// Removes a document with its cells, in a commit of its own. Whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub fn remove_document(&self, name: &str) -> Result<bool, StoreError> {
+        check_len("document name", name.len(), NAME_LEN_MAX)?;
+        let exists = self.run("reading", |database| Ok(Snapshot::of(database)?.document(name)?.is_some()))?;
+        let mut batch = Batch::new();
+        batch.remove_document(name);
+        self.commit(&batch)?;
+        Ok(exists)
+    }
+
+    /// Loads a document, all of it from one commit. `None` when there is none of this name.
+    ///
+    /// Cost: time and memory `[cells]`. Nothing stays open afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] when a record is not what was written, or one is missing; never a part of a document.
+    pub fn load(&self, name: &str) -> Result<Option<LoadedDocument>, StoreError> {
+        self.run("reading", |database| Snapshot::of(database)?.load(name))
+    }
+
+    /// The names of all documents, in byte order. Cost: `[documents]`, metadata included.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] as for [`load`](Self::load).
+    pub fn documents(&self) -> Result<Vec<String>, StoreError> {
+        self.run("reading", |database| Snapshot::of(database)?.documents())
+    }
+
+    /// One setting. `None` when there is none of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] as for [`load`](Self::load).
+    pub fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.run("reading", |database| Snapshot::of(database)?.setting(name))
+    }
+
+    /// Name and value of the settings whose name starts with `prefix`, in byte order of the names.
+    ///
+    /// Cost: `[all settings]`, because only all of them together show that none is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] as for [`load`](Self::load).
+    pub fn settings_with_prefix(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let mut settings = self.run("reading", |database| Snapshot::of(database)?.settings())?;
+        settings.retain(|(name, _)| name.starts_with(prefix));
+        Ok(settings)
+    }
+
+    /// Reads every record and checks that none is damaged, missing or left over. Cost: one pass over the whole store.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] with the first damage found.
+    pub fn verify(&self) -> Result<(), StoreError> {
+        self.run("verifying", |database| Snapshot::of(database)?.verify())
+    }
+
+    /// Closes the store and marks the file as closed in order, which makes the next start fast.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said. Everything committed is on the disk in any case.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        let Some(database) = self.database.take() else { return Ok(()) };
+        guard("closing", || database.close().map_err(|error| StoreError::engine("closing", error)))
+    }
+
+    /// Takes over an open database: writes the root record into a new one, checks the index of an old one.
+    pub(crate) fn adopt(database: Database, path: &Path) -> Result<Self, StoreError> {
+        let store = Self { database: Some(database), stopped: OnceLock::new() };
+        store.run("opening", |database| {
+            if write::is_unused(database, path)? {
+                write::create_root(database)?;
+            }
+            Snapshot::of(database)?.verify_index()
+        })?;
+        Ok(store)
+    }
+
+    /// Runs an operation, and stops the store when it leaves open what is on disk or in redb's memory.
+    fn run<T>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if let Some(cause) = self.stopped.get() {
+            return Err(StoreError::Stopped { cause: cause.clone() });
+        }
+        let Some(database) = &self.database else {
+            return Err(StoreError::Stopped { cause: "the store was closed".to_owned() });
+        };
+        let result = guard(operation, || work(database));
+        if let Err(error) = &result
+            && is_fatal(error)
+        {
+            let cause = error.to_string();
+            tracing::error!(%cause, operation, "the store stops");
+            // A second failure changes nothing: the first one is the cause.
+            let _ = self.stopped.set(cause);
+        }
+        result
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let Some(database) = self.database.take() else { return };
+        let closed =
+            guard("closing", || database.close().map_err(|error| StoreError::engine("closing", error)));
+        if let Err(error) = closed {
+            tracing::warn!(%error, "the store was not closed in order; the next start checks it");
+        }
+    }
+}
+
+/// Turns a panic of redb into an error.
+///
+/// redb promises errors instead of panics only for a file whose pages it has all verified. A large file that was
+/// closed in order is not verified when it is opened, and pages can change under an open store, so each call into
+/// redb may meet pages that nothing has checked. There is no other way to find out beforehand.
+pub(crate) fn guard<T>(
+    operation: &'static str,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    // Unwind safe because the store stops after a panic: nothing looks at what it left behind.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(|message| (*message).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        Err(StoreError::damaged(Place::Store, format!("redb panicked while {operation}: {message}")))
+    })
+}
+
+/// Whether an error leaves open what is on disk, or what redb holds in memory.
+fn is_fatal(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Damaged { place: Place::Store, .. }
+            | StoreError::Full { .. }
+            | StoreError::Io { .. }
+            | StoreError::Stopped { .. }
+    )
+}
+
+/// All records as of one commit.
+struct Snapshot {
+    table: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    root: Root,
+}
+
+impl Snapshot {
+    fn of(database: &Database) -> Result<Self, StoreError> {
+        let transaction = database.begin_read().map_err(failed)?;
+        let table = transaction.open_table(TABLE).map_err(failed)?;
+        let root = read_root(&table)?;
+        Ok(Self { table, root })
+    }
+
+    fn document(&self, name: &str) -> Result<Option<(DocumentHead, Vec<u8>)>, StoreError> {
+        let key = record::document_key(name);
+        let Some(value) = self.table.get(key.as_slice()).map_err(failed)? else { return Ok(None) };
+        parse_document(name, &key, value.value()).map(|(head, meta)| Some((head, meta.to_vec())))
+    }
+
+    fn load(&self, name: &str) -> Result<Option<LoadedDocument>, StoreError> {
+        let Some((head, meta)) = self.document(name)? else { return Ok(None) };
+        let mut cells = Vec::new();
+        let mut found = Seal::default();
+        let range = record::cell_keys(head.id);
+        for entry in self.table.range(range.start.as_slice()..range.end.as_slice()).map_err(failed)? {
+            let (key, value) = entry.map_err(failed)?;
+            let path = record::path_of(key.value());
+            let Some(((record, crc), path)) = record::verify(key.value(), value.value()).zip(path) else {
+                let path = String::from_utf8_lossy(key.value().get(9..).unwrap_or_default()).into_owned();
+                let place = Place::Cell { document: name.to_owned(), path };
+                return Err(StoreError::damaged(place, "its checksum does not match"));
+            };
+            found.add(crc);
+            cells.push((path.to_owned(), record.to_vec()));
+        }
+        check_seal(head.cells, found, || Place::Cells { document: name.to_owned() })?;
+        Ok(Some(LoadedDocument { meta, cells }))
+    }
+
+    fn documents(&self) -> Result<Vec<String>, StoreError> {
+        let mut names = Vec::new();
+        let mut found = Seal::default();
+        let range = record::document_keys();
+        for entry in self.table.range(range.start.as_slice()..range.end.as_slice()).map_err(failed)? {
+            let (key, value) = entry.map_err(failed)?;
+            let name = record::name_of(key.value());
+            let Some(((_, crc), name)) = record::verify(key.value(), value.value()).zip(name) else {
+                return Err(damaged_meta(&lossy_name(key.value())));
+            };
+            found.add(crc);
+            names.push(name.to_owned());
+        }
+        check_seal(self.root.documents, found, || Place::Store)?;
+        Ok(names)
+    }
+
+    fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = record::setting_key(name);
+        let Some(value) = self.table.get(key.as_slice()).map_err(failed)? else { return Ok(None) };
+        match record::verify(&key, value.value()) {
+            Some((payload, _)) => Ok(Some(payload.to_vec())),
+            None => Err(damaged_setting(name.to_owned())),
+        }
+    }
+
+    fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let mut settings = Vec::new();
+        let mut found = Seal::default();
+        let range = record::setting_keys();
+        for entry in self.table.range(range.start.as_slice()..range.end.as_slice()).map_err(failed)? {
+            let (key, value) = entry.map_err(failed)?;
+            let name = record::name_of(key.value());
+            let Some(((payload, crc), name)) = record::verify(key.value(), value.value()).zip(name) else {
+                return Err(damaged_setting(lossy_name(key.value())));
+            };
+            found.add(crc);
+            settings.push((name.to_owned(), payload.to_vec()));
+        }
+        check_seal(self.root.settings, found, || Place::Store)?;
+        Ok(settings)
+    }
+
+    /// Checks everything but the cells, which are checked as they are loaded.
+    fn verify_index(&self) -> Result<(), StoreError> {
+        self.documents()?;
+        self.settings()?;
+        Ok(())
+    }
+
+    fn verify(&self) -> Result<(), StoreError> {
+        self.settings()?;
+        let mut owned = 0;
+        for name in self.documents()? {
+            let document = self.load(&name)?.ok_or_else(|| damaged_meta(&name))?;
+            owned += document.cells.len();
+        }
+        let range = record::all_cell_keys();
+        let mut stored = 0;
+        for entry in self.table.range(range.start.as_slice()..range.end.as_slice()).map_err(failed)? {
+            entry.map_err(failed)?;
+            stored += 1;
+        }
+        if stored != owned {
+            let detail = format!("it holds {stored} cells, its documents own {owned}");
+            return Err(StoreError::damaged(Place::Store, detail));
+        }
+        Ok(())
+    }
+}
+
+/// Reads the root record, for a reader or a writer.
+pub(crate) fn read_root(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+) -> Result<Root, StoreError> {
+    let Some(value) = table.get(record::ROOT_KEY).map_err(failed)? else {
+        return Err(StoreError::damaged(Place::Store, "its root record is missing"));
+    };
+    let Some((payload, _)) = record::verify(record::ROOT_KEY, value.value()) else {
+        return Err(StoreError::damaged(Place::Store, "the checksum of its root record does not match"));
+    };
+    match Root::version(payload) {
+        Some(found) if found > record::FORMAT_VERSION => {
+            Err(StoreError::NewerFormat { found, supported: record::FORMAT_VERSION })
+        }
+        Some(record::FORMAT_VERSION) => Root::decode(payload)
+            .ok_or_else(|| StoreError::damaged(Place::Store, "its root record has a wrong length")),
+        version => {
+            let version = version.unwrap_or_default();
+            Err(StoreError::damaged(Place::Store, format!("there never was a format {version}")))
+        }
+    }
+}
+
+/// Reads a document record: its head and its metadata.
+pub(crate) fn parse_document<'v>(
+    name: &str,
+    key: &[u8],
+    value: &'v [u8],
+) -> Result<(DocumentHead, &'v [u8]), StoreError> {
+    record::verify(key, value)
+        .and_then(|(payload, _)| DocumentHead::split(payload))
+        .ok_or_else(|| damaged_meta(name))
+}
+
+fn check_seal(expected: Seal, found: Seal, place: impl FnOnce() -> Place) -> Result<(), StoreError> {
+    if expected == found {
+        return Ok(());
+    }
+    let detail = if expected.records == found.records {
+        format!("its {} records are not all of the same commit", found.records)
+    } else {
+        format!("it has {} records instead of {}", found.records, expected.records)
+    };
+    Err(StoreError::damaged(place(), detail))
+}
+
+fn damaged_meta(name: &str) -> StoreError {
+    StoreError::damaged(Place::Meta { document: name.to_owned() }, "its checksum does not match")
+}
+
+fn damaged_setting(name: String) -> StoreError {
+    StoreError::damaged(Place::Setting { name }, "its checksum does not match")
+}
+
+fn lossy_name(key: &[u8]) -> String {
+    String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned()
+}
+
+fn failed(error: impl Into<redb::Error>) -> StoreError {
+    StoreError::engine("reading", error)
+}
