@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Parts that the demo programs share.
+
+pub mod relay;

@@ -4,6 +4,10 @@
 //! that time, because the node may have been cut off in between. Whoever calls holds the packet meanwhile:
 //! [`network`](crate::network) in virtual time, a relay in real time.
 
+use std::iter::Sum;
+
+use serde::{Deserialize, Serialize};
+
 use crate::clock::SimTime;
 use crate::link_profiles::{LinkProfile, RadioProfile};
 use crate::outages::{Cut, Direction, Outages};
@@ -47,7 +51,7 @@ impl AccessLink {
         match fate {
             Fate::Arrives { copy_at: Some(_), .. } => traffic.duplicated.add(ip_len),
             Fate::Arrives { copy_at: None, .. } => {}
-            Fate::Dropped(cause) => traffic.dropped_mut(cause).add(ip_len),
+            Fate::Dropped(cause) => traffic.dropped.of_mut(cause).add(ip_len),
         }
         fate
     }
@@ -58,7 +62,7 @@ impl AccessLink {
         let is_cut = self.outages.is_cut(now, direction);
         let traffic = self.traffic.of_mut(direction);
         if is_cut {
-            traffic.dropped_mut(DropCause::Partitioned).add(ip_len);
+            traffic.dropped.partitioned.add(ip_len);
         } else {
             traffic.carried.add(ip_len);
         }
@@ -139,7 +143,7 @@ impl Radio {
 }
 
 /// Packets and their IP bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Number of packets.
     pub packets: u64,
@@ -154,8 +158,17 @@ impl Tally {
     }
 }
 
+impl Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(tallies: I) -> Self {
+        tallies.fold(Self::default(), |sum, tally| Self {
+            packets: sum.packets + tally.packets,
+            ip_bytes: sum.ip_bytes + tally.ip_bytes,
+        })
+    }
+}
+
 /// What has passed an access link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// To the node.
     pub downlink: DirectionTraffic,
@@ -190,7 +203,7 @@ impl Traffic {
 /// What has passed one direction of an access link.
 ///
 /// `offered + duplicated = carried + dropped + what is on the way`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirectionTraffic {
     /// Handed to the link.
     pub offered: Tally,
@@ -198,28 +211,37 @@ pub struct DirectionTraffic {
     pub carried: Tally,
     /// Copies that the link made.
     pub duplicated: Tally,
-    /// In the order of [`DropCause::ALL`].
-    dropped: [Tally; DropCause::ALL.len()],
+    /// Did not come out.
+    pub dropped: Dropped,
 }
 
-impl DirectionTraffic {
-    /// What was dropped for `cause`.
-    #[must_use]
-    pub fn dropped(&self, cause: DropCause) -> Tally {
-        self.dropped[cause as usize]
-    }
+/// What was dropped, by [`DropCause`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// The link's buffer was full.
+    pub buffer_full: Tally,
+    /// Lost on the air.
+    pub lost: Tally,
+    /// The node was cut off.
+    pub partitioned: Tally,
+    /// Larger than the link's MTU.
+    pub too_big: Tally,
+}
 
+impl Dropped {
     /// What was dropped for any cause.
     #[must_use]
-    pub fn dropped_in_all(&self) -> Tally {
-        self.dropped.iter().fold(Tally::default(), |sum, tally| Tally {
-            packets: sum.packets + tally.packets,
-            ip_bytes: sum.ip_bytes + tally.ip_bytes,
-        })
+    pub fn in_all(&self) -> Tally {
+        [self.buffer_full, self.lost, self.partitioned, self.too_big].into_iter().sum()
     }
 
-    fn dropped_mut(&mut self, cause: DropCause) -> &mut Tally {
-        &mut self.dropped[cause as usize]
+    fn of_mut(&mut self, cause: DropCause) -> &mut Tally {
+        match cause {
+            DropCause::BufferFull => &mut self.buffer_full,
+            DropCause::Lost => &mut self.lost,
+            DropCause::Partitioned => &mut self.partitioned,
+            DropCause::TooBig => &mut self.too_big,
+        }
     }
 }
 
@@ -264,7 +286,7 @@ mod tests {
 
         let traffic = link.traffic();
         assert_eq!(traffic.downlink.offered, Tally { packets: 3, ip_bytes: 300 });
-        assert_eq!(traffic.downlink.dropped(DropCause::Partitioned), Tally { packets: 2, ip_bytes: 200 });
+        assert_eq!(traffic.downlink.dropped.partitioned, Tally { packets: 2, ip_bytes: 200 });
         assert_eq!(traffic.downlink.carried, Tally::default());
         assert_eq!(traffic.carried_ip_bytes(), 60);
     }
@@ -274,6 +296,6 @@ mod tests {
         let mut link = AccessLink::new(Link::NbIot.profile().lossless(), 1, 0);
         assert_eq!(link.enter(Direction::Uplink, SimTime::ZERO, 1_359), Fate::Dropped(DropCause::TooBig));
         assert!(matches!(link.enter(Direction::Uplink, SimTime::ZERO, 1_358), Fate::Arrives { .. }));
-        assert_eq!(link.traffic().uplink.dropped_in_all(), Tally { packets: 1, ip_bytes: 1_359 });
+        assert_eq!(link.traffic().uplink.dropped.in_all(), Tally { packets: 1, ip_bytes: 1_359 });
     }
 }

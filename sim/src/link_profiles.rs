@@ -13,32 +13,40 @@
 //! | connected after the last packet, s | 10 (g) | 20 (g) | 11.6 (c) | always |
 //! | loss, mean | 0.5 % in bursts (h) | 1 % in bursts (h) | 0.1 % (h) | 0 |
 //! | IP MTU, bytes | 1,358 (i) | 1,358 (i) | 1,358 (i) | 65,536 (j) |
-//! | buffer in each direction | 16 KiB (k) | 4 KiB (k) | 256 KiB (k) | unlimited |
+//! | buffer in each direction | 16 KiB (k) | 8 KiB (k) | 256 KiB (k) | unlimited |
 //!
-//!  - (a) Release 13 category M1 with a half-duplex modem peaks at 300 kb/s down and 375 kb/s up (3GPP TS 36.306, table
-//!    4.1, with the HARQ scheduling of TS 36.213). We plan with a quarter: repetitions of coverage enhancement mode A and
-//!    other users in the cell take the rest. Half duplex itself is not simulated; the quarter stands for it.
+//!  - (a) Release 13 category M1 sends blocks of at most 1,000 bits (3GPP TS 36.306, UE categories); a half-duplex modem
+//!    gets three of them in 10 ms down and in 8 ms up (scheduling of TS 36.213), which makes the 300 and 375 kb/s of the
+//!    comparison tables. We plan with a quarter: repetitions of coverage enhancement mode A and other users in the cell
+//!    take the rest. Half duplex itself is not simulated; the quarter stands for it.
 //!  - (b) Release 13 category NB1 peaks at about 26 kb/s down, 62 kb/s up with several tones and 17 kb/s up with one tone
-//!    of 15 kHz (3GPP TS 36.306, TS 36.213 section 16; the 26 and 62 are those of the vendors' comparison tables). Every
-//!    modem has single tone, so the uplink is planned with it.
+//!    of 15 kHz (block sizes of TS 36.306, scheduling of TS 36.213 section 16). Every modem has single tone, so the uplink
+//!    is planned with it; the downlink with three quarters of its peak.
 //!  - (c) Huang, Qian, Gerber, Mao, Sen, Spatscheck, "A Close Examination of Performance and Power Characteristics of 4G
 //!    LTE Networks", MobiSys 2012: medians of throughput and round trip over 3,000 users; idle promotion 260.1 ms, tail
 //!    11.576 s. The jitter of 20 ms is our choice.
-//!  - (d) Lower end: product definition (0.1 s). Upper end: the packet delay budget of QCI 9, 300 ms (3GPP TS 23.203,
-//!    table 6.1.7).
-//!  - (e) Connected mode near the middle of the cell. The upper end of the design range, 10 s, is the objective for an
-//!    exception report at the coverage edge (3GPP TR 45.820, section 4.1); it is reached here with the wake-up and a queue.
-//!    That delays vary this much: Martinez, Adelantado, Bartoli, Vilajosana, "Exploring the Performance Boundaries of
-//!    NB-IoT", IEEE Internet of Things Journal 6(3), 2019.
+//!  - (d) Lower end: the least this project plans with, over any narrow link. Upper end: the packet delay budget of QCI 9,
+//!    300 ms (3GPP TS 23.203, table 6.1.7).
+//!  - (e) Our choice, for connected mode in fair coverage, within the 1.6 to 10 s of the comparison tables. Their upper end
+//!    is the objective for an exception report at the coverage edge (3GPP TR 45.820, section 4); it is reached here with
+//!    the wake-up and a queue. That delays vary this much: Martinez, Adelantado, Bartoli, Vilajosana, "Exploring the
+//!    Performance Boundaries of NB-IoT", IEEE Internet of Things Journal 6(3), 2019.
 //!  - (f) Our choice, scaled from (c): random access, connection set-up and security activation take about the same
 //!    number of round trips on each, and these links repeat each message.
 //!  - (g) Our choice, in the range that operators are known to configure (5 to 20 s); the network sets it, not the device.
 //!  - (h) Our choice. Radio retransmission hides nearly all loss (QCI 9 asks for 1e-6 inside the operator's network, TS
 //!    23.203); what is left comes in bursts, in handovers and at the edge of coverage. Model: E. N. Gilbert, "Capacity of
-//!    a Burst-Noise Channel", 1960, and E. O. Elliott, 1963.
+//!    a Burst-Noise Channel", 1960, and E. O. Elliott, "Estimates of Error Rates for Codes on Burst-Noise Channels", 1963.
 //!  - (i) The link MTU that 3GPP recommends so that a tunnel fits a 1,500-byte backbone (TS 23.060, annex C).
 //!  - (j) Linux, interface `lo`.
-//!  - (k) Our choice: about 1.5 s of queue on the narrow links, the known bufferbloat of cellular on the wide one.
+//!  - (k) Our choice: 1.5 s of queue on `cat-m1`, 4 s on `nb-iot` (a QUIC handshake fits), the known bufferbloat of cellular
+//!    on `lte`.
+//!
+//! Comparison tables: the data rates and latencies of the Release 13 categories as operators, module vendors and analysts
+//! reprint them (Cat-M1 half duplex 300/375 kb/s; Cat-NB1 26/62 kb/s, 1.6 to 10 s).
+//!
+//! Not simulated: power saving mode and paging cycles (a sleeping device is reached after the wake-up time), handover,
+//! contention between the devices of a cell.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -224,7 +232,7 @@ pub struct UnknownLink {
 const CAT_M1: LinkProfile = LinkProfile {
     uplink: PipeProfile {
         rate_bps: NonZeroU64::new(93_000),
-        buffer_bytes: 16 * 1024,
+        buffer_bytes: 16 * 1_024,
         latency_us: 60_000,
         jitter_us: 120_000,
         loss: bursts(2_525),
@@ -232,7 +240,7 @@ const CAT_M1: LinkProfile = LinkProfile {
     },
     downlink: PipeProfile {
         rate_bps: NonZeroU64::new(75_000),
-        buffer_bytes: 16 * 1024,
+        buffer_bytes: 16 * 1_024,
         latency_us: 40_000,
         jitter_us: 80_000,
         loss: bursts(2_525),
@@ -245,7 +253,7 @@ const CAT_M1: LinkProfile = LinkProfile {
 const NB_IOT: LinkProfile = LinkProfile {
     uplink: PipeProfile {
         rate_bps: NonZeroU64::new(16_000),
-        buffer_bytes: 4 * 1024,
+        buffer_bytes: 8 * 1_024,
         latency_us: 900_000,
         jitter_us: 900_000,
         loss: bursts(5_102),
@@ -253,7 +261,7 @@ const NB_IOT: LinkProfile = LinkProfile {
     },
     downlink: PipeProfile {
         rate_bps: NonZeroU64::new(20_000),
-        buffer_bytes: 4 * 1024,
+        buffer_bytes: 8 * 1_024,
         latency_us: 600_000,
         jitter_us: 600_000,
         loss: bursts(5_102),
@@ -266,7 +274,7 @@ const NB_IOT: LinkProfile = LinkProfile {
 const LTE: LinkProfile = LinkProfile {
     uplink: PipeProfile {
         rate_bps: NonZeroU64::new(5_640_000),
-        buffer_bytes: 256 * 1024,
+        buffer_bytes: 256 * 1_024,
         latency_us: 34_750,
         jitter_us: 10_000,
         loss: Loss::Independent { loss: Probability::from_ppm(1_000) },
@@ -274,7 +282,7 @@ const LTE: LinkProfile = LinkProfile {
     },
     downlink: PipeProfile {
         rate_bps: NonZeroU64::new(12_740_000),
-        buffer_bytes: 256 * 1024,
+        buffer_bytes: 256 * 1_024,
         latency_us: 34_750,
         jitter_us: 10_000,
         loss: Loss::Independent { loss: Probability::from_ppm(1_000) },

@@ -8,6 +8,12 @@
 //! Each node has a private address, which it binds and never changes, and a public one, which others see. They are the
 //! same until [`Network::rebind`] moves the public one, as a carrier's NAT does: from then on the old public address is
 //! dead, and the node is not told.
+//!
+//! # Cost
+//!
+//! Datagrams of 100 bytes a second of host time, both hops, one core of a shared 2-core x86-64 virtual machine, November
+//! 2026 (`cargo run --release -p sim --example network_throughput`): 5.3 million between 2 nodes on `lte`, 2.1 million
+//! among 100, 0.4 million among 10,000, where the state of the links (about 1 kB a node) no longer fits the cache.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -71,8 +77,8 @@ impl Network {
     /// Sends a datagram from a node. Costs O(log datagrams under way).
     ///
     /// Nothing is reported: whoever sends a datagram never learns what became of it. The counters of
-    /// [`traffic`](Self::traffic) and [`unroutable`](Self::unroutable) know. A `now` before that of an earlier call counts
-    /// as that one.
+    /// [`traffic`](Self::traffic) and [`unroutable`](Self::unroutable) know. A `now` before that of an earlier send or
+    /// delivery counts as that one: time does not run backwards.
     pub fn send(&mut self, now: SimTime, from: NodeId, to: SocketAddr, bytes: Vec<u8>) {
         let now = self.advance(now);
         let datagram = Datagram { sender: from, hop: Hop::ToCore { to }, bytes };
@@ -95,7 +101,6 @@ impl Network {
                 return Some(delivery);
             }
         }
-        self.advance(now);
         None
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::SimTime;
 
 /// A direction of an access link, seen from its node.
@@ -14,7 +16,8 @@ pub enum Direction {
 }
 
 /// Which directions of a link are dead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Cut {
     /// Nothing passes.
     Both,

@@ -36,11 +36,6 @@ pub enum DropCause {
     TooBig,
 }
 
-impl DropCause {
-    /// All causes, in the order of their declaration.
-    pub const ALL: [Self; 4] = [Self::BufferFull, Self::Lost, Self::Partitioned, Self::TooBig];
-}
-
 /// The state of one direction of a link. About 400 bytes; an offer costs constant time.
 #[derive(Clone, Debug)]
 pub struct Pipe {

@@ -1,8 +1,8 @@
 use std::num::NonZeroU64;
 
 use super::*;
+use crate::access_link::Dropped;
 use crate::link_profiles::{Link, Loss, PipeProfile};
-use crate::pipe::DropCause;
 use crate::rng::{Probability, SimRng};
 
 const FAST: LinkProfile = LinkProfile {
@@ -94,8 +94,8 @@ fn a_datagram_above_either_mtu_vanishes() {
     network.send(SimTime::ZERO, a, addr(3), vec![0; 1_358 - 27]);
     network.send(SimTime::ZERO, a, addr(3), vec![1; 1_358 - 28]);
     assert_eq!(payloads(&drain(&mut network)), [1]);
-    assert_eq!(network.traffic(a).uplink.dropped(DropCause::TooBig).ip_bytes, 1_501);
-    assert_eq!(network.traffic(c).downlink.dropped(DropCause::TooBig).ip_bytes, 1_359);
+    assert_eq!(network.traffic(a).uplink.dropped.too_big.ip_bytes, 1_501);
+    assert_eq!(network.traffic(c).downlink.dropped.too_big.ip_bytes, 1_359);
     assert_eq!(network.traffic(b).downlink.offered.packets, 0);
 }
 
@@ -127,7 +127,7 @@ fn a_partition_is_one_way_or_both_and_takes_what_is_under_way() {
     assert_eq!(network.deliver(t(115)), None);
     network.cut(b, Cut::Both);
     assert_eq!(drain(&mut network), [], "it was on the last hop");
-    assert_eq!(network.traffic(b).downlink.dropped(DropCause::Partitioned).packets, 3);
+    assert_eq!(network.traffic(b).downlink.dropped.partitioned.packets, 3);
 }
 
 #[test]
@@ -237,21 +237,22 @@ fn the_same_seed_gives_the_same_trace_on_every_machine() {
 #[test]
 fn every_packet_is_accounted_for() {
     let (_, network) = trace_hash(7, 12, 20_000);
-    let mut seen = [false; DropCause::ALL.len()];
+    let mut seen = Vec::new();
     for index in 0..12 {
         let id = NodeId(index);
         for traffic in [network.traffic(id).uplink, network.traffic(id).downlink] {
             let entered = traffic.offered.packets + traffic.duplicated.packets;
-            assert_eq!(entered, traffic.carried.packets + traffic.dropped_in_all().packets, "node {index}");
+            assert_eq!(entered, traffic.carried.packets + traffic.dropped.in_all().packets, "node {index}");
             let entered = traffic.offered.ip_bytes + traffic.duplicated.ip_bytes;
-            assert_eq!(entered, traffic.carried.ip_bytes + traffic.dropped_in_all().ip_bytes, "node {index}");
+            assert_eq!(entered, traffic.carried.ip_bytes + traffic.dropped.in_all().ip_bytes, "node {index}");
             assert!(traffic.duplicated.packets > 0);
-            for (seen, cause) in seen.iter_mut().zip(DropCause::ALL) {
-                *seen |= traffic.dropped(cause).packets > 0;
-            }
+            let Dropped { buffer_full, lost, partitioned, too_big } = traffic.dropped;
+            seen.push([buffer_full, lost, partitioned, too_big].map(|tally| tally.packets > 0));
         }
     }
-    assert_eq!(seen, [true; DropCause::ALL.len()], "each of {:?} happened", DropCause::ALL);
+    for cause in 0..4 {
+        assert!(seen.iter().any(|seen| seen[cause]), "cause {cause} never happened");
+    }
     assert_eq!(network.under_way(), 0);
     let carried =
         |direction| (0..12).map(|i| network.traffic(NodeId(i)).of(direction).carried.packets).sum::<u64>();
