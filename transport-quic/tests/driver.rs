@@ -1,0 +1,146 @@
+//! The driver over real sockets on the loopback interface.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use transport_quic::{
+    CloseCode, CloseReason, Config, ConnectionId, Driver, EventReceiver, Handle, HandleError, Identity, Link,
+    LinkEvent, MessageId, SendError, Stopped,
+};
+
+fn client(local: &str) -> (Handle, EventReceiver) {
+    let link = Link::client(Identity::from_bytes([1; 32]), Config::cat_m1(), [2; 32]);
+    Driver::bind(local.parse().unwrap(), link).unwrap()
+}
+
+fn server(local: &str) -> (Handle, EventReceiver) {
+    let link = Link::server(Identity::from_bytes([3; 32]), Config::cat_m1(), [4; 32], [5; 32]);
+    Driver::bind(local.parse().unwrap(), link).unwrap()
+}
+
+async fn next(events: &mut EventReceiver) -> LinkEvent {
+    timeout(Duration::from_secs(10), events.recv()).await.expect("an event in time").expect("the link runs")
+}
+
+async fn connected(events: &mut EventReceiver) -> ConnectionId {
+    match next(events).await {
+        LinkEvent::Connected { conn, .. } => conn,
+        event => panic!("{event:?}"),
+    }
+}
+
+/// Both ways at once, more than the channels and the credit hold.
+async fn exchange(client_local: &str, server_local: &str, reach: impl Fn(SocketAddr) -> SocketAddr) {
+    const MESSAGES: u64 = 2_000;
+    let (device, mut device_events) = client(client_local);
+    let (cloud, mut cloud_events) = server(server_local);
+    let conn = device.connect(reach(cloud.local_addr()), cloud.public_key()).await.unwrap();
+    assert_eq!(connected(&mut device_events).await, conn);
+    let back = connected(&mut cloud_events).await;
+
+    let echo = tokio::spawn(async move {
+        while let Some(event) = cloud_events.recv().await {
+            let LinkEvent::Message { message, .. } = event else { continue };
+            cloud.send(back, message).await.unwrap();
+        }
+        cloud
+    });
+    let (mut sent, mut answered, mut delivered) = (0, 0, 0);
+    while answered < MESSAGES || delivered < MESSAGES {
+        while sent < MESSAGES && sent < answered + 500 {
+            assert_eq!(device.send(conn, sent.to_le_bytes().to_vec()).await, Ok(MessageId(sent)));
+            sent += 1;
+        }
+        match next(&mut device_events).await {
+            LinkEvent::Message { message, .. } => {
+                assert_eq!(message, answered.to_le_bytes());
+                answered += 1;
+            }
+            LinkEvent::Delivered { .. } => delivered += 1,
+            event => panic!("{event:?}"),
+        }
+    }
+    let ledger = device.ledger().await.unwrap();
+    assert!(ledger.sent.total().bytes > MESSAGES * 8 && ledger.received.total().bytes > MESSAGES * 8);
+    let stats = device.stats(conn).await.unwrap().unwrap();
+    assert!(stats.rtt < Duration::from_secs(1));
+
+    device.shutdown(CloseCode::Normal.into(), "done").await;
+    assert_eq!(device.ledger().await, Err(Stopped));
+    assert_eq!(device.send(conn, vec![]).await, Err(HandleError::Stopped));
+    let reason = CloseReason::Local { code: 0 };
+    assert_eq!(device_events.recv().await, Some(LinkEvent::Closed { conn, reason }));
+    assert_eq!(device_events.recv().await, None);
+    echo.abort();
+}
+
+#[tokio::test]
+async fn messages_go_both_ways_on_one_thread() {
+    exchange("127.0.0.1:0", "127.0.0.1:0", |addr| addr).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_go_both_ways_on_two_threads() {
+    exchange("127.0.0.1:0", "127.0.0.1:0", |addr| addr).await;
+}
+
+/// A socket for both families must not show IPv4 peers as something else, nor fail to reach them.
+#[tokio::test]
+async fn an_ipv6_socket_reaches_ipv4() {
+    let local = |addr: SocketAddr| SocketAddr::new("127.0.0.1".parse().unwrap(), addr.port());
+    exchange("[::]:0", "[::]:0", local).await;
+}
+
+#[tokio::test]
+async fn a_close_tells_the_peer_why() {
+    let (device, mut device_events) = client("127.0.0.1:0");
+    let (cloud, mut cloud_events) = server("127.0.0.1:0");
+    let conn = device.connect(cloud.local_addr(), cloud.public_key()).await.unwrap();
+    let there = connected(&mut cloud_events).await;
+    connected(&mut device_events).await;
+    cloud.close(there, CloseCode::AccessDenied.into(), "not enrolled").await.unwrap();
+    let reason = CloseReason::ByPeer { code: 1, text: "not enrolled".into() };
+    assert_eq!(next(&mut device_events).await, LinkEvent::Closed { conn, reason });
+    let error = device.send(conn, vec![1]).await.unwrap_err();
+    assert_eq!(error, HandleError::Link(SendError::Closed { conn }));
+}
+
+#[tokio::test]
+async fn dropping_all_handles_closes_the_connections() {
+    let (device, mut device_events) = client("127.0.0.1:0");
+    let (cloud, mut cloud_events) = server("127.0.0.1:0");
+    device.connect(cloud.local_addr(), cloud.public_key()).await.unwrap();
+    connected(&mut device_events).await;
+    let there = connected(&mut cloud_events).await;
+    drop(device);
+    let reason = CloseReason::ByPeer { code: 4, text: String::new() };
+    assert_eq!(next(&mut cloud_events).await, LinkEvent::Closed { conn: there, reason });
+}
+
+/// Nobody takes the server's events: the device is held back, and nothing is lost when the server listens again.
+#[tokio::test]
+async fn a_slow_application_holds_its_peer_back() {
+    const MESSAGES: usize = 1_500;
+    let (device, mut device_events) = client("127.0.0.1:0");
+    let (cloud, mut cloud_events) = server("127.0.0.1:0");
+    let conn = device.connect(cloud.local_addr(), cloud.public_key()).await.unwrap();
+    connected(&mut device_events).await;
+    for n in 0..MESSAGES {
+        device.send(conn, n.to_le_bytes().to_vec()).await.unwrap();
+    }
+    let mut delivered = 0;
+    while let Ok(Some(event)) = timeout(Duration::from_millis(300), device_events.recv()).await {
+        assert!(matches!(event, LinkEvent::Delivered { .. }), "{event:?}");
+        delivered += 1;
+    }
+    assert!(
+        delivered < 600,
+        "{delivered} delivered to an application that has room for 256 and gave credit for 256"
+    );
+    connected(&mut cloud_events).await;
+    for n in 0..MESSAGES {
+        let LinkEvent::Message { message, .. } = next(&mut cloud_events).await else { panic!("no message") };
+        assert_eq!(message, n.to_le_bytes());
+    }
+}

@@ -1,0 +1,7 @@
+//! Two links joined by a pipe, in virtual time.
+
+mod bytes;
+mod faults;
+mod identity;
+mod messages;
+mod pipe;
