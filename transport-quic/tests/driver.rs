@@ -1,6 +1,6 @@
 //! The driver over real sockets on the loopback interface.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -9,14 +9,17 @@ use transport_quic::{
     LinkEvent, MessageId, SendError, Stopped,
 };
 
-fn client(local: &str) -> (Handle, EventReceiver) {
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+const DUAL_STACK: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+
+fn client(local: SocketAddr) -> (Handle, EventReceiver) {
     let link = Link::client(Identity::from_bytes([1; 32]), Config::cat_m1(), [2; 32]);
-    Driver::bind(local.parse().unwrap(), link).unwrap()
+    Driver::bind(local, link).expect("a free port")
 }
 
-fn server(local: &str) -> (Handle, EventReceiver) {
+fn server(local: SocketAddr) -> (Handle, EventReceiver) {
     let link = Link::server(Identity::from_bytes([3; 32]), Config::cat_m1(), [4; 32], [5; 32]);
-    Driver::bind(local.parse().unwrap(), link).unwrap()
+    Driver::bind(local, link).expect("a free port")
 }
 
 async fn next(events: &mut EventReceiver) -> LinkEvent {
@@ -31,18 +34,18 @@ async fn connected(events: &mut EventReceiver) -> ConnectionId {
 }
 
 /// Both ways at once, more than the channels and the credit hold.
-async fn exchange(client_local: &str, server_local: &str, reach: impl Fn(SocketAddr) -> SocketAddr) {
+async fn exchange(local: SocketAddr, reach: impl Fn(SocketAddr) -> SocketAddr) {
     const MESSAGES: u64 = 2_000;
-    let (device, mut device_events) = client(client_local);
-    let (cloud, mut cloud_events) = server(server_local);
-    let conn = device.connect(reach(cloud.local_addr()), cloud.public_key()).await.unwrap();
+    let (device, mut device_events) = client(local);
+    let (cloud, mut cloud_events) = server(local);
+    let conn = device.connect(reach(cloud.local_addr()), cloud.public_key()).await.expect("the link runs");
     assert_eq!(connected(&mut device_events).await, conn);
     let back = connected(&mut cloud_events).await;
 
     let echo = tokio::spawn(async move {
         while let Some(event) = cloud_events.recv().await {
             let LinkEvent::Message { message, .. } = event else { continue };
-            cloud.send(back, message).await.unwrap();
+            cloud.send(back, message).await.expect("the link runs");
         }
         cloud
     });
@@ -61,9 +64,9 @@ async fn exchange(client_local: &str, server_local: &str, reach: impl Fn(SocketA
             event => panic!("{event:?}"),
         }
     }
-    let ledger = device.ledger().await.unwrap();
+    let ledger = device.ledger().await.expect("the link runs");
     assert!(ledger.sent.total().bytes > MESSAGES * 8 && ledger.received.total().bytes > MESSAGES * 8);
-    let stats = device.stats(conn).await.unwrap().unwrap();
+    let stats = device.stats(conn).await.expect("the link runs").expect("an open connection");
     assert!(stats.rtt < Duration::from_secs(1));
 
     device.shutdown(CloseCode::Normal.into(), "done").await;
@@ -77,29 +80,29 @@ async fn exchange(client_local: &str, server_local: &str, reach: impl Fn(SocketA
 
 #[tokio::test]
 async fn messages_go_both_ways_on_one_thread() {
-    exchange("127.0.0.1:0", "127.0.0.1:0", |addr| addr).await;
+    exchange(LOOPBACK, |addr| addr).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_go_both_ways_on_two_threads() {
-    exchange("127.0.0.1:0", "127.0.0.1:0", |addr| addr).await;
+    exchange(LOOPBACK, |addr| addr).await;
 }
 
 /// A socket for both families must not show IPv4 peers as something else, nor fail to reach them.
 #[tokio::test]
 async fn an_ipv6_socket_reaches_ipv4() {
-    let local = |addr: SocketAddr| SocketAddr::new("127.0.0.1".parse().unwrap(), addr.port());
-    exchange("[::]:0", "[::]:0", local).await;
+    let local = |addr: SocketAddr| SocketAddr::new(LOOPBACK.ip(), addr.port());
+    exchange(DUAL_STACK, local).await;
 }
 
 #[tokio::test]
 async fn a_close_tells_the_peer_why() {
-    let (device, mut device_events) = client("127.0.0.1:0");
-    let (cloud, mut cloud_events) = server("127.0.0.1:0");
-    let conn = device.connect(cloud.local_addr(), cloud.public_key()).await.unwrap();
+    let (device, mut device_events) = client(LOOPBACK);
+    let (cloud, mut cloud_events) = server(LOOPBACK);
+    let conn = device.connect(cloud.local_addr(), cloud.public_key()).await.expect("the link runs");
     let there = connected(&mut cloud_events).await;
     connected(&mut device_events).await;
-    cloud.close(there, CloseCode::AccessDenied.into(), "not enrolled").await.unwrap();
+    cloud.close(there, CloseCode::AccessDenied.into(), "not enrolled").await.expect("the link runs");
     let reason = CloseReason::ByPeer { code: 1, text: "not enrolled".into() };
     assert_eq!(next(&mut device_events).await, LinkEvent::Closed { conn, reason });
     let error = device.send(conn, vec![1]).await.unwrap_err();
@@ -108,9 +111,9 @@ async fn a_close_tells_the_peer_why() {
 
 #[tokio::test]
 async fn dropping_all_handles_closes_the_connections() {
-    let (device, mut device_events) = client("127.0.0.1:0");
-    let (cloud, mut cloud_events) = server("127.0.0.1:0");
-    device.connect(cloud.local_addr(), cloud.public_key()).await.unwrap();
+    let (device, mut device_events) = client(LOOPBACK);
+    let (cloud, mut cloud_events) = server(LOOPBACK);
+    device.connect(cloud.local_addr(), cloud.public_key()).await.expect("the link runs");
     connected(&mut device_events).await;
     let there = connected(&mut cloud_events).await;
     drop(device);
@@ -122,12 +125,12 @@ async fn dropping_all_handles_closes_the_connections() {
 #[tokio::test]
 async fn a_slow_application_holds_its_peer_back() {
     const MESSAGES: usize = 1_500;
-    let (device, mut device_events) = client("127.0.0.1:0");
-    let (cloud, mut cloud_events) = server("127.0.0.1:0");
-    let conn = device.connect(cloud.local_addr(), cloud.public_key()).await.unwrap();
+    let (device, mut device_events) = client(LOOPBACK);
+    let (cloud, mut cloud_events) = server(LOOPBACK);
+    let conn = device.connect(cloud.local_addr(), cloud.public_key()).await.expect("the link runs");
     connected(&mut device_events).await;
     for n in 0..MESSAGES {
-        device.send(conn, n.to_le_bytes().to_vec()).await.unwrap();
+        device.send(conn, n.to_le_bytes().to_vec()).await.expect("the link runs");
     }
     let mut delivered = 0;
     while let Ok(Some(event)) = timeout(Duration::from_millis(300), device_events.recv()).await {

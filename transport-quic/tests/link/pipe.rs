@@ -86,8 +86,8 @@ impl Pipe {
             server_events: Vec::new(),
             client_listens: true,
             server_listens: true,
-            device: "10.0.0.1:5000".parse().unwrap(),
-            cloud: "192.0.2.1:4433".parse().unwrap(),
+            device: SocketAddr::from(([10, 0, 0, 1], 5000)),
+            cloud: SocketAddr::from(([192, 0, 2, 1], 4433)),
             delay: Duration::from_millis(100),
             weather: Weather::default(),
             seen: [(0, 0); 2],
@@ -107,7 +107,10 @@ impl Pipe {
     }
 
     pub(crate) fn connect(&mut self) -> (ConnectionId, ConnectionId) {
-        let conn = self.client.connect(self.now, self.cloud, server_identity().public_key()).unwrap();
+        let conn = self
+            .client
+            .connect(self.now, self.cloud, server_identity().public_key())
+            .expect("nothing is open");
         self.run_for(Duration::from_secs(30));
         let LinkEvent::Connected { conn: ours, .. } = self.client_events.remove(0) else {
             panic!("not connected")
@@ -120,7 +123,7 @@ impl Pipe {
     }
 
     pub(crate) fn send(&mut self, conn: ConnectionId, message: &[u8]) -> MessageId {
-        self.client.send(self.now, conn, message).unwrap()
+        self.client.send(self.now, conn, message).expect("there is room")
     }
 
     /// Lets this much time pass.
@@ -239,11 +242,13 @@ fn count(counter: &mut (u64, u64), bytes: &[u8]) {
 
 /// The messages among these events, in order.
 pub(crate) fn messages(events: &[LinkEvent]) -> Vec<&[u8]> {
-    let message = |event| match event {
-        &LinkEvent::Message { ref message, .. } => Some(&message[..]),
-        _ => None,
-    };
-    events.iter().filter_map(message).collect()
+    let mut messages = Vec::new();
+    for event in events {
+        if let LinkEvent::Message { message, .. } = event {
+            messages.push(&message[..]);
+        }
+    }
+    messages
 }
 
 /// The delivered messages among these events, in the order of the events.
