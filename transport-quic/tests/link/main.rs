@@ -5,3 +5,4 @@ mod faults;
 mod identity;
 mod messages;
 mod pipe;
+mod stranger;
