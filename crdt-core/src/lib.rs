@@ -1,1 +1,75 @@
-//! Placeholder.
+//! A document that many replicas edit and that always converges.
+//!
+//! It is not a database, not a network stack and not a text editor's buffer: it holds state (configuration, status,
+//! commands) as cells, merges it from any side, and says what to send. Files, sockets and clocks are the driver's.
+//!
+//! ```
+//! use crdt_core::{Config, Fixed, DocumentName, Moment, Path, Replica, ReplicaId, Role, Value, Write};
+//!
+//! // 32 cells, 1 KiB of paths and values, 4 replicas: no heap.
+//! let name = DocumentName::new("pump-42")?;
+//! let mut replica = Replica::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0x1234), Config::new(Role::Member));
+//! let now = Moment::new(1_770_000_000_000, 0x5678);
+//! replica.update(now, &[
+//!     Write::set(Path::new("pump/3/setpoint")?, 4.5),
+//!     Write::set(Path::new("pump/3/mode")?, "auto"),
+//! ])?;
+//! assert_eq!(replica.document().get(Path::new("pump/3/mode")?), Some(Value::Str("auto")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The loop that a driver writes
+//!
+//! Feed [`Replica::handle_frame`], [`Replica::connect`] and [`Replica::disconnect`] from the transport, and
+//! [`Replica::update`] from the application. After each, call [`Replica::poll_output`] until it gives nothing, and do what
+//! it says: make durable, send, tell, close. An example stands at [`Replica`].
+//!
+//! # Layers
+//!
+//! Each uses only what stands before it: ids, time and limits; [`Stamp`] and [`VersionVector`]; [`Path`], [`Content`]
+//! and the rule of precedence; [`Storage`]; [`Document`]; the wire format; sessions; [`Replica`].
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | none | [`Fixed`] storage: no allocation anywhere |
+//! | `alloc` (default) | `Heap` storage |
+//! | `std` | `alloc`; nothing else yet |
+//!
+//! Minimum supported Rust version: 1.95.
+
+#![no_std]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod causal;
+mod cell;
+mod document;
+mod error;
+mod fingerprint;
+mod id;
+pub mod limits;
+mod replica;
+mod storage;
+mod sync;
+mod time;
+mod wire;
+
+pub use causal::{Entry, Stamp, VersionVector};
+pub use cell::{Cell, Content, Kind, Path, PathError, Value, ValueError, dominates};
+pub use document::{Document, Joined, Limits, Node, UpdateError, Write};
+pub use error::CapacityError;
+pub use id::{DocumentName, NameError, PeerId, ReplicaId};
+pub use replica::{
+    CellRecord, Config, Connect, Event, Output, PeerError, PersistToken, RecordError, Replica, Role, Unsaved,
+};
+pub use storage::{CellStore, Fixed, FixedCells, Storage, Stored};
+#[cfg(feature = "alloc")]
+pub use storage::{Heap, HeapCells};
+pub use sync::SessionId;
+pub use time::{Moment, Time};
+pub use wire::{DecodeError, Refusal, Resource};

@@ -1,0 +1,187 @@
+//! A version vector: for each replica, the highest time known.
+
+use core::fmt;
+
+use super::Stamp;
+use crate::error::CapacityError;
+use crate::id::ReplicaId;
+use crate::storage::{List, Storage};
+use crate::time::Time;
+
+/// One replica's part of a version vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Whose.
+    pub replica: ReplicaId,
+    /// Every transaction of that replica up to here.
+    pub time: Time,
+}
+
+/// For each replica, the time up to which all of its transactions are meant. `[replicas]`
+///
+/// Sorted by replica id; a replica that is not listed has time zero. Lookups cost O(log replicas), a new replica
+/// O(replicas). Source: Parker et al., "Detection of Mutual Inconsistency in Distributed Systems" (1983).
+pub struct VersionVector<S: Storage> {
+    entries: S::Entries,
+}
+
+impl<S: Storage> VersionVector<S> {
+    /// Knows nothing.
+    pub fn new() -> Self {
+        Self { entries: S::Entries::default() }
+    }
+
+    /// Raises `replica` to `time`; never lowers it.
+    ///
+    /// # Errors
+    /// [`CapacityError::Replicas`] when `replica` is new and there is no room. Nothing has changed then.
+    pub fn raise(&mut self, replica: ReplicaId, time: Time) -> Result<(), CapacityError> {
+        match self.position(replica) {
+            Ok(i) => self.entries[i].time = self.entries[i].time.max(time),
+            Err(_) if time == Time::ZERO => {}
+            Err(i) => {
+                let limit = self.entries.room();
+                self.entries
+                    .insert(i, Entry { replica, time })
+                    .map_err(|_| CapacityError::Replicas { limit })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets `replica` to `time`, also downwards; zero takes it out.
+    ///
+    /// # Errors
+    /// As [`raise`](Self::raise).
+    pub fn put(&mut self, replica: ReplicaId, time: Time) -> Result<(), CapacityError> {
+        match self.position(replica) {
+            Ok(i) if time == Time::ZERO => {
+                self.entries.remove(i);
+            }
+            Ok(i) => self.entries[i].time = time,
+            Err(_) => return self.raise(replica, time),
+        }
+        Ok(())
+    }
+
+    /// The least upper bound with `other`, in place. O(replicas x log replicas).
+    ///
+    /// # Errors
+    /// As [`raise`](Self::raise); `self` may then hold a part of `other`. Check [`fits`](Self::fits) before where
+    /// that matters.
+    pub fn join(&mut self, other: &Self) -> Result<(), CapacityError> {
+        other.iter().try_for_each(|e| self.raise(e.replica, e.time))
+    }
+
+    /// Joins what there is room for: for vectors that are safe when they are too low.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        for entry in other.iter() {
+            // A replica that does not fit stays unknown.
+            self.raise(entry.replica, entry.time).ok();
+        }
+    }
+
+    /// Becomes a copy of `other`.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.entries.clear();
+        for entry in other.iter() {
+            let pushed = self.entries.push(entry);
+            debug_assert!(pushed.is_ok(), "both vectors have the same room");
+        }
+    }
+
+    /// The greatest lower bound with `other`, in place.
+    pub(crate) fn lower_to(&mut self, other: &Self) {
+        for entry in self.entries.iter_mut() {
+            entry.time = entry.time.min(other.time_of(entry.replica));
+        }
+        self.entries.retain(|entry| entry.time > Time::ZERO);
+    }
+
+    /// Knows nothing again.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// The highest time known of `replica`; zero when it is not listed.
+    pub fn time_of(&self, replica: ReplicaId) -> Time {
+        self.position(replica).map_or(Time::ZERO, |i| self.entries[i].time)
+    }
+
+    /// Whether the transaction `stamp` is meant.
+    pub fn covers(&self, stamp: Stamp) -> bool {
+        self.time_of(stamp.replica) >= stamp.time
+    }
+
+    /// Whether every entry of `other` is reached: `self >= other`. O(replicas x log replicas).
+    pub fn dominates(&self, other: &Self) -> bool {
+        other.iter().all(|e| self.time_of(e.replica) >= e.time)
+    }
+
+    /// Whether `more` further replicas would fit.
+    pub fn fits(&self, more: usize) -> bool {
+        self.entries.len() + more <= self.entries.room()
+    }
+
+    /// Entries in the order of their replica ids.
+    pub fn iter(&self) -> impl Iterator<Item = Entry> + Clone + '_ {
+        self.entries.iter().copied()
+    }
+
+    /// Entry number `index` in the order of replica ids.
+    pub(crate) fn entry(&self, index: usize) -> Option<Entry> {
+        self.entries.get(index).copied()
+    }
+
+    /// Number of the entry of `replica`, if it is listed.
+    pub(crate) fn index_of(&self, replica: ReplicaId) -> Option<usize> {
+        self.position(replica).ok()
+    }
+
+    /// Replicas listed.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Most replicas it can list.
+    pub fn room(&self) -> usize {
+        self.entries.room()
+    }
+
+    fn position(&self, replica: ReplicaId) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&replica, |e| e.replica)
+    }
+}
+
+impl<S: Storage> Default for VersionVector<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: Storage> Clone for VersionVector<S> {
+    fn clone(&self) -> Self {
+        let mut copy = Self::new();
+        copy.copy_from(self);
+        copy
+    }
+}
+
+impl<S: Storage> PartialEq for VersionVector<S> {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries[..] == other.entries[..]
+    }
+}
+
+impl<S: Storage> Eq for VersionVector<S> {}
+
+impl<S: Storage> fmt::Debug for VersionVector<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|e| (e.replica, e.time.as_ms()))).finish()
+    }
+}

@@ -1,0 +1,698 @@
+//! The document: the set of cells that no other cell dominates, and what its replica knows.
+
+use core::fmt;
+
+use crate::causal::{Stamp, VersionVector};
+use crate::cell::{Cell, Content, Kind, Path, Scratch, Value, ValueError, dominates};
+use crate::error::CapacityError;
+use crate::fingerprint::Fingerprint;
+use crate::id::{DocumentName, ReplicaId};
+use crate::limits::VALUE_LEN_MAX;
+use crate::storage::{CellStore, Storage, Stored};
+use crate::time::{Moment, Time};
+
+/// Most cells and bytes a document may hold. Fixed storage has its own limits; the lower ones hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Cells, tombstones included.
+    pub cells: usize,
+    /// Bytes of paths and encoded values.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    /// A million cells, 64 MiB.
+    fn default() -> Self {
+        Self { cells: 1 << 20, bytes: 64 << 20 }
+    }
+}
+
+/// One write of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Write<'a> {
+    path: Path<'a>,
+    content: Content<'a>,
+}
+
+impl<'a> Write<'a> {
+    /// Puts a scalar at `path`; what was there and below is gone.
+    pub fn set(path: Path<'a>, value: impl Into<Value<'a>>) -> Self {
+        Self { path, content: Content::Value(value.into()) }
+    }
+
+    /// Puts an empty map at `path`; what was there and below is gone.
+    pub fn map(path: Path<'a>) -> Self {
+        Self { path, content: Content::Map }
+    }
+
+    /// Puts an empty list at `path`; what was there and below is gone.
+    pub fn list(path: Path<'a>) -> Self {
+        Self { path, content: Content::List }
+    }
+
+    /// Deletes what is at `path` and below.
+    pub fn delete(path: Path<'a>) -> Self {
+        Self { path, content: Content::Tombstone }
+    }
+}
+
+/// Why a transaction was not made. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// A limit of this replica.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
+    /// The clock has reached the last time a stamp can hold.
+    #[error(
+        "the clock stands at {last}, the last time that a stamp can hold: a peer with a broken clock wrote here"
+    )]
+    ClockExhausted {
+        /// The highest time seen.
+        last: Time,
+    },
+    /// A value is too long.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Node<'a> {
+    /// A list, empty or with live cells below.
+    List,
+    /// A map, empty or with live cells below.
+    Map,
+    /// A scalar.
+    Value(Value<'a>),
+}
+
+/// What became of a cell that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// It is in the document now.
+    Applied,
+    /// A newer cell stands in its place or above it.
+    Dominated,
+    /// It was here already.
+    Same,
+}
+
+/// One replica's copy of a document.
+///
+/// It merges and answers; it does not talk. [`Replica`](crate::Replica) adds sessions and durability around it.
+///
+/// Invariants: no cell dominates another; `clock` is not below any stamp's time; the fingerprint is the sum over the
+/// cells that are not tombstones; floor entries are covered by the version vector.
+///
+/// ```
+/// use crdt_core::{Document, DocumentName, Heap, Limits, Moment, Path, ReplicaId, Value};
+/// let name = DocumentName::new("pump-42")?;
+/// let mut here = Document::<Heap>::new(&name, ReplicaId::new(1), Limits::default());
+/// let mut there = Document::<Heap>::new(&name, ReplicaId::new(2), Limits::default());
+/// let setpoint = Path::new("pump/3/setpoint")?;
+/// here.set(Moment::new(1_000, 7), setpoint, Value::F64(4.5))?;
+/// there.set(Moment::new(2_000, 8), setpoint, Value::F64(5.0))?;
+/// here.merge(&there)?;
+/// there.merge(&here)?;
+/// assert_eq!(here.get(setpoint), Some(Value::F64(5.0)));
+/// assert_eq!(there.get(setpoint), here.get(setpoint));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Document<S: Storage> {
+    pub(crate) cells: S::Cells,
+    /// What is incorporated here, or known to be dead.
+    pub(crate) vv: VersionVector<S>,
+    /// Join of the stamps of the tombstones that were forgotten.
+    pub(crate) floor: VersionVector<S>,
+    /// The highest stamp of a tombstone that was forgotten.
+    pub(crate) horizon: Stamp,
+    /// Highest time seen.
+    pub(crate) clock: Time,
+    pub(crate) replica: ReplicaId,
+    /// Sequence number of the last change.
+    pub(crate) seq: u64,
+    /// Counts changes of the version vector in this process.
+    pub(crate) vv_changes: u64,
+    /// Counts changes of the floor in this process.
+    pub(crate) floor_changes: u32,
+    pub(crate) fingerprint: Fingerprint,
+    limits: Limits,
+}
+
+impl<S: Storage> Document<S> {
+    /// An empty document. The name keys its fingerprint; two documents to be merged have the same one.
+    pub fn new(name: &DocumentName, replica: ReplicaId, limits: Limits) -> Self {
+        let cells = S::Cells::default();
+        let (most_cells, most_bytes) = cells.room();
+        Self {
+            cells,
+            vv: VersionVector::new(),
+            floor: VersionVector::new(),
+            horizon: Stamp::ZERO,
+            clock: Time::ZERO,
+            replica,
+            seq: 0,
+            vv_changes: 0,
+            floor_changes: 0,
+            fingerprint: Fingerprint::new(name),
+            limits: Limits { cells: limits.cells.min(most_cells), bytes: limits.bytes.min(most_bytes) },
+        }
+    }
+
+    /// Sets one scalar. See [`update`](Self::update).
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub fn set<'a>(
+        &mut self,
+        moment: Moment,
+        path: Path<'a>,
+        value: impl Into<Value<'a>>,
+    ) -> Result<Option<Stamp>, UpdateError> {
+        self.update(moment, &[Write::set(path, value)])
+    }
+
+    /// Deletes what is at `path` and below. See [`update`](Self::update).
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub fn delete(&mut self, moment: Moment, path: Path<'_>) -> Result<Option<Stamp>, UpdateError> {
+        self.update(moment, &[Write::delete(path)])
+    }
+
+    /// Makes all `writes` in one transaction, in order, under one stamp, which is returned.
+    ///
+    /// `None` when there was nothing to do: deleting what is not there writes nothing.
+    /// O(writes x (depth x log cells + cells below)).
+    ///
+    /// # Errors
+    /// [`UpdateError`]; nothing has changed then. Room is reckoned before anything is written: a transaction whose
+    /// writes lie below one another may be refused although it would just fit.
+    pub fn update(&mut self, moment: Moment, writes: &[Write<'_>]) -> Result<Option<Stamp>, UpdateError> {
+        for write in writes {
+            write.content.check()?;
+        }
+        if !self.vv.fits(usize::from(self.vv.time_of(self.replica) == Time::ZERO)) {
+            return Err(CapacityError::Replicas { limit: self.vv.room() }.into());
+        }
+        self.check_room_for(writes)?;
+        let mut stamp = None;
+        for write in writes {
+            if write.content.is_tombstone() && !self.has_anything_at(write.path) {
+                continue;
+            }
+            let stamp = match stamp {
+                Some(stamp) => stamp,
+                None => *stamp.insert(self.tick(moment)?),
+            };
+            self.write_with(stamp, write.path, write.content);
+        }
+        Ok(stamp)
+    }
+
+    /// Merges all that `other` holds and knows. O(cells of both).
+    ///
+    /// Cells that `other` covers and does not hold are dead there, and are dropped here.
+    ///
+    /// # Errors
+    /// [`CapacityError`] when it does not fit; cells that did fit are here then, the version vector has not moved.
+    pub fn merge<T: Storage>(&mut self, other: &Document<T>) -> Result<(), CapacityError> {
+        let missing = other.vv.iter().filter(|e| self.vv.time_of(e.replica) == Time::ZERO).count();
+        if !self.vv.fits(missing) {
+            return Err(CapacityError::Replicas { limit: self.vv.room() });
+        }
+        self.drop_absent(
+            |stamp| other.vv.covers(stamp),
+            |cell| other.cells.get(cell.path).is_some_and(|theirs| theirs.stamp == cell.stamp),
+        );
+        for cell in other.cells.below(None) {
+            if !self.vv.covers(cell.stamp) {
+                self.join_stored(cell)?;
+            }
+        }
+        other.vv.iter().try_for_each(|e| self.raise(e.replica, e.time))?;
+        other.floor.iter().try_for_each(|e| self.floor.raise(e.replica, e.time))?;
+        self.horizon = self.horizon.max(other.horizon);
+        self.clock = self.clock.max(other.clock);
+        Ok(())
+    }
+
+    /// Forgets tombstones that are covered here and that `stable` says yes to. O(cells).
+    pub fn forget_tombstones(&mut self, mut stable: impl FnMut(Stamp) -> bool) -> usize {
+        let (vv, floor, horizon) = (&self.vv, &mut self.floor, &mut self.horizon);
+        let mut forgotten = 0;
+        self.cells.remove_below(None, |cell| {
+            let forget = !cell.is_live() && vv.covers(cell.stamp) && stable(cell.stamp);
+            if forget {
+                let raised = floor.raise(cell.stamp.replica, cell.stamp.time);
+                debug_assert!(raised.is_ok(), "a floor names no replica that the version vector does not");
+                *horizon = (*horizon).max(cell.stamp);
+                forgotten += 1;
+            }
+            forget
+        });
+        if forgotten > 0 {
+            self.floor_changes += 1;
+        }
+        forgotten
+    }
+
+    /// The scalar at `path`: `None` when nothing or a container stands there. O(depth x log cells).
+    pub fn get(&self, path: Path<'_>) -> Option<Value<'_>> {
+        match self.node(path)? {
+            Node::Value(value) => Some(value),
+            Node::List | Node::Map => None,
+        }
+    }
+
+    /// What stands at `path`. A scalar with newer live cells below it is hidden: the path reads as a map.
+    pub fn node(&self, path: Path<'_>) -> Option<Node<'_>> {
+        let content = self.cells.get(path.as_str()).map(|cell| cell.content());
+        match content {
+            Some(Content::List) => Some(Node::List),
+            Some(Content::Map) => Some(Node::Map),
+            _ if self.has_live_below(path) => Some(Node::Map),
+            Some(Content::Value(value)) => Some(Node::Value(value)),
+            Some(Content::Tombstone) | None => None,
+        }
+    }
+
+    /// What can be seen at `prefix` and below (everything for `None`), in byte order of the paths: scalars, and the
+    /// markers of empty containers.
+    pub fn iter<'a>(&'a self, prefix: Option<Path<'a>>) -> impl Iterator<Item = Cell<'a>> + 'a {
+        let top = prefix.and_then(|path| self.cells.get(path.as_str()));
+        let below = self.cells.below(prefix.map(Path::as_str));
+        top.into_iter()
+            .chain(below)
+            .filter(|cell| cell.is_live() && !self.has_live_below(cell.path()))
+            .map(|c| c.cell())
+    }
+
+    /// Every cell, hidden ones and tombstones too, in byte order of their paths.
+    pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> + '_ {
+        self.cells.below(None).map(|cell| cell.cell())
+    }
+
+    /// Cells that changed here after `seq`, in that order. O(changes) in heap storage.
+    pub fn changes_since(&self, seq: u64) -> impl Iterator<Item = Stored<'_>> + '_ {
+        self.cells.since(seq)
+    }
+
+    /// Sequence number of the last local change.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// What is incorporated here, or known to be dead.
+    pub fn version_vector(&self) -> &VersionVector<S> {
+        &self.vv
+    }
+
+    /// Join of the stamps of the tombstones that were forgotten.
+    pub fn floor(&self) -> &VersionVector<S> {
+        &self.floor
+    }
+
+    /// The highest stamp of a tombstone that was forgotten.
+    pub fn horizon(&self) -> Stamp {
+        self.horizon
+    }
+
+    /// Highest time seen, in writes of anyone.
+    pub fn clock(&self) -> Time {
+        self.clock
+    }
+
+    /// Who writes here.
+    pub fn replica_id(&self) -> ReplicaId {
+        self.replica
+    }
+
+    /// A 64-bit sum over what is in the document; equal documents have equal ones.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint.get()
+    }
+
+    /// Cells held, tombstones included, and bytes of their paths and payloads.
+    pub fn size(&self) -> Limits {
+        Limits { cells: self.cells.len(), bytes: self.cells.bytes() }
+    }
+
+    /// Most cells and bytes.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Checks what must always hold, and says what does not. O(cells x (depth x log cells)). For tests and fuzzers.
+    pub fn check_invariants(&self) -> Result<(), &'static str> {
+        let mut sum = self.fingerprint.zero();
+        let (mut count, mut bytes) = (0, 0);
+        let mut previous: Option<&str> = None;
+        for cell in self.cells.below(None) {
+            if previous.is_some_and(|p| p >= cell.path) {
+                return Err("cells are not in the order of their paths");
+            }
+            previous = Some(cell.path);
+            if Path::new(cell.path).is_err() || Content::decode(cell.kind, cell.payload).is_none() {
+                return Err("a cell is not well formed");
+            }
+            if self.ancestor_dominates(cell.path(), cell.stamp) {
+                return Err("a cell dominates another");
+            }
+            if cell.stamp.time > self.clock {
+                return Err("the clock is behind a stamp");
+            }
+            if cell.seq > self.seq {
+                return Err("a cell is newer than the last change");
+            }
+            sum.add(cell);
+            count += 1;
+            bytes += cell.path.len() + cell.payload.len();
+        }
+        if sum.get() != self.fingerprint.get() {
+            return Err("the fingerprint is not the sum over the cells");
+        }
+        if (count, bytes) != (self.cells.len(), self.cells.bytes()) {
+            return Err("cells or bytes are miscounted");
+        }
+        if !self.vv.dominates(&self.floor) {
+            return Err("the floor is above the version vector");
+        }
+        let mut seqs = 0;
+        let mut last = 0;
+        for cell in self.cells.since(0) {
+            if cell.seq <= last {
+                return Err("changes are out of order");
+            }
+            last = cell.seq;
+            seqs += 1;
+        }
+        if seqs == count { Ok(()) } else { Err("a cell is missing in the order of changes") }
+    }
+
+    // ---- for the layers above ----
+
+    /// Takes a fresh stamp of this replica and covers it.
+    pub(crate) fn tick(&mut self, moment: Moment) -> Result<Stamp, UpdateError> {
+        let next = self.clock.next().ok_or(UpdateError::ClockExhausted { last: self.clock })?;
+        let time = moment.now.map_or(next, |now| now.max(next));
+        self.raise(self.replica, time)?;
+        self.clock = time;
+        Ok(Stamp::new(time, self.replica))
+    }
+
+    /// Covers the transactions of `replica` up to `time`.
+    pub(crate) fn raise(&mut self, replica: ReplicaId, time: Time) -> Result<(), CapacityError> {
+        if self.vv.time_of(replica) < time {
+            self.vv.raise(replica, time)?;
+            self.vv_changes += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether a cell is held that its writer has not claimed yet. O(cells).
+    pub(crate) fn has_uncovered(&self) -> bool {
+        self.cells.below(None).any(|cell| !self.vv.covers(cell.stamp))
+    }
+
+    /// Joins a cell that arrived. O(depth x log cells + cells below).
+    pub(crate) fn join(&mut self, cell: Cell<'_>) -> Result<Joined, CapacityError> {
+        let mut scratch = Scratch::default();
+        let (kind, payload) = cell.content.encode(&mut scratch);
+        self.join_stored(Stored { path: cell.path.as_str(), stamp: cell.stamp, kind, payload, seq: 0 })
+    }
+
+    /// Whether a cell that the document holds makes one at `path` with `stamp` void, or is the same.
+    pub(crate) fn is_dominated(&self, path: Path<'_>, stamp: Stamp) -> bool {
+        self.cells.get(path.as_str()).is_some_and(|cell| cell.stamp >= stamp)
+            || self.ancestor_dominates(path, stamp)
+    }
+
+    /// Writes `content` at `path` under a fresh stamp, together with the live cells below, which keep their content.
+    ///
+    /// For cells whose own rank can no longer be judged: what lies below a container is written again with it, and a
+    /// scalar that has live cells below becomes a map.
+    pub(crate) fn reissue(
+        &mut self,
+        moment: Moment,
+        path: Path<'_>,
+        content: Content<'_>,
+    ) -> Result<Stamp, UpdateError> {
+        let existing = self.cells.get(path.as_str()).map(|cell| cell.payload.len());
+        let mut scratch = Scratch::default();
+        let payload_len = content.encode(&mut scratch).1.len();
+        match existing {
+            Some(len) => self.check_room(0, payload_len.saturating_sub(len))?,
+            None => self.check_room(1, path.as_str().len() + payload_len)?,
+        }
+        if !self.vv.fits(usize::from(self.vv.time_of(self.replica) == Time::ZERO)) {
+            return Err(CapacityError::Replicas { limit: self.vv.room() }.into());
+        }
+        let stamp = self.tick(moment)?;
+        let keeps_below = self.restamp_live_below(path, stamp);
+        let content = if keeps_below && content.value().is_some() { Content::Map } else { content };
+        self.unhide_above(stamp, path);
+        self.place(stamp, path, content);
+        Ok(stamp)
+    }
+
+    /// Writes the cell at `path` again under a fresh stamp; see [`reissue`](Self::reissue).
+    pub(crate) fn reissue_in_place(&mut self, moment: Moment, path: Path<'_>) -> Result<Stamp, UpdateError> {
+        if !self.vv.fits(usize::from(self.vv.time_of(self.replica) == Time::ZERO)) {
+            return Err(CapacityError::Replicas { limit: self.vv.room() }.into());
+        }
+        let stamp = self.tick(moment)?;
+        self.reissue_under(stamp, path);
+        self.unhide_above(stamp, path);
+        Ok(stamp)
+    }
+
+    /// Gives the cell at `path`, and the live cells below it, the stamp of a transaction of this replica.
+    pub(crate) fn reissue_under(&mut self, stamp: Stamp, path: Path<'_>) {
+        let keeps_below = self.restamp_live_below(path, stamp);
+        let Some(cell) = self.cells.get(path.as_str()) else { return };
+        self.fingerprint.remove(cell);
+        let hidden = keeps_below && cell.content().value().is_some();
+        let (kind, payload) = if hidden { (Kind::Map, &[][..]) } else { (cell.kind, cell.payload) };
+        let mut copy = heapless::Vec::<u8, VALUE_LEN_MAX>::new();
+        copy.extend_from_slice(payload).expect("stored payloads have at most 4096 bytes");
+        self.seq += 1;
+        let cell = Stored { path: path.as_str(), stamp, kind, payload: &copy, seq: self.seq };
+        self.fingerprint.add(cell);
+        self.cells.put(cell);
+        let fingerprint = &mut self.fingerprint;
+        self.cells.remove_below(Some(path.as_str()), |below| {
+            let dominated = below.stamp < stamp;
+            if dominated {
+                fingerprint.remove(below);
+            }
+            dominated
+        });
+    }
+
+    /// Gives the live cells below `path` a new stamp; tells whether there are any.
+    pub(crate) fn restamp_live_below(&mut self, path: Path<'_>, stamp: Stamp) -> bool {
+        let (fingerprint, seq) = (&mut self.fingerprint, &mut self.seq);
+        let mut any = false;
+        self.cells.restamp_below(Some(path.as_str()), |cell| {
+            if !cell.is_live() {
+                return None;
+            }
+            any = true;
+            fingerprint.remove(cell);
+            fingerprint.add(Stored { stamp, ..cell });
+            *seq += 1;
+            Some((stamp, *seq))
+        });
+        any
+    }
+
+    /// Puts a cell in its place and drops what it dominates. There is room, and nothing dominates it.
+    pub(crate) fn place(&mut self, stamp: Stamp, path: Path<'_>, content: Content<'_>) {
+        let mut scratch = Scratch::default();
+        let (kind, payload) = content.encode(&mut scratch);
+        self.place_stored(Stored { path: path.as_str(), stamp, kind, payload, seq: 0 });
+    }
+
+    /// Drops the cells that somebody claims to know and does not have: they are dead there.
+    ///
+    /// A dropped tombstone counts as forgotten: whether its owner forgot it or saw it dominated cannot be told apart.
+    pub(crate) fn drop_absent(
+        &mut self,
+        claimed: impl Fn(Stamp) -> bool,
+        present: impl Fn(&Stored<'_>) -> bool,
+    ) -> usize {
+        let (floor, horizon) = (&mut self.floor, &mut self.horizon);
+        let fingerprint = &mut self.fingerprint;
+        let (mut dropped, mut forgotten) = (0, false);
+        self.cells.remove_below(None, |cell| {
+            let absent = claimed(cell.stamp) && !present(&cell);
+            if absent {
+                fingerprint.remove(cell);
+                dropped += 1;
+            }
+            if absent && !cell.is_live() {
+                let raised = floor.raise(cell.stamp.replica, cell.stamp.time);
+                debug_assert!(raised.is_ok(), "the floor has as much room as the version vector");
+                *horizon = (*horizon).max(cell.stamp);
+                forgotten = true;
+            }
+            absent
+        });
+        self.floor_changes += u32::from(forgotten);
+        dropped
+    }
+
+    pub(crate) fn has_live_below(&self, path: Path<'_>) -> bool {
+        self.cells.below(Some(path.as_str())).any(|cell| cell.is_live())
+    }
+
+    // ---- private ----
+
+    fn has_anything_at(&self, path: Path<'_>) -> bool {
+        self.cells.get(path.as_str()).is_some_and(|cell| cell.is_live()) || self.has_live_below(path)
+    }
+
+    fn write_with(&mut self, stamp: Stamp, path: Path<'_>, content: Content<'_>) {
+        self.unhide_above(stamp, path);
+        // Cells of this very transaction do not dominate one another, and nobody has seen them yet.
+        let fingerprint = &mut self.fingerprint;
+        self.cells.remove_below(Some(path.as_str()), |cell| {
+            let own = cell.stamp == stamp;
+            if own {
+                fingerprint.remove(cell);
+            }
+            own
+        });
+        self.place(stamp, path, content);
+    }
+
+    /// A scalar above `path` that only this write would hide becomes a map marker.
+    fn unhide_above(&mut self, stamp: Stamp, path: Path<'_>) {
+        for above in path.ancestors() {
+            let scalar = self.cells.get(above.as_str()).is_some_and(|cell| cell.content().value().is_some());
+            let others = scalar
+                && self
+                    .cells
+                    .below(Some(above.as_str()))
+                    .any(|cell| cell.is_live() && !path.contains(cell.path()));
+            if scalar && !others {
+                self.place(stamp, above, Content::Map);
+            }
+        }
+    }
+
+    fn ancestor_dominates(&self, path: Path<'_>, stamp: Stamp) -> bool {
+        path.ancestors().any(|above| {
+            self.cells.get(above.as_str()).is_some_and(|cell| dominates(above, cell.stamp, path, stamp))
+        })
+    }
+
+    fn join_stored(&mut self, cell: Stored<'_>) -> Result<Joined, CapacityError> {
+        let existing = self.cells.get(cell.path);
+        if let Some(here) = existing
+            && here.stamp >= cell.stamp
+        {
+            return Ok(if here.stamp == cell.stamp { Joined::Same } else { Joined::Dominated });
+        }
+        if self.ancestor_dominates(Path::from_checked(cell.path), cell.stamp) {
+            return Ok(Joined::Dominated);
+        }
+        let existing = existing.map(|here| here.payload.len());
+        let (mut freed_cells, mut freed_bytes) = (0, 0);
+        for below in self.cells.below(Some(cell.path)).filter(|below| below.stamp < cell.stamp) {
+            freed_cells += 1;
+            freed_bytes += below.path.len() + below.payload.len();
+        }
+        let (more_cells, more_bytes) = match existing {
+            Some(len) => (0, cell.payload.len() as isize - len as isize),
+            None => (1, (cell.path.len() + cell.payload.len()) as isize),
+        };
+        self.check_room_signed(more_cells - freed_cells, more_bytes - freed_bytes as isize)?;
+        self.place_stored(cell);
+        Ok(Joined::Applied)
+    }
+
+    fn place_stored(&mut self, cell: Stored<'_>) {
+        self.clock = self.clock.max(cell.stamp.time);
+        if let Some(here) = self.cells.get(cell.path) {
+            self.fingerprint.remove(here);
+        }
+        let fingerprint = &mut self.fingerprint;
+        self.cells.remove_below(Some(cell.path), |below| {
+            let dominated = below.stamp < cell.stamp;
+            if dominated {
+                fingerprint.remove(below);
+            }
+            dominated
+        });
+        self.seq += 1;
+        let cell = Stored { seq: self.seq, ..cell };
+        self.fingerprint.add(cell);
+        self.cells.put(cell);
+    }
+
+    fn check_room_for(&self, writes: &[Write<'_>]) -> Result<(), CapacityError> {
+        let (mut cells, mut bytes) = (0_isize, 0_isize);
+        for (i, write) in writes.iter().enumerate() {
+            let mut scratch = Scratch::default();
+            let payload_len = write.content.encode(&mut scratch).1.len() as isize;
+            let alone = writes.iter().enumerate().all(|(j, other)| {
+                i == j || !(write.path.contains(other.path) || other.path.contains(write.path))
+            });
+            match self.cells.get(write.path.as_str()) {
+                Some(here) if alone => bytes += payload_len - here.payload.len() as isize,
+                Some(_) => bytes += payload_len,
+                None => {
+                    if write.content.is_tombstone() && !self.has_live_below(write.path) && alone {
+                        continue;
+                    }
+                    cells += 1;
+                    bytes += write.path.as_str().len() as isize + payload_len;
+                }
+            }
+            if alone {
+                for below in self.cells.below(Some(write.path.as_str())) {
+                    cells -= 1;
+                    bytes -= (below.path.len() + below.payload.len()) as isize;
+                }
+            }
+        }
+        self.check_room_signed(cells, bytes)
+    }
+
+    fn check_room(&self, more_cells: usize, more_bytes: usize) -> Result<(), CapacityError> {
+        self.check_room_signed(more_cells as isize, more_bytes as isize)
+    }
+
+    fn check_room_signed(&self, more_cells: isize, more_bytes: isize) -> Result<(), CapacityError> {
+        let cells = self.cells.len().saturating_add_signed(more_cells);
+        if cells > self.limits.cells && more_cells > 0 {
+            return Err(CapacityError::Cells { needed: cells, limit: self.limits.cells });
+        }
+        let bytes = self.cells.bytes().saturating_add_signed(more_bytes);
+        if bytes > self.limits.bytes && more_bytes > 0 {
+            return Err(CapacityError::Bytes { needed: bytes, limit: self.limits.bytes });
+        }
+        Ok(())
+    }
+}
+
+impl<S: Storage> fmt::Debug for Document<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document")
+            .field("replica", &self.replica)
+            .field("vv", &self.vv)
+            .field("floor", &self.floor)
+            .field("cells", &self.cells.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Documents are equal when they hold the same cells, whoever holds them.
+impl<S: Storage, T: Storage> PartialEq<Document<T>> for Document<S> {
+    fn eq(&self, other: &Document<T>) -> bool {
+        self.cells().eq(other.cells())
+    }
+}

@@ -1,0 +1,37 @@
+//! Errors that several parts share: a limit of ours was reached.
+
+/// A limit of this replica was reached. Nothing was applied, and what was to be stored is still with the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CapacityError {
+    /// No room for the bytes of paths and values.
+    #[error(
+        "{needed} bytes of paths and values are needed, {limit} is the limit: delete something or raise the limit"
+    )]
+    Bytes {
+        /// Bytes that would be in use.
+        needed: usize,
+        /// Bytes there are.
+        limit: usize,
+    },
+    /// No room for another cell.
+    #[error("{needed} cells are needed, {limit} is the limit: delete something or raise the limit")]
+    Cells {
+        /// Cells that would be in use.
+        needed: usize,
+        /// Cells there are.
+        limit: usize,
+    },
+    /// No room for another peer or session.
+    #[error("{limit} peers are the limit: close a session or raise the limit")]
+    Peers {
+        /// Peers there is room for.
+        limit: usize,
+    },
+    /// No room for another replica in a version vector.
+    #[error("{limit} replicas are the limit of a version vector: raise it")]
+    Replicas {
+        /// Replicas there is room for.
+        limit: usize,
+    },
+}

@@ -1,0 +1,28 @@
+//! Every bound of the format, in one place. Each constant names its unit in its documentation.
+
+/// Longest path of a cell, in bytes of UTF-8.
+pub const PATH_LEN_MAX: usize = 255;
+/// Most keys in a path.
+pub const PATH_DEPTH_MAX: usize = 16;
+/// Longest string or byte value, in bytes.
+pub const VALUE_LEN_MAX: usize = 4096;
+/// Longest document name, in bytes of UTF-8.
+pub const DOCUMENT_NAME_LEN_MAX: usize = 64;
+/// Largest time a stamp can hold, in milliseconds since 1970: 48 bits, the year 10889.
+pub const TIME_MAX: u64 = (1 << 48) - 1;
+/// How far ahead of its own clock an aggregator admits a stamp, in milliseconds.
+pub const ADMISSION_AHEAD_MS: u64 = 10 * 60 * 1000;
+/// Longest frame that any peer may send, in bytes.
+pub const FRAME_LEN_MAX: usize = 64 * 1024;
+/// Shortest frame buffer a replica may be driven with, in bytes: an Open with a full name and a few replicas must fit.
+pub const FRAME_LEN_MIN: usize = 256;
+/// Most replicas a version vector may hold, in entries. A frame that names more is refused before anything is reserved.
+pub const REPLICAS_MAX: usize = 4096;
+/// Longest path that a path dictionary remembers, in bytes. Longer ones are sent in full each time.
+pub const DICTIONARY_PATH_LEN_MAX: usize = 48;
+/// Events that wait for the application before the oldest are dropped (and counted).
+pub const EVENTS_MAX: usize = 32;
+
+const _: () =
+    assert!(PATH_LEN_MAX + VALUE_LEN_MAX + 64 < FRAME_LEN_MAX, "the largest cell must fit in a frame");
+const _: () = assert!(DICTIONARY_PATH_LEN_MAX <= PATH_LEN_MAX);

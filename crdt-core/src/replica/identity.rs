@@ -1,0 +1,142 @@
+//! Identity: a replica id belongs to one continuous history.
+
+use super::{Event, PeerError, Replica, Role};
+use crate::causal::Stamp;
+use crate::cell::Path;
+use crate::document::Document;
+use crate::id::ReplicaId;
+use crate::limits::PATH_LEN_MAX;
+use crate::storage::{CellStore, List, Storage, Stored};
+use crate::time::{Moment, Time};
+
+impl<S: Storage> Replica<S> {
+    /// This copy came from storage: its id may have gone further than it knows.
+    pub(super) fn note_loaded(&mut self, moment: Moment) {
+        match self.config.role {
+            // Nobody can verify these: they simply go on under an id that was never used.
+            Role::Aggregator | Role::Mesh => self.document.replica = moment.fresh_replica_id(),
+            Role::Member => {
+                let loaded = self.document.vv.time_of(self.document.replica);
+                self.unverified.get_or_insert(loaded);
+            }
+        }
+    }
+
+    /// A peer holds this copy's own writes up to `held`. True when the copy had to fork: its sessions are gone.
+    pub(super) fn check_own_id(
+        &mut self,
+        moment: Moment,
+        held: Time,
+        by_aggregator: bool,
+    ) -> Result<bool, PeerError> {
+        if let Some(loaded) = self.unverified {
+            if held > loaded {
+                self.fork(moment, loaded)?;
+                return Ok(true);
+            }
+            if by_aggregator {
+                self.unverified = None;
+                self.events.push(Event::Verified);
+            }
+            return Ok(false);
+        }
+        let own = self.document.vv.time_of(self.document.replica);
+        if held > own {
+            self.fork(moment, own)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Goes on under a new id: own writes after `common` are written again under it, what was before stays.
+    fn fork(&mut self, moment: Moment, common: Time) -> Result<(), PeerError> {
+        let document = &mut self.document;
+        let (old, highest) = (document.replica, document.vv.time_of(document.replica));
+        let new = moment.fresh_replica_id();
+        self.close_all_sessions();
+        let document = &mut self.document;
+        if !document.vv.fits(1) {
+            self.events.push(Event::Damaged { session: crate::sync::SessionId(0) });
+            return Err(PeerError::Dangling);
+        }
+        document.replica = new;
+        self.unverified = None;
+        self.unsaved = true;
+        let mut after = Stamp::new(common, ReplicaId::new(u64::MAX));
+        loop {
+            let own =
+                document.cells.below(None).filter(|c| c.stamp.replica == old && c.stamp.time > after.time);
+            let Some(time) = own.map(|c| c.stamp.time).min() else { break };
+            after.time = time;
+            let original = Stamp::new(time, old);
+            let Ok(stamp) = document.tick(moment) else { break };
+            while let Some(path) = first_with(document, original) {
+                document.reissue_under(stamp, Path::from_checked(&path));
+            }
+            self.events.push(Event::LateWrite { original, reissued: stamp });
+        }
+        if highest > common {
+            document.vv.put(old, common).ok();
+            document.vv_changes += 1;
+            if document.floor.time_of(old) > common {
+                document.floor.put(old, common).ok();
+                if let Ok(stamp) = document.tick(moment) {
+                    document.floor.raise(new, stamp.time).ok();
+                    document.horizon = document.horizon.max(stamp);
+                }
+                document.floor_changes += 1;
+            }
+        }
+        self.events.push(Event::Forked { from: old, to: new });
+        Ok(())
+    }
+
+    /// An id that its owner uses no more.
+    pub(super) fn give_up(&mut self, id: ReplicaId) {
+        if self.given_up.contains(&id) {
+            return;
+        }
+        if self.given_up.len() == self.given_up.room() {
+            self.given_up.remove(0);
+        }
+        self.given_up.push(id).ok();
+    }
+
+    /// Writes the uncovered cells of given-up ids again: nobody else will ever claim them.
+    pub(super) fn adopt(&mut self, moment: Moment) {
+        if self.given_up.is_empty() {
+            return;
+        }
+        let given_up = core::mem::take(&mut self.given_up);
+        self.reissue_while(moment, |document, cell| {
+            given_up.contains(&cell.stamp.replica) && !document.vv.covers(cell.stamp)
+        });
+        self.given_up = given_up;
+    }
+
+    /// Writes again, the oldest first, the cells that `wanted` says yes to, until there are none.
+    pub(super) fn reissue_while(
+        &mut self,
+        moment: Moment,
+        wanted: impl Fn(&Document<S>, &Stored<'_>) -> bool,
+    ) {
+        loop {
+            let cells = self.document.cells.below(None).filter(|c| wanted(&self.document, c));
+            let Some(oldest) = cells.min_by_key(|c| (c.stamp, c.path)) else { return };
+            let (original, path) = (oldest.stamp, copy_path(oldest.path));
+            let Ok(reissued) = self.document.reissue_in_place(moment, Path::from_checked(&path)) else {
+                return;
+            };
+            self.unsaved = true;
+            self.events.push(Event::LateWrite { original, reissued });
+        }
+    }
+}
+
+fn copy_path(path: &str) -> heapless::String<PATH_LEN_MAX> {
+    heapless::String::try_from(path).expect("stored paths have at most 255 bytes")
+}
+
+fn first_with<S: Storage>(document: &Document<S>, stamp: Stamp) -> Option<heapless::String<PATH_LEN_MAX>> {
+    document.cells.below(None).find(|c| c.stamp == stamp).map(|c| copy_path(c.path))
+}

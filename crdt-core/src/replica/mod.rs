@@ -1,0 +1,438 @@
+//! The front door: a document with its sessions, its durability and its identity.
+//!
+//! Everything goes in by `handle_*`, [`Replica::update`] and [`Replica::connect`], and comes out of
+//! [`Replica::poll_output`]. Nothing calls back, nothing blocks, nothing reads a clock.
+//!
+//! Three rules hold everything up:
+//!
+//! - **Nothing leaves before it is durable here.** After a change, `poll_output` gives [`Output::Persist`]; no frame comes
+//!   out until [`Replica::handle_persisted`] says that this is done.
+//! - **A claim is made only when no cell is left unsent**, and knowledge moves only by a claim or an own write.
+//! - **A replica id belongs to one continuous history.** After a load, the copy may be an old one; its own new writes
+//!   stay here until the aggregator has told what it knows of the id.
+
+mod event;
+mod identity;
+mod receive;
+mod record;
+mod send;
+
+pub use event::Event;
+pub(crate) use event::Events;
+pub use record::{CellRecord, RecordError, Unsaved};
+
+use core::fmt;
+
+use crate::causal::VersionVector;
+use crate::document::{Document, Limits, UpdateError, Write};
+use crate::error::CapacityError;
+use crate::id::{DocumentName, PeerId, ReplicaId};
+use crate::limits::ADMISSION_AHEAD_MS;
+use crate::storage::{CellStore, List, Storage};
+use crate::sync::{Peer, Session, SessionId};
+use crate::time::{Moment, Time};
+use crate::wire::{DecodeError, Refusal};
+
+/// What a replica is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everyone's peer: verifies the copies of members, admits stamps by its own clock, and says what may be forgotten.
+    Aggregator,
+    /// A device or a program that syncs with an aggregator.
+    Member,
+    /// A member that also syncs with other members: it takes a new id after each load, because those cannot verify it.
+    Mesh,
+}
+
+/// How a replica behaves. Plain data.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// What it is to the others.
+    pub role: Role,
+    /// Most cells and bytes.
+    pub limits: Limits,
+    /// An aggregator refuses stamps that are further ahead of its clock than this, in milliseconds.
+    pub admission_ahead_ms: u64,
+}
+
+impl Config {
+    /// The defaults for a role.
+    pub fn new(role: Role) -> Self {
+        Self { role, limits: Limits::default(), admission_ahead_ms: ADMISSION_AHEAD_MS }
+    }
+}
+
+/// A connection about to carry this document.
+#[derive(Clone, Copy, Debug)]
+pub struct Connect {
+    /// The key that the transport authenticated.
+    pub peer: PeerId,
+    /// The peer is the aggregator of this document.
+    pub with_aggregator: bool,
+    /// This side opens the document; otherwise the peer's Open is awaited.
+    pub initiator: bool,
+    /// The peer is proven to be there now (false for input of a 0-RTT handshake until it completes).
+    pub confirmed: bool,
+    /// The document's number on this connection, chosen by the initiator.
+    pub handle: u16,
+}
+
+/// Work for the driver.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use = "an output is work still to do"]
+pub enum Output {
+    /// Close what carries this session: the replica is done with it.
+    Close {
+        /// The session; its id is not used again.
+        session: SessionId,
+    },
+    /// Tell the application.
+    Event(Event),
+    /// Take what is unsaved with [`Replica::take_unsaved`], make it durable, then call [`Replica::handle_persisted`].
+    Persist(PersistToken),
+    /// Send the first `len` bytes of the buffer as one message, in order.
+    Transmit {
+        /// On which session.
+        session: SessionId,
+        /// Length of the frame in the buffer, in bytes.
+        len: usize,
+    },
+}
+
+/// Names one state that is to be made durable. Later tokens include earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PersistToken(u64);
+
+/// The peer broke the protocol: its session is gone, everything else goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// Its bytes are not a frame.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// It refers to something that this side cannot know.
+    #[error("the peer refers to something that was never defined")]
+    Dangling,
+    /// A message that must not come now.
+    #[error("the peer sent a message out of turn: {message}")]
+    OutOfTurn {
+        /// Which.
+        message: &'static str,
+    },
+    /// It was told why; the same stands here.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// Of another session than any that is open.
+    #[error("there is no such session")]
+    UnknownSession,
+}
+
+/// One copy of one document, in conversation with others.
+///
+/// # Example: two replicas, one in-memory link
+/// ```
+/// use crdt_core::*;
+/// let name = DocumentName::new("pump-42")?;
+/// let mut device = Replica::<Heap>::new(&name, ReplicaId::new(1), Config::new(Role::Member));
+/// let mut cloud = Replica::<Heap>::new(&name, ReplicaId::new(2), Config::new(Role::Aggregator));
+/// let at = |ms| Moment::new(ms, ms);
+/// device.update(at(1_000), &[Write::set(Path::new("pump/3/setpoint")?, 4.5)])?;
+///
+/// let link = |peer, initiator| Connect { peer: PeerId([peer; 32]), with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
+/// let up = device.connect(link(2, true))?;
+/// let down = cloud.connect(link(1, false))?;
+/// let mut buffer = [0; 1024];
+/// loop {
+///     let mut idle = true;
+///     for sender_is_device in [true, false] {
+///         let (from, to, session) = if sender_is_device { (&mut device, &mut cloud, down) } else { (&mut cloud, &mut device, up) };
+///         while let Some(output) = from.poll_output(at(2_000), &mut buffer) {
+///             match output {
+///                 // Here a driver writes to its disk; this one has none.
+///                 Output::Persist(token) => from.handle_persisted(token),
+///                 Output::Transmit { len, .. } => to.handle_frame(at(2_000), session, &buffer[..len])?,
+///                 Output::Event(_) | Output::Close { .. } => {}
+///             }
+///             idle = false;
+///         }
+///     }
+///     if idle { break }
+/// }
+/// assert_eq!(cloud.document().get(Path::new("pump/3/setpoint")?), Some(Value::F64(4.5)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Replica<S: Storage> {
+    pub(crate) name: DocumentName,
+    pub(crate) config: Config,
+    pub(crate) document: Document<S>,
+    /// Own writes after this time are held back: this copy came from storage and may be an old one.
+    pub(crate) unverified: Option<Time>,
+    pub(crate) peers: S::Peers,
+    /// Ids that their owners have given up; nobody else will claim their cells.
+    pub(crate) given_up: S::Ids,
+    pub(crate) sessions: S::Sessions,
+    next_session: u32,
+    /// Something changed that nothing may leave before.
+    pub(crate) unsaved: bool,
+    issued: PersistToken,
+    persisted: PersistToken,
+    /// Cells up to this sequence number were handed to the driver.
+    saved_seq: u64,
+    pub(crate) events: Events,
+}
+
+impl<S: Storage> Replica<S> {
+    /// A new replica: an empty document and an id that was never used.
+    pub fn new(name: &DocumentName, id: ReplicaId, config: Config) -> Self {
+        Self {
+            name: name.clone(),
+            config,
+            document: Document::new(name, id, config.limits),
+            unverified: None,
+            peers: S::Peers::default(),
+            given_up: S::Ids::default(),
+            sessions: S::Sessions::default(),
+            next_session: 0,
+            unsaved: true,
+            issued: PersistToken(0),
+            persisted: PersistToken(0),
+            saved_seq: 0,
+            events: Events::default(),
+        }
+    }
+
+    /// Makes a transaction. See [`Document::update`].
+    ///
+    /// # Errors
+    /// [`UpdateError`]; nothing has changed then.
+    pub fn update(
+        &mut self,
+        moment: Moment,
+        writes: &[Write<'_>],
+    ) -> Result<Option<crate::causal::Stamp>, UpdateError> {
+        let stamp = self.document.update(moment, writes)?;
+        self.unsaved |= stamp.is_some();
+        Ok(stamp)
+    }
+
+    /// Begins a session. A confirmed one replaces those that are open with the same peer.
+    ///
+    /// # Errors
+    /// [`CapacityError::Peers`] when there is no room for another session or peer.
+    pub fn connect(&mut self, connect: Connect) -> Result<SessionId, CapacityError> {
+        if connect.confirmed {
+            self.close_sessions_with(connect.peer, None);
+        }
+        self.peer_index(connect.peer)?;
+        self.next_session += 1;
+        let mut session = Session::new(SessionId(self.next_session), connect.peer, connect.handle);
+        session.with_aggregator = connect.with_aggregator;
+        session.initiator = connect.initiator;
+        session.confirmed = connect.confirmed;
+        let (id, limit) = (session.id, self.sessions.room());
+        self.sessions.push(session).map_err(|_| CapacityError::Peers { limit })?;
+        Ok(id)
+    }
+
+    /// The connection of `session` is gone.
+    pub fn disconnect(&mut self, session: SessionId) {
+        self.sessions.retain(|s| s.id != session);
+    }
+
+    /// The handshake of `session` is complete: its peer is there now, and what it said was no replay.
+    pub fn confirm(&mut self, moment: Moment, session: SessionId) {
+        let Some(index) = self.session_index(session) else { return };
+        if self.sessions[index].confirmed {
+            return;
+        }
+        self.sessions[index].confirmed = true;
+        self.close_sessions_with(self.sessions[index].peer, Some(session));
+        if self.sessions[index].heard {
+            // What its Open said was early input; now it counts.
+            let theirs = self.sessions[index].table.clone();
+            if let Ok(peer) = self.peer_index(self.sessions[index].peer) {
+                self.peers[peer].acked.copy_from(&theirs);
+            }
+            self.peer_is_there(moment, index);
+        }
+    }
+
+    /// Asks the peer of every open session to tell, once, what is durable there.
+    pub fn request_acknowledgement(&mut self) {
+        for session in self.sessions.iter_mut() {
+            session.ask = true;
+        }
+    }
+
+    /// What was handed over with `token`, and all before, is durable.
+    pub fn handle_persisted(&mut self, token: PersistToken) {
+        self.persisted = self.persisted.max(token.min(self.issued));
+    }
+
+    /// Marks state that changes without gating (what peers have acknowledged) to be saved too, before a shutdown.
+    pub fn request_persist(&mut self) {
+        self.unsaved = true;
+    }
+
+    /// Forgets the tombstones that every active member is known to have. For aggregators; tells how many.
+    /// O(tombstones x members).
+    pub fn forget_stable(&mut self) -> usize {
+        let peers = &self.peers;
+        let forgotten = self
+            .document
+            .forget_tombstones(|stamp| peers.iter().filter(|p| p.active).all(|p| p.acked.covers(stamp)));
+        self.unsaved |= forgotten > 0;
+        forgotten
+    }
+
+    /// Forgets every tombstone, to make room: members that have not seen them get the whole document when they next come.
+    pub fn forget_all_tombstones(&mut self) -> usize {
+        let forgotten = self.document.forget_tombstones(|_| true);
+        self.unsaved |= forgotten > 0;
+        forgotten
+    }
+
+    /// Tombstones are no longer kept for `peer`: it was silent for too long. It is a member again when it comes back.
+    pub fn retire(&mut self, peer: PeerId) {
+        if let Some(peer) = self.peers.iter_mut().find(|p| p.id == peer) {
+            peer.active = false;
+        }
+    }
+
+    /// The next thing to do, or `None` when there is nothing until the next input. Frames are written to `buffer`.
+    ///
+    /// A frame is no longer than `buffer`, which must have at least
+    /// [`FRAME_LEN_MIN`](crate::limits::FRAME_LEN_MIN) bytes and room for the longest cell.
+    pub fn poll_output(&mut self, moment: Moment, buffer: &mut [u8]) -> Option<Output> {
+        if let Some(event) = self.events.pop() {
+            return Some(Output::Event(event));
+        }
+        if let Some(session) =
+            self.sessions.iter().find(|s| s.closing && s.refusal_due.is_none()).map(|s| s.id)
+        {
+            self.disconnect(session);
+            return Some(Output::Close { session });
+        }
+        if self.unsaved {
+            self.unsaved = false;
+            self.issued.0 += 1;
+            return Some(Output::Persist(self.issued));
+        }
+        if self.persisted < self.issued {
+            return None;
+        }
+        for index in 0..self.sessions.len() {
+            let len = self.write_frame(moment, index, buffer);
+            if len > 0 {
+                return Some(Output::Transmit { session: self.sessions[index].id, len });
+            }
+        }
+        // Writing found out that there is nothing to write, which may have been an event.
+        self.events.pop().map(Output::Event)
+    }
+
+    /// The document.
+    pub fn document(&self) -> &Document<S> {
+        &self.document
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &DocumentName {
+        &self.name
+    }
+
+    /// The id under which this copy writes.
+    pub fn id(&self) -> ReplicaId {
+        self.document.replica
+    }
+
+    /// Whether own writes are held back until the aggregator has told what it knows of this id.
+    pub fn is_unverified(&self) -> bool {
+        self.unverified.is_some()
+    }
+
+    /// Whether changes wait to be handed over or to be made durable.
+    pub fn has_unsaved(&self) -> bool {
+        self.unsaved || self.persisted < self.issued
+    }
+
+    /// Events that were dropped because nobody took them in time.
+    pub fn dropped_events(&self) -> u64 {
+        self.events.dropped
+    }
+
+    /// What `peer` has made durable, as far as it has said so.
+    pub fn acknowledged_by(&self, peer: PeerId) -> Option<&VersionVector<S>> {
+        self.peers.iter().find(|p| p.id == peer).map(|p| &p.acked)
+    }
+
+    /// Own writes up to this time are durable at `peer`.
+    pub fn acknowledged_through(&self, peer: PeerId) -> Time {
+        self.acknowledged_by(peer).map_or(Time::ZERO, |acked| acked.time_of(self.id()))
+    }
+
+    /// Cells that `peer` is not known to have, and the bytes of their paths and payloads. O(cells).
+    pub fn backlog(&self, peer: PeerId) -> Limits {
+        let acked = self.acknowledged_by(peer);
+        let mut backlog = Limits { cells: 0, bytes: 0 };
+        for cell in self.document.cells.below(None) {
+            if acked.is_none_or(|acked| !acked.covers(cell.stamp)) {
+                backlog.cells += 1;
+                backlog.bytes += cell.path.len() + cell.payload.len();
+            }
+        }
+        backlog
+    }
+
+    /// Whether a session with `peer` is open and its Open has come.
+    pub fn is_connected(&self, peer: PeerId) -> bool {
+        self.sessions.iter().any(|s| s.peer == peer && s.heard && !s.closing)
+    }
+
+    pub(crate) fn session_index(&self, session: SessionId) -> Option<usize> {
+        self.sessions.iter().position(|s| s.id == session && !s.closing)
+    }
+
+    /// Where `peer` is remembered; makes room by dropping a peer that has no session, if need be.
+    pub(crate) fn peer_index(&mut self, peer: PeerId) -> Result<usize, CapacityError> {
+        if let Some(index) = self.peers.iter().position(|p| p.id == peer) {
+            return Ok(index);
+        }
+        if self.peers.len() == self.peers.room() {
+            let sessions = &self.sessions;
+            let idle = self.peers.iter().position(|p| sessions.iter().all(|s| s.peer != p.id));
+            match idle {
+                // Forgetting what a peer has acknowledged costs bytes, never data.
+                Some(index) => drop(self.peers.remove(index)),
+                None => return Err(CapacityError::Peers { limit: self.peers.room() }),
+            }
+        }
+        let pushed = self.peers.push(Peer::new(peer));
+        debug_assert!(pushed.is_ok(), "room was made");
+        Ok(self.peers.len() - 1)
+    }
+
+    pub(crate) fn close_all_sessions(&mut self) {
+        for session in self.sessions.iter_mut() {
+            session.closing = true;
+            session.refusal_due = None;
+        }
+    }
+
+    fn close_sessions_with(&mut self, peer: PeerId, except: Option<SessionId>) {
+        for session in self.sessions.iter_mut().filter(|s| s.peer == peer && Some(s.id) != except) {
+            session.closing = true;
+            session.refusal_due = None;
+        }
+    }
+}
+
+impl<S: Storage> fmt::Debug for Replica<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica")
+            .field("name", &self.name)
+            .field("document", &self.document)
+            .field("unverified", &self.unverified)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,692 @@
+//! Receiving: a frame is checked from end to end, then applied message by message.
+
+use super::{Config, Event, PeerError, Replica, Role};
+use crate::causal::{Stamp, VersionVector};
+use crate::cell::{Cell, Content, Path};
+use crate::document::{Document, Joined, UpdateError};
+use crate::error::CapacityError;
+use crate::limits::{DICTIONARY_PATH_LEN_MAX, FRAME_LEN_MAX};
+use crate::storage::{CellStore, List, Storage};
+use crate::sync::{Need, Repair, Session, SessionId};
+use crate::time::{Moment, Time};
+use crate::wire::{
+    DecodeError, Message, MessageReader, OpenHead, OpenVector, OwnReplica, Reader, Refusal, Refused,
+    ReplicaRef, Resource, RunReader, VectorSection, WireCell, WirePath, highest_time, tag, varint,
+};
+
+impl<S: Storage> Replica<S> {
+    /// Takes one frame of a session, as the transport delivered it: complete, in order, from the session's peer.
+    ///
+    /// A damaged frame changes nothing. O(frame) and what the cells in it cost; see [`Document::update`].
+    ///
+    /// # Errors
+    /// [`PeerError`]: the peer broke the protocol, or cannot be served. The session is closed then (an
+    /// [`Output::Close`](super::Output::Close) follows, after what is left to be said), and everything else goes on.
+    pub fn handle_frame(
+        &mut self,
+        moment: Moment,
+        session: SessionId,
+        frame: &[u8],
+    ) -> Result<(), PeerError> {
+        let index = self.session_index(session).ok_or(PeerError::UnknownSession)?;
+        let result = self.take_frame(moment, index, frame);
+        if result.is_err()
+            && let Some(session) = self.sessions.iter_mut().find(|s| s.id == session)
+        {
+            session.closing = true;
+        }
+        result
+    }
+
+    fn take_frame(&mut self, moment: Moment, index: usize, frame: &[u8]) -> Result<(), PeerError> {
+        let id = self.sessions[index].id;
+        let (start, highest_time) = check_frame(&self.sessions[index], frame)?;
+        self.admit(moment, index, highest_time);
+        let mut messages = MessageReader::new(start, self.sessions[index].rx.cursor);
+        while let Some(message) = messages.next()? {
+            self.sessions[index].quiet = false;
+            self.take_message(moment, index, message)?;
+            // A fork closes every session; what else the frame says was meant for the id that is gone.
+            if self.sessions[index].closing || self.sessions[index].id != id {
+                return Ok(());
+            }
+            let names = &mut self.sessions[index].rx.cursor;
+            *names = messages.cursor;
+        }
+        Ok(())
+    }
+
+    /// An aggregator takes no stamps from the future: nothing of such a batch is applied, and the sender learns by how much.
+    fn admit(&mut self, moment: Moment, index: usize, highest_time: u64) {
+        let Config { role: Role::Aggregator, admission_ahead_ms: limit_ms, .. } = self.config else { return };
+        let Some(now) = moment.now else { return };
+        let ahead_ms = highest_time.saturating_sub(now.as_ms());
+        if ahead_ms > limit_ms {
+            self.refuse(index, Refusal::Clock { ahead_ms, limit_ms });
+        }
+    }
+
+    fn refuse(&mut self, index: usize, reason: Refusal) {
+        let session = &mut self.sessions[index];
+        session.refuse(reason);
+        self.events.push(Event::RefusedPeer { session: session.id, reason });
+    }
+
+    fn take_message(&mut self, moment: Moment, index: usize, message: Message<'_>) -> Result<(), PeerError> {
+        match message {
+            Message::Open(head, vector) => return self.take_open(moment, index, head, vector),
+            Message::OtherVersion(ours) => {
+                let reason = Refusal::Version { theirs: tag::PROTOCOL_VERSION, ours };
+                self.refuse(index, reason);
+                self.sessions[index].closing = true;
+                return Err(PeerError::Refused(reason));
+            }
+            Message::BatchFirst { base } => {
+                let base = self.resolve_vector(index, base)?;
+                let holds = base.is_some_and(|base| self.document.vv.dominates(&base));
+                self.begin_batch(index, false, holds);
+            }
+            Message::BatchDelta => self.begin_batch(index, false, true),
+            Message::BatchFull => self.begin_batch(index, true, true),
+            Message::Cells(run) => self.take_cells(moment, index, run)?,
+            Message::Update { mut run, tag, ask } => {
+                let cell = run.update(tag, 0)?;
+                self.take_cell(moment, index, &cell, run.literal().path_if(&cell))?;
+                self.sessions[index].ack_due |= ask;
+                let own = self.sessions[index].peer_replica.ok_or(PeerError::Dangling)?;
+                let time = Time::from_ms(cell.stamp.time).ok_or(PeerError::Dangling)?;
+                self.take_claim(moment, index, |vv| vv.raise(own, time))?;
+            }
+            Message::End { claim, ask } => {
+                self.sessions[index].ack_due |= ask;
+                let claim = self.resolve_vector(index, claim)?;
+                self.take_end(moment, index, claim)?;
+            }
+            Message::EndFull { claim, floor, horizon } => {
+                let (claim, floor) = (self.resolve_vector(index, claim)?, self.resolve_vector(index, floor)?);
+                let replica = self.resolve(index, horizon.0)?;
+                let time = Time::from_ms(horizon.1).ok_or(PeerError::Dangling)?;
+                self.take_end_full(moment, index, claim, floor, Stamp::new(time, replica))?;
+            }
+            Message::Ack { claims, digest } => self.take_ack(index, claims, digest)?,
+            Message::Ask => self.sessions[index].ack_due = true,
+            Message::Need { batch, full, vv } => {
+                let vv = self.resolve_vector(index, vv)?;
+                self.take_need(index, batch, full, vv);
+            }
+            Message::Stable(vector) => {
+                if let Some(stable) = self.resolve_vector(index, vector)? {
+                    let forgotten = self.document.forget_tombstones(|stamp| stable.covers(stamp));
+                    self.unsaved |= forgotten > 0;
+                }
+            }
+            Message::Refused(Refused { reason, .. }) => {
+                let session = &mut self.sessions[index];
+                session.refused = true;
+                self.events.push(Event::Refused { session: session.id, reason });
+            }
+            Message::Repair { answer, run } => self.take_repair(moment, index, answer, run)?,
+        }
+        Ok(())
+    }
+
+    // ---- Open ----
+
+    fn take_open(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        head: OpenHead<'_>,
+        vector: OpenVector<'_>,
+    ) -> Result<(), PeerError> {
+        let session = &mut self.sessions[index];
+        if session.heard {
+            return Err(PeerError::OutOfTurn { message: "a second Open" });
+        }
+        if session.initiator == head.name.is_some() {
+            return Err(PeerError::OutOfTurn { message: "an Open of the wrong side" });
+        }
+        if head.name.is_some_and(|name| name != self.name.as_str()) {
+            return Err(PeerError::OutOfTurn { message: "an Open of another document" });
+        }
+        let too_many = PeerError::Refused(Refusal::Capacity {
+            what: Resource::Replicas,
+            needed: vector.len() as u64,
+            limit: self.document.vv.room() as u64,
+        });
+        if !session.initiator {
+            for (replica, time) in vector.initiator_entries() {
+                let time = Time::from_ms(time).ok_or(PeerError::Dangling)?;
+                session.table.raise(replica, time).map_err(|_| too_many)?;
+            }
+            let highest = highest_time(session.table.iter().map(|e| e.time.as_ms()));
+            let replicas = session.table.len();
+            session.tx.begin(head.dictionary_slots, head.replicas_max, replicas, highest);
+            session.rx.begin(head.dictionary_slots, head.replicas_max, replicas, highest);
+        } else {
+            let (tx, rx) = (&mut session.tx.cursor, &mut session.rx.cursor);
+            for cursor in [tx, rx] {
+                cursor.paths_max = cursor.paths_max.min(head.dictionary_slots);
+                cursor.replicas_max = cursor.replicas_max.min(head.replicas_max);
+            }
+        }
+        let peer_replica = match head.replica {
+            OwnReplica::Literal(id) => id,
+            OwnReplica::Entry(entry) => session.table.entry(entry).ok_or(PeerError::Dangling)?.replica,
+        };
+        session.peer_replica = Some(peer_replica);
+        session.frame_len_max = head.frame_len_max.min(FRAME_LEN_MAX);
+        session.heard = true;
+        let theirs = self.open_vector(index, vector)?.ok_or(too_many)?;
+        if self.peers.iter().any(|p| p.replica == Some(peer_replica) && p.id != self.sessions[index].peer) {
+            self.refuse(index, Refusal::Fenced);
+            return Err(PeerError::Refused(Refusal::Fenced));
+        }
+        let known = theirs.time_of(self.document.replica);
+        let held = head.yours.and_then(Time::from_ms).unwrap_or(Time::ZERO).max(known);
+        let by_aggregator = self.sessions[index].with_aggregator;
+        if self.check_own_id(moment, held, by_aggregator)? {
+            return Ok(());
+        }
+        let session = &mut self.sessions[index];
+        let same = theirs == session.table && self.document.vv == theirs;
+        session.believed.copy_from(&theirs);
+        let as_acknowledged = theirs.dominates(self.acked_by(index));
+        let session = &mut self.sessions[index];
+        if session.initiator && !as_acknowledged {
+            // The peer lost storage: what the first flight left out, it does not have.
+            session.rebase();
+            session.first_claim = None;
+        } else if let Some(claim) = session.first_claim.take() {
+            session.believed.absorb(&claim);
+        }
+        let peer = self.peer_index(self.sessions[index].peer).map_err(|_| too_many)?;
+        if self.sessions[index].confirmed {
+            self.peers[peer].acked.copy_from(&theirs);
+            self.note_acknowledged(peer);
+            self.peer_is_there(moment, index);
+        }
+        if let Some(digest) = head.digest
+            && same
+            && !self.document.has_uncovered()
+        {
+            let highest = highest_time(self.sessions[index].table.iter().map(|e| e.time.as_ms()));
+            self.compare(index, digest, highest);
+        }
+        Ok(())
+    }
+
+    /// The peer's vector; `None` when there is no room for it.
+    fn open_vector(
+        &mut self,
+        index: usize,
+        vector: OpenVector<'_>,
+    ) -> Result<Option<VersionVector<S>>, PeerError> {
+        let section = match vector {
+            OpenVector::Absolute(section) => section,
+            OpenVector::Initiator { .. } => return Ok(Some(self.sessions[index].table.clone())),
+            OpenVector::Relative { .. } => {
+                let highest = highest_time(self.sessions[index].table.iter().map(|e| e.time.as_ms()));
+                let mut theirs = self.sessions[index].table.clone();
+                for (reference, raw) in vector.relative_entries() {
+                    let replica = self.resolve(index, reference)?;
+                    let base = self.sessions[index].table.index_of(replica);
+                    let base = base.map_or(highest, |_| self.sessions[index].table.time_of(replica).as_ms());
+                    let time = match raw {
+                        0 => Some(Time::ZERO),
+                        _ => base.checked_add_signed(varint::unzigzag(raw - 1)).and_then(Time::from_ms),
+                    };
+                    if theirs.put(replica, time.ok_or(PeerError::Dangling)?).is_err() {
+                        return Ok(None);
+                    }
+                }
+                return Ok(Some(theirs));
+            }
+        };
+        self.resolve_vector(index, section)
+    }
+
+    /// The peer is proven to be there, under the id that it opened with.
+    pub(super) fn peer_is_there(&mut self, moment: Moment, index: usize) {
+        let Some(replica) = self.sessions[index].peer_replica else { return };
+        let Ok(peer) = self.peer_index(self.sessions[index].peer) else { return };
+        self.peers[peer].active = true;
+        let before = self.peers[peer].replica.replace(replica);
+        if let Some(before) = before.filter(|before| *before != replica) {
+            self.give_up(before);
+        }
+        self.adopt(moment);
+    }
+
+    fn acked_by(&self, index: usize) -> &VersionVector<S> {
+        let peer = self.sessions[index].peer;
+        self.acknowledged_by(peer).expect("a session's peer is remembered")
+    }
+
+    // ---- batches ----
+
+    fn begin_batch(&mut self, index: usize, full: bool, holds: bool) {
+        let session = &mut self.sessions[index];
+        session.full = full;
+        session.seen.clear();
+        if holds {
+            session.gap = false;
+            return;
+        }
+        if !session.gap {
+            session.gap = true;
+            session.need_due = Some(Need { batch: session.claims_received + 1, full: false });
+        }
+    }
+
+    fn take_cells(&mut self, moment: Moment, index: usize, mut run: RunReader<'_>) -> Result<(), PeerError> {
+        while let Some(cell) = run.next()? {
+            self.take_cell(moment, index, &cell, run.literal().path_if(&cell))?;
+        }
+        Ok(())
+    }
+
+    /// One cell of a batch. It is visible at once, and covered when the batch is complete.
+    fn take_cell(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        wire: &WireCell<'_>,
+        literal: Option<Path<'_>>,
+    ) -> Result<(), PeerError> {
+        let (stamp, slot) = self.resolve_cell(index, wire, literal)?;
+        let path = match (&slot, literal) {
+            (Some(text), _) => Path::from_checked(text),
+            (None, literal) => literal.ok_or(PeerError::Dangling)?,
+        };
+        if self.sessions[index].gap {
+            return Ok(());
+        }
+        let cell = Cell { path, stamp, content: wire.content };
+        if stamp.replica == self.document.replica
+            && stamp.time > self.document.vv.time_of(stamp.replica)
+            && self.check_own_id(moment, stamp.time, false)?
+        {
+            return Ok(());
+        }
+        if let Err(error) = self.apply_cell(moment, index, cell) {
+            self.refuse(index, refusal(error));
+        }
+        Ok(())
+    }
+
+    fn apply_cell(&mut self, moment: Moment, index: usize, cell: Cell<'_>) -> Result<(), UpdateError> {
+        let (document, session) = (&mut self.document, &mut self.sessions[index]);
+        document.clock = document.clock.max(cell.stamp.time);
+        if !document.vv.covers(cell.stamp) {
+            let late = !cell.content.is_tombstone() && cell.stamp <= document.horizon;
+            self.unsaved = true;
+            if late {
+                return self.reissue_late(moment, cell);
+            }
+            let before = document.seq;
+            let joined = document.join(cell)?;
+            // The peer has what it just sent.
+            if joined == Joined::Applied && session.cursor == before && !session.batch.is_some_and(|b| b.full)
+            {
+                session.cursor = document.seq;
+            }
+        }
+        if session.full
+            && let Some(here) = document.cells.get(cell.path.as_str()).filter(|here| here.stamp == cell.stamp)
+        {
+            let seq = here.seq;
+            note_seen(document, session, seq);
+        }
+        Ok(())
+    }
+
+    /// A value that a forgotten tombstone may have killed: written again, unless something else stands above it.
+    fn reissue_late(&mut self, moment: Moment, cell: Cell<'_>) -> Result<(), UpdateError> {
+        let here = self.document.cells.get(cell.path.as_str()).is_some_and(|here| here.stamp == cell.stamp);
+        if here || !self.document.is_dominated(cell.path, cell.stamp) {
+            let reissued = self.document.reissue(moment, cell.path, cell.content)?;
+            self.unsaved = true;
+            self.events.push(Event::LateWrite { original: cell.stamp, reissued });
+        }
+        Ok(())
+    }
+
+    fn take_end(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        claim: Option<VersionVector<S>>,
+    ) -> Result<(), PeerError> {
+        if self.sessions[index].full {
+            return Err(PeerError::OutOfTurn { message: "End of a delta within a full batch" });
+        }
+        let Some(claim) = claim else {
+            self.refuse_replicas(index);
+            self.sessions[index].claims_received += 1;
+            return Ok(());
+        };
+        self.take_claim(moment, index, |vv| vv.join(&claim))
+    }
+
+    fn refuse_replicas(&mut self, index: usize) {
+        let limit = self.document.vv.room();
+        if !self.sessions[index].gap {
+            self.refuse(index, refusal(CapacityError::Replicas { limit }.into()));
+        }
+    }
+
+    /// The claim of a delta: what is raised here is incorporated now.
+    fn take_claim(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        raise: impl Fn(&mut VersionVector<S>) -> Result<(), CapacityError>,
+    ) -> Result<(), PeerError> {
+        if !self.sessions[index].gap {
+            let mut raised = self.document.vv.clone();
+            if raise(&mut raised).is_err() {
+                self.refuse_replicas(index);
+            } else {
+                let claimed = raised.time_of(self.document.replica);
+                if claimed > self.document.vv.time_of(self.document.replica)
+                    && self.check_own_id(moment, claimed, false)?
+                {
+                    return Ok(());
+                }
+                if raised != self.document.vv {
+                    self.document.vv = raised;
+                    self.document.vv_changes += 1;
+                    self.unsaved = true;
+                }
+                // What does not fit is only forgotten knowledge.
+                raise(&mut self.sessions[index].believed).ok();
+            }
+        }
+        self.sessions[index].claims_received += 1;
+        Ok(())
+    }
+
+    fn take_end_full(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        claim: Option<VersionVector<S>>,
+        floor: Option<VersionVector<S>>,
+        horizon: Stamp,
+    ) -> Result<(), PeerError> {
+        let session = &mut self.sessions[index];
+        if !session.full {
+            return Err(PeerError::OutOfTurn { message: "End of a full batch within a delta" });
+        }
+        session.full = false;
+        let (Some(claim), Some(floor)) = (claim, floor) else {
+            self.refuse_replicas(index);
+            self.sessions[index].claims_received += 1;
+            return Ok(());
+        };
+        if session.gap {
+            session.claims_received += 1;
+            return Ok(());
+        }
+        // With every forgotten tombstone incorporated here, it is a plain delta.
+        let plain = self.document.vv.dominates(&floor);
+        if !plain {
+            session.seen.sort_unstable();
+            let seen = &session.seen;
+            let dropped = self
+                .document
+                .drop_absent(|stamp| claim.covers(stamp), |cell| seen.binary_search(&cell.seq).is_ok());
+            if dropped > 0 {
+                self.events.push(Event::Dropped { cells: dropped });
+            }
+        }
+        self.sessions[index].seen.clear();
+        self.take_claim(moment, index, |vv| vv.join(&claim))?;
+        if plain || self.sessions[index].gap || self.sessions[index].closing {
+            return Ok(());
+        }
+        let document = &mut self.document;
+        // The version vector covers it, and has room for no fewer replicas.
+        document.floor.absorb(&floor);
+        document.horizon = document.horizon.max(horizon);
+        document.clock = document.clock.max(document.horizon.time);
+        document.floor_changes += 1;
+        self.unsaved = true;
+        self.reissue_while(moment, |_, cell| {
+            cell.is_live() && !claim.covers(cell.stamp) && cell.stamp <= horizon
+        });
+        Ok(())
+    }
+
+    // ---- the other messages ----
+
+    fn take_ack(&mut self, index: usize, further: u64, digest: Option<u32>) -> Result<(), PeerError> {
+        let session = &mut self.sessions[index];
+        let through = u64::from(session.claims_acked) + further;
+        if through > u64::from(session.claims_sent) {
+            return Err(PeerError::OutOfTurn { message: "an Ack of a batch that was never sent" });
+        }
+        session.claims_acked = through as u32;
+        let latest = session.claims_acked == session.claims_sent && session.batch.is_none();
+        let own_time =
+            session.own_times.iter().rev().find(|(claim, _)| *claim <= session.claims_acked).map(|(_, t)| *t);
+        if session.confirmed && !session.refused && session.rebased_at < session.claims_acked {
+            let believed = session.believed.clone();
+            let own = self.document.replica;
+            let peer = self.peer_index(self.sessions[index].peer).map_err(|_| PeerError::Dangling)?;
+            if latest {
+                self.peers[peer].acked.copy_from(&believed);
+            } else if let Some(time) = own_time {
+                self.peers[peer].acked.raise(own, time).ok();
+            }
+            self.note_acknowledged(peer);
+        }
+        let session = &self.sessions[index];
+        if let Some(digest) = digest
+            && latest
+            && session.vv_at_claim == self.document.vv_changes
+            && !self.document.has_uncovered()
+        {
+            self.compare(index, digest, through);
+        }
+        Ok(())
+    }
+
+    fn note_acknowledged(&mut self, peer: usize) {
+        let through = self.peers[peer].acked.time_of(self.document.replica);
+        if through > Time::ZERO {
+            self.events.push(Event::Acknowledged { peer: self.peers[peer].id, through });
+        }
+    }
+
+    fn take_need(&mut self, index: usize, batch: u64, full: bool, vv: Option<VersionVector<S>>) {
+        let session = &mut self.sessions[index];
+        if batch <= u64::from(session.rebased_at) {
+            return;
+        }
+        // A vector that does not fit here: what is known of it is a lower bound, which is safe.
+        let vv = vv.unwrap_or_default();
+        session.believed.copy_from(&vv);
+        session.rebase();
+        session.want_full |= full;
+        let peer = session.peer;
+        if let Some(peer) = self.peers.iter_mut().find(|p| p.id == peer) {
+            peer.acked.lower_to(&vv);
+        }
+    }
+
+    fn compare(&mut self, index: usize, digest: u32, salt: u64) {
+        self.sessions[index].digest_due = false;
+        if digest == self.document.fingerprint.digest(salt) {
+            return;
+        }
+        let session = &mut self.sessions[index];
+        self.events.push(Event::Damaged { session: session.id });
+        if session.repair == Repair::NotNeeded {
+            session.repair = Repair::Sending { cursor: 0, answer: true };
+        }
+    }
+
+    /// The peer's fingerprint differs: what it has and this side lacks is written again.
+    fn take_repair(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        answer: bool,
+        run: Option<RunReader<'_>>,
+    ) -> Result<(), PeerError> {
+        if answer && self.sessions[index].repair == Repair::NotNeeded {
+            self.events.push(Event::Damaged { session: self.sessions[index].id });
+            self.sessions[index].repair = Repair::Sending { cursor: 0, answer: false };
+        }
+        let Some(mut run) = run else { return Ok(()) };
+        while let Some(wire) = run.next()? {
+            let literal = run.literal().path_if(&wire);
+            let (stamp, slot) = self.resolve_cell(index, &wire, literal)?;
+            let path = match (&slot, literal) {
+                (Some(text), _) => Path::from_checked(text),
+                (None, literal) => literal.ok_or(PeerError::Dangling)?,
+            };
+            if let Err(error) = self.repair_cell(moment, path, stamp, wire.content) {
+                self.refuse(index, refusal(error));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn repair_cell(
+        &mut self,
+        moment: Moment,
+        path: Path<'_>,
+        stamp: Stamp,
+        theirs: Content<'_>,
+    ) -> Result<(), UpdateError> {
+        let here = self.document.cells.get(path.as_str()).filter(|here| here.stamp == stamp);
+        let lacking = match here {
+            Some(here) => here.content() != theirs,
+            None => self.document.vv.covers(stamp) && !self.document.is_dominated(path, stamp),
+        };
+        if lacking {
+            let reissued = self.document.reissue(moment, path, theirs)?;
+            self.unsaved = true;
+            self.events.push(Event::LateWrite { original: stamp, reissued });
+        }
+        Ok(())
+    }
+
+    // ---- names ----
+
+    fn resolve(&self, index: usize, reference: ReplicaRef) -> Result<crate::id::ReplicaId, PeerError> {
+        let session = &self.sessions[index];
+        let own = session.peer_replica.ok_or(PeerError::Dangling)?;
+        session.rx.resolve(reference, own, &session.table).ok_or(PeerError::Dangling)
+    }
+
+    /// A vector with its names resolved, and literals defined; `None` when there is no room for it.
+    fn resolve_vector(
+        &mut self,
+        index: usize,
+        section: VectorSection<'_>,
+    ) -> Result<Option<VersionVector<S>>, PeerError> {
+        let mut vector = VersionVector::new();
+        let mut fits = true;
+        self.sessions[index].rx.cursor.defining = section.is_defining();
+        for (reference, time) in section.entries() {
+            let replica = self.resolve(index, reference)?;
+            if let ReplicaRef::Literal(id) = reference {
+                self.sessions[index].rx.define_replica(id);
+            }
+            let time = Time::from_ms(time).ok_or(PeerError::Dangling)?;
+            fits &= vector.raise(replica, time).is_ok();
+        }
+        Ok(fits.then_some(vector))
+    }
+
+    /// A cell's stamp and, if it is named by a slot, its path; literals are defined.
+    fn resolve_cell(
+        &mut self,
+        index: usize,
+        wire: &WireCell<'_>,
+        literal: Option<Path<'_>>,
+    ) -> Result<(Stamp, Option<heapless::String<DICTIONARY_PATH_LEN_MAX>>), PeerError> {
+        let replica = self.resolve(index, wire.stamp.replica)?;
+        let rx = &mut self.sessions[index].rx;
+        if let ReplicaRef::Literal(id) = wire.stamp.replica
+            && wire.names_replica
+        {
+            rx.define_replica(id);
+        }
+        let slot = match wire.path {
+            WirePath::Slot(slot) => {
+                let text = rx.path(slot).ok_or(PeerError::Dangling)?;
+                heapless::String::try_from(text.as_str()).ok()
+            }
+            WirePath::Literal => {
+                rx.define_path(literal.ok_or(PeerError::Dangling)?);
+                None
+            }
+        };
+        let time =
+            Time::from_ms(wire.stamp.time).filter(|time| *time > Time::ZERO).ok_or(PeerError::Dangling)?;
+        Ok((Stamp::new(time, replica), slot))
+    }
+}
+
+/// Reads a frame from end to end. Gives where its messages begin, and the highest time of a cell in it.
+fn check_frame<'a, S: Storage>(
+    session: &Session<S>,
+    frame: &'a [u8],
+) -> Result<(Reader<'a>, u64), PeerError> {
+    if frame.len() > FRAME_LEN_MAX {
+        return Err(DecodeError::TooLong { len: frame.len() }.into());
+    }
+    let mut reader = Reader::new(frame);
+    let handle = reader.varint(u16::MAX.into())?;
+    if handle != u64::from(session.handle) {
+        return Err(PeerError::OutOfTurn { message: "a frame of another document" });
+    }
+    let mut messages = MessageReader::new(reader, session.rx.cursor);
+    let mut heard = session.heard;
+    while let Some(message) = messages.next()? {
+        let is_open = matches!(message, Message::Open(..) | Message::OtherVersion(_));
+        // A refusal may come instead of an Open.
+        if !is_open && matches!(message, Message::Refused(_)) {
+            continue;
+        }
+        if is_open == heard {
+            let message = if heard { "a second Open" } else { "something before Open" };
+            return Err(PeerError::OutOfTurn { message });
+        }
+        heard = true;
+    }
+    Ok((reader, messages.highest_time))
+}
+
+/// Notes that the sender of a full batch has this cell. There is room for every cell that is held.
+fn note_seen<S: Storage>(document: &Document<S>, session: &mut Session<S>, seq: u64) {
+    if session.seen.push(seq).is_err() {
+        // Some of those noted were replaced since: their numbers mean nothing any more.
+        let mut held = S::Sequences::default();
+        for cell in document.cells.below(None).filter(|cell| session.seen.contains(&cell.seq)) {
+            held.push(cell.seq).ok();
+        }
+        held.push(seq).ok();
+        session.seen = held;
+    }
+}
+
+fn refusal(error: UpdateError) -> Refusal {
+    let (what, needed, limit) = match error {
+        UpdateError::Capacity(CapacityError::Bytes { needed, limit }) => (Resource::Bytes, needed, limit),
+        UpdateError::Capacity(CapacityError::Cells { needed, limit }) => (Resource::Cells, needed, limit),
+        UpdateError::Capacity(CapacityError::Peers { limit }) => (Resource::Peers, limit + 1, limit),
+        UpdateError::Capacity(CapacityError::Replicas { limit }) => (Resource::Replicas, limit + 1, limit),
+        UpdateError::ClockExhausted { last } => {
+            return Refusal::Clock { ahead_ms: last.as_ms(), limit_ms: 0 };
+        }
+        UpdateError::Value(error) => (Resource::Bytes, error.len, crate::limits::VALUE_LEN_MAX),
+    };
+    Refusal::Capacity { what, needed: needed as u64, limit: limit as u64 }
+}

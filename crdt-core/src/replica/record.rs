@@ -1,0 +1,279 @@
+//! What is kept on disk: a record a cell, and one for everything else. The driver decides where.
+//!
+//! Cell record (the path is the driver's key):
+//!
+//! | offset | size | field |
+//! |---:|---:|---|
+//! | 0 | 6 | time of the stamp, milliseconds, little endian |
+//! | 6 | 8 | replica of the stamp, little endian |
+//! | 14 | 1 | kind of the content |
+//! | 15 | rest | payload |
+//!
+//! State record: numbers are LEB128, ids 8 bytes little endian, a vector is a count and then id and time of each entry.
+//!
+//! | field | what |
+//! |---|---|
+//! | format | 1 byte: 1 |
+//! | name | length, then UTF-8 |
+//! | replica | id |
+//! | clock | highest time seen |
+//! | unverified | 0: no; t + 1: own writes after t are held back |
+//! | horizon | id, time |
+//! | version vector, floor | vectors |
+//! | fingerprint | 8 bytes, little endian |
+//! | given-up ids | a count, then ids |
+//! | peers | a count, then of each: key (32 bytes), flags (1 byte: 1 active, 2 a replica id follows), replica id, acknowledged: vector |
+
+use super::{Config, Replica};
+use crate::causal::{Stamp, VersionVector};
+use crate::cell::{Cell, Content, Kind, Path};
+use crate::error::CapacityError;
+use crate::id::{DocumentName, PeerId, ReplicaId};
+use crate::limits::{DOCUMENT_NAME_LEN_MAX, VALUE_LEN_MAX};
+use crate::replica::PersistToken;
+use crate::storage::{CellStore, List, Storage, Stored};
+use crate::sync::Peer;
+use crate::time::{Moment, Time};
+use crate::wire::{DecodeError, Full, Reader, Writer};
+
+/// The format of records that this version writes. It reads 1 to this.
+const RECORD_FORMAT: u8 = 1;
+const HEAD_LEN: usize = 15;
+
+/// A stored document cannot be loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// It does not fit into this replica's limits.
+    #[error("the stored document does not fit: {0}")]
+    Capacity(#[from] CapacityError),
+    /// The bytes are not a record.
+    #[error("the record is damaged: {0}")]
+    Damaged(#[from] DecodeError),
+    /// The cells are not those that the state record was written with.
+    #[error("the cells do not add up to the stored fingerprint: the storage was damaged")]
+    Fingerprint,
+    /// Written by a later version.
+    #[error("the record has format {found}, this version reads up to {RECORD_FORMAT}: update the program")]
+    NewerFormat {
+        /// What the record says.
+        found: u8,
+    },
+}
+
+/// Something to be made durable, all of one token in one atomic step.
+#[derive(Clone, Copy, Debug)]
+pub enum Unsaved<'a> {
+    /// Drop every cell of this document; those that are held follow. Only from fixed storage.
+    Rewrite,
+    /// The cell at this path is gone.
+    Removed(&'a str),
+    /// The cell at this path is new or has changed.
+    Cell(Stored<'a>),
+}
+
+/// A cell's record, to be stored under its path.
+#[derive(Debug)]
+pub struct CellRecord;
+
+impl CellRecord {
+    /// Longest record, in bytes.
+    pub const LEN_MAX: usize = HEAD_LEN + VALUE_LEN_MAX;
+
+    /// Writes the record of `cell` to the front of `buffer` and tells its length; `None` when it does not fit.
+    pub fn encode(cell: &Stored<'_>, buffer: &mut [u8]) -> Option<usize> {
+        let record = buffer.get_mut(..HEAD_LEN + cell.payload.len())?;
+        record[..6].copy_from_slice(&cell.stamp.time.as_ms().to_le_bytes()[..6]);
+        record[6..14].copy_from_slice(&cell.stamp.replica.get().to_le_bytes());
+        record[14] = cell.kind as u8;
+        record[HEAD_LEN..].copy_from_slice(cell.payload);
+        Some(record.len())
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`RecordError::Damaged`] when it is none.
+    pub fn decode<'a>(path: Path<'a>, record: &'a [u8]) -> Result<Cell<'a>, RecordError> {
+        let mut reader = Reader::new(record);
+        let mut time = [0; 8];
+        time[..6].copy_from_slice(reader.bytes(6)?);
+        let replica = ReplicaId::new(u64::from_le_bytes(reader.array()?));
+        let time = Time::from_ms(u64::from_le_bytes(time)).expect("6 bytes are 48 bits");
+        let content = Kind::from_number(reader.byte()?).and_then(|kind| Content::decode(kind, reader.rest()));
+        let content = content.ok_or(DecodeError::Content { offset: HEAD_LEN - 1 })?;
+        Ok(Cell { path, stamp: Stamp::new(time, replica), content })
+    }
+}
+
+impl<S: Storage> Replica<S> {
+    /// Gives `sink` everything that changed since the last call, after [`Output::Persist`](super::Output::Persist) and
+    /// before any other input. The state record comes apart: [`encode_state`](Self::encode_state).
+    ///
+    /// All of it goes to disk in one atomic step, together with the state record; then
+    /// [`handle_persisted`](Self::handle_persisted) is told. O(changes). If the disk fails, the replica must be dropped
+    /// and loaded again.
+    pub fn take_unsaved(&mut self, mut sink: impl FnMut(Unsaved<'_>)) -> PersistToken {
+        let cells = &self.document.cells;
+        match cells.removed() {
+            Some(paths) => paths.for_each(|path| sink(Unsaved::Removed(path))),
+            None if cells.has_removed() => {
+                sink(Unsaved::Rewrite);
+                self.saved_seq = 0;
+            }
+            None => {}
+        }
+        cells.since(self.saved_seq).for_each(|cell| sink(Unsaved::Cell(cell)));
+        self.saved_seq = self.document.seq;
+        self.document.cells.clear_removed();
+        self.issued
+    }
+
+    /// Writes the state record to the front of `buffer` and tells its length; `None` when it does not fit.
+    pub fn encode_state(&self, buffer: &mut [u8]) -> Option<usize> {
+        let mut writer = Writer::new(buffer);
+        self.write_state(&mut writer).ok().map(|()| writer.len())
+    }
+
+    /// The state record. See [`encode_state`](Self::encode_state).
+    #[cfg(feature = "alloc")]
+    pub fn state_record(&self) -> alloc::vec::Vec<u8> {
+        let mut buffer = alloc::vec![0; 512];
+        loop {
+            match self.encode_state(&mut buffer) {
+                Some(len) => {
+                    buffer.truncate(len);
+                    return buffer;
+                }
+                None => buffer.resize(2 * buffer.len(), 0),
+            }
+        }
+    }
+
+    /// A replica from its state record and the records of its cells, in any order.
+    ///
+    /// It may be an old copy, and cannot know it: see [`is_unverified`](Self::is_unverified). O(cells x log cells).
+    ///
+    /// # Errors
+    /// [`RecordError`]. The records are untouched.
+    pub fn load<'a>(
+        moment: Moment,
+        config: Config,
+        state: &[u8],
+        cells: impl IntoIterator<Item = Cell<'a>>,
+    ) -> Result<Self, RecordError> {
+        let (mut replica, fingerprint) = Self::read_state(config, state)?;
+        for cell in cells {
+            replica.document.join(cell)?;
+        }
+        if replica.document.fingerprint() != fingerprint {
+            return Err(RecordError::Fingerprint);
+        }
+        replica.saved_seq = replica.document.seq;
+        replica.document.cells.clear_removed();
+        replica.unsaved = false;
+        replica.note_loaded(moment);
+        Ok(replica)
+    }
+
+    fn write_state(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let document = &self.document;
+        writer.byte(RECORD_FORMAT)?;
+        writer.varint(self.name.as_str().len() as u64)?;
+        writer.bytes(self.name.as_str().as_bytes())?;
+        write_id(writer, document.replica)?;
+        writer.varint(document.clock.as_ms())?;
+        writer.varint(self.unverified.map_or(0, |time| time.as_ms() + 1))?;
+        write_id(writer, document.horizon.replica)?;
+        writer.varint(document.horizon.time.as_ms())?;
+        write_vector(writer, &document.vv)?;
+        write_vector(writer, &document.floor)?;
+        writer.bytes(&document.fingerprint().to_le_bytes())?;
+        writer.varint(self.given_up.len() as u64)?;
+        self.given_up.iter().try_for_each(|id| write_id(writer, *id))?;
+        writer.varint(self.peers.len() as u64)?;
+        for peer in self.peers.iter() {
+            writer.bytes(&peer.id.0)?;
+            writer.byte(u8::from(peer.active) | if peer.replica.is_some() { 2 } else { 0 })?;
+            if let Some(replica) = peer.replica {
+                write_id(writer, replica)?;
+            }
+            write_vector(writer, &peer.acked)?;
+        }
+        Ok(())
+    }
+
+    fn read_state(config: Config, state: &[u8]) -> Result<(Self, u64), RecordError> {
+        let mut reader = Reader::new(state);
+        let format = reader.byte()?;
+        if format > RECORD_FORMAT {
+            return Err(RecordError::NewerFormat { found: format });
+        }
+        let offset = reader.offset();
+        let len = reader.varint(DOCUMENT_NAME_LEN_MAX as u64)? as usize;
+        let name =
+            core::str::from_utf8(reader.bytes(len)?).ok().and_then(|name| DocumentName::new(name).ok());
+        let name = name.ok_or(DecodeError::Content { offset })?;
+        let id = read_id(&mut reader)?;
+        let mut replica = Self::new(&name, id, config);
+        replica.document.clock = read_time(&mut reader)?;
+        let unverified = reader.varint(crate::limits::TIME_MAX + 1)?;
+        replica.unverified = unverified.checked_sub(1).and_then(Time::from_ms);
+        let horizon = read_id(&mut reader)?;
+        replica.document.horizon = Stamp::new(read_time(&mut reader)?, horizon);
+        replica.document.vv = read_vector(&mut reader)?;
+        replica.document.floor = read_vector(&mut reader)?;
+        let fingerprint = u64::from_le_bytes(reader.array()?);
+        for _ in 0..reader.varint(u64::MAX)? {
+            // Ids that do not fit are the oldest: nothing of them is left in all likelihood.
+            let id = read_id(&mut reader)?;
+            replica.give_up(id);
+        }
+        for _ in 0..reader.varint(u64::MAX)? {
+            let mut peer = Peer::new(PeerId(reader.array()?));
+            let flags = reader.byte()?;
+            peer.active = flags & 1 != 0;
+            if flags & 2 != 0 {
+                peer.replica = Some(read_id(&mut reader)?);
+            }
+            peer.acked = read_vector(&mut reader)?;
+            let limit = replica.peers.room();
+            replica.peers.push(peer).map_err(|_| CapacityError::Peers { limit })?;
+        }
+        if !reader.is_empty() {
+            return Err(DecodeError::TooLong { len: state.len() }.into());
+        }
+        Ok((replica, fingerprint))
+    }
+}
+
+fn write_id(writer: &mut Writer<'_>, id: ReplicaId) -> Result<(), Full> {
+    writer.bytes(&id.get().to_le_bytes())
+}
+
+fn write_vector<S: Storage>(writer: &mut Writer<'_>, vector: &VersionVector<S>) -> Result<(), Full> {
+    writer.varint(vector.len() as u64)?;
+    for entry in vector.iter() {
+        write_id(writer, entry.replica)?;
+        writer.varint(entry.time.as_ms())?;
+    }
+    Ok(())
+}
+
+fn read_id(reader: &mut Reader<'_>) -> Result<ReplicaId, DecodeError> {
+    reader.array().map(|bytes| ReplicaId::new(u64::from_le_bytes(bytes)))
+}
+
+fn read_time(reader: &mut Reader<'_>) -> Result<Time, DecodeError> {
+    let ms = reader.varint(crate::limits::TIME_MAX)?;
+    Ok(Time::from_clock_ms(ms))
+}
+
+fn read_vector<S: Storage>(reader: &mut Reader<'_>) -> Result<VersionVector<S>, RecordError> {
+    let mut vector = VersionVector::new();
+    for _ in 0..reader.varint(u64::MAX)? {
+        let replica = read_id(reader)?;
+        vector.raise(replica, read_time(reader)?)?;
+    }
+    Ok(vector)
+}

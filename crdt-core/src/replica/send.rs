@@ -1,0 +1,589 @@
+//! Sending: what goes out is computed from the document and the session, at the moment it goes.
+
+use super::{Event, Replica};
+use crate::causal::{Stamp, VersionVector};
+use crate::document::Document;
+use crate::id::ReplicaId;
+use crate::limits::FRAME_LEN_MAX;
+use crate::replica::Role;
+use crate::storage::{CellStore, Storage, Stored};
+use crate::sync::{Batch, Names, Repair, Session};
+use crate::time::{Moment, Time};
+use crate::wire::{
+    Full, OpenHead, OwnReplica, ReplicaRef, RunWriter, Writer, cell_len_max, highest_time, tag,
+};
+use crate::wire::{write_entry, write_relative_time, write_replica};
+
+/// Whether a message was written.
+type Written = Result<bool, Full>;
+
+impl<S: Storage> Replica<S> {
+    /// Writes the next frame of a session; 0 when it has nothing to say.
+    pub(super) fn write_frame(&mut self, moment: Moment, index: usize, buffer: &mut [u8]) -> usize {
+        let session = &self.sessions[index];
+        if !(session.initiator || session.heard || session.refusal_due.is_some()) {
+            return 0;
+        }
+        let len = buffer.len().min(session.frame_len_max);
+        let mut writer = Writer::new(&mut buffer[..len]);
+        if writer.varint(session.handle.into()).is_err() {
+            return self.short_buffer(index, len);
+        }
+        let start = writer.len();
+        let result = self.write_messages(moment, index, &mut writer);
+        match result {
+            Err(Full) if writer.len() == start => self.short_buffer(index, len),
+            _ if writer.len() == start => {
+                self.note_quiet(index);
+                0
+            }
+            // What did not fit any more goes into the next frame.
+            _ => writer.len(),
+        }
+    }
+
+    fn write_messages(&mut self, moment: Moment, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        if self.sessions[index].closing {
+            return self.whole(index, writer, |this, writer| this.write_refused(index, writer));
+        }
+        if !self.sessions[index].opened {
+            self.whole(index, writer, |this, writer| this.write_open(moment, index, writer))?;
+        }
+        self.whole(index, writer, |this, writer| this.write_refused(index, writer))?;
+        self.whole(index, writer, |this, writer| this.write_need(index, writer))?;
+        self.whole(index, writer, |this, writer| this.write_stable(index, writer))?;
+        self.whole(index, writer, |this, writer| this.write_repair(index, writer))?;
+        let before = writer.len();
+        self.write_batch(index, writer)?;
+        // An acknowledgement that nobody waits for rides along with something else.
+        let company = writer.len() > before;
+        self.whole(index, writer, |this, writer| this.write_ack(index, company, writer))?;
+        self.whole(index, writer, |this, writer| this.write_ask(index, writer))
+    }
+
+    /// Takes a message back that did not fit, and the names it defined.
+    fn whole(
+        &mut self,
+        index: usize,
+        writer: &mut Writer<'_>,
+        write: impl FnOnce(&mut Self, &mut Writer<'_>) -> Result<(), Full>,
+    ) -> Result<(), Full> {
+        let (start, mark) = (writer.len(), self.sessions[index].tx.mark());
+        let result = write(self, writer);
+        if result.is_err() {
+            writer.truncate(start);
+            self.sessions[index].tx.rewind(mark);
+        }
+        result
+    }
+
+    fn short_buffer(&mut self, index: usize, len: usize) -> usize {
+        let session = &mut self.sessions[index];
+        if !session.refused {
+            session.refused = true;
+            self.events.push(Event::ShortBuffer { session: session.id, len });
+        }
+        0
+    }
+
+    fn note_quiet(&mut self, index: usize) {
+        let session = &mut self.sessions[index];
+        let converged = session.heard && !session.quiet && session.believed.dominates(&self.document.vv);
+        if converged {
+            session.quiet = true;
+            self.events.push(Event::Converged { session: session.id });
+        }
+    }
+
+    // ---- Open ----
+
+    fn write_open(&mut self, moment: Moment, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        if self.sessions[index].initiator {
+            self.write_initiator_open(index, writer)?;
+        } else {
+            self.write_responder_open(moment, index, writer)?;
+        }
+        self.sessions[index].opened = true;
+        Ok(())
+    }
+
+    fn write_initiator_open(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let (document, session) = (&self.document, &mut self.sessions[index]);
+        let own = document.replica;
+        session.table.copy_from(&document.vv);
+        let highest = highest_time(document.vv.iter().map(|e| e.time.as_ms()));
+        let head = OpenHead {
+            name: Some(self.name.as_str()),
+            replica: session.table.index_of(own).map_or(OwnReplica::Literal(own), OwnReplica::Entry),
+            time: None,
+            yours: None,
+            digest: None,
+            ..open_room::<S>()
+        };
+        head.write(writer, 0, false)?;
+        writer.varint(document.vv.len() as u64)?;
+        let mut last = 0;
+        for entry in document.vv.iter() {
+            writer.bytes(&entry.replica.get().to_le_bytes())?;
+            writer.signed(entry.time.as_ms() as i64 - last)?;
+            last = entry.time.as_ms() as i64;
+        }
+        session.tx.begin(usize::MAX, usize::MAX, document.vv.len(), highest);
+        session.rx.begin(usize::MAX, usize::MAX, document.vv.len(), highest);
+        // The peer's copy may have all that was acknowledged; its Open will tell.
+        if let Some(peer) = self.peers.iter().find(|p| p.id == session.peer) {
+            session.believed.copy_from(&peer.acked);
+        }
+        Ok(())
+    }
+
+    fn write_responder_open(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        writer: &mut Writer<'_>,
+    ) -> Result<(), Full> {
+        let (document, session) = (&self.document, &mut self.sessions[index]);
+        let (own, vv) = (document.replica, &document.vv);
+        let highest = highest_time(session.table.iter().map(|e| e.time.as_ms()));
+        let yours = session.peer_replica.and_then(|peer| {
+            let held =
+                document.cells.below(None).filter(|c| c.stamp.replica == peer).map(|c| c.stamp.time).max();
+            held.filter(|time| *time > vv.time_of(peer)).map(Time::as_ms)
+        });
+        let shared = vv.iter().filter(|e| session.table.index_of(e.replica).is_some()).count();
+        let relative = 2 * shared >= session.table.len();
+        let same = *vv == session.table && !document.has_uncovered();
+        let head = OpenHead {
+            name: None,
+            replica: session.table.index_of(own).map_or(OwnReplica::Literal(own), OwnReplica::Entry),
+            time: if self.config.role == Role::Aggregator { moment.now.map(Time::as_ms) } else { None },
+            yours,
+            digest: same.then(|| document.fingerprint.digest(highest)),
+            ..open_room::<S>()
+        };
+        head.write(writer, highest, relative)?;
+        let mut last_time = session.tx.cursor.last_time;
+        if relative {
+            let missing =
+                session.table.iter().filter(|e| vv.index_of(e.replica).is_none()).map(|e| (e.replica, 0));
+            let differing = vv.iter().map(|e| (e.replica, e.time.as_ms()));
+            let differing =
+                differing.filter(|(id, time)| session.table.time_of(*id).as_ms() != *time).chain(missing);
+            writer.varint(differing.clone().count() as u64)?;
+            for (id, time) in differing {
+                let theirs =
+                    session.table.index_of(id).map_or(highest, |_| session.table.time_of(id).as_ms());
+                write_replica(writer, name_replica(&mut session.tx, id, own, &session.table))?;
+                write_relative_time(writer, time, theirs)?;
+            }
+        } else {
+            writer.varint(vv.len() as u64)?;
+            for entry in vv.iter() {
+                let replica = name_replica(&mut session.tx, entry.replica, own, &session.table);
+                write_entry(writer, replica, entry.time.as_ms(), &mut last_time)?;
+            }
+        }
+        session.tx.cursor.last_time = last_time;
+        Ok(())
+    }
+
+    // ---- batches ----
+
+    /// Whether own writes may leave: a copy that came from storage asks first.
+    fn may_send(&self) -> bool {
+        self.unverified.is_none_or(|loaded| self.document.vv.time_of(self.document.replica) <= loaded)
+    }
+
+    fn write_batch(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let may_send = self.may_send();
+        let (document, session) = (&self.document, &mut self.sessions[index]);
+        let first_flight = !session.heard;
+        if !may_send || session.refused || (first_flight && session.first_claim.is_some()) {
+            return Ok(());
+        }
+        let full = session.want_full || !session.believed.dominates(&document.floor);
+        if full && first_flight {
+            return Ok(());
+        }
+        if session
+            .batch
+            .is_some_and(|b| b.full != full || (full && b.floor_changes != document.floor_changes))
+        {
+            session.batch = None;
+            session.explicit = true;
+        }
+        if session.batch.is_none() {
+            let next = if full { Next::Batch } else { next_delta(document, session) };
+            match next {
+                Next::Nothing => return Ok(()),
+                Next::Update if !first_flight && !session.explicit => {
+                    return write_update(document, session, writer);
+                }
+                Next::Batch | Next::Update => {}
+            }
+            begin_batch(document, session, first_flight, full, writer)?;
+        }
+        let complete = write_cells(document, session, full, writer);
+        if complete? { write_end(document, session, full, writer) } else { Ok(()) }
+    }
+
+    // ---- the other messages ----
+
+    fn write_refused(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let Some(refused) = self.sessions[index].refusal_due else { return Ok(()) };
+        writer.byte(tag::REFUSED)?;
+        writer.varint(refused.batch)?;
+        let mut scratch = [0; 64];
+        let bytes = postcard::to_slice(&refused.reason, &mut scratch).expect("a reason has at most 64 bytes");
+        writer.bytes(bytes)?;
+        self.sessions[index].refusal_due = None;
+        Ok(())
+    }
+
+    fn write_need(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let (document, session) = (&self.document, &mut self.sessions[index]);
+        let Some(need) = session.need_due.filter(|_| session.opened) else { return Ok(()) };
+        writer.byte(tag::NEED)?;
+        writer.varint(need.batch.into())?;
+        writer.varint(need.full.into())?;
+        write_vector(&document.vv, |_| true, document.replica, session, writer)?;
+        session.need_due = None;
+        Ok(())
+    }
+
+    fn write_stable(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let (document, session) = (&self.document, &mut self.sessions[index]);
+        if self.config.role != Role::Aggregator
+            || !session.confirmed
+            || !session.heard
+            || document.floor.is_empty()
+        {
+            return Ok(());
+        }
+        let Some(peer) = self.peers.iter_mut().find(|p| p.id == session.peer) else { return Ok(()) };
+        if peer.told_floor == document.floor_changes {
+            return Ok(());
+        }
+        writer.byte(tag::STABLE)?;
+        write_vector(&document.floor, |_| true, document.replica, session, writer)?;
+        peer.told_floor = document.floor_changes;
+        Ok(())
+    }
+
+    fn write_ack(&mut self, index: usize, company: bool, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let (document, session) = (&self.document, &mut self.sessions[index]);
+        let further = session.claims_received - session.acks_sent;
+        if !session.opened || !(session.ack_due || (company && further > 0)) {
+            return Ok(());
+        }
+        let same =
+            session.digest_due && session.believed.dominates(&document.vv) && !document.has_uncovered();
+        writer.byte(if same { tag::ACK_DIGEST } else { tag::ACK })?;
+        writer.varint(further.into())?;
+        if same {
+            writer.bytes(&document.fingerprint.digest(session.claims_received.into()).to_le_bytes())?;
+            session.digest_due = false;
+        }
+        session.acks_sent = session.claims_received;
+        session.ack_due = false;
+        Ok(())
+    }
+
+    fn write_ask(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let session = &mut self.sessions[index];
+        if !session.ask || !session.heard || session.batch.is_some() {
+            return Ok(());
+        }
+        if session.claims_acked < session.claims_sent {
+            writer.byte(tag::ASK)?;
+            session.ask = false;
+        }
+        Ok(())
+    }
+
+    /// What is here, cell by cell, for a peer whose fingerprint differs.
+    fn write_repair(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let (document, session) = (&self.document, &mut self.sessions[index]);
+        let Repair::Sending { cursor, answer } = session.repair else { return Ok(()) };
+        let mut cells = document.cells.since(cursor).filter(Stored::is_live).peekable();
+        let any = cells.peek().is_some();
+        writer.byte(tag::REPAIR)?;
+        writer.byte(u8::from(answer) | if any { 2 } else { 0 })?;
+        let mut run = RunWriter::default();
+        let mut sent = cursor;
+        let mut complete = true;
+        for cell in cells {
+            if !fits(&cell, writer) {
+                complete = false;
+                break;
+            }
+            write_cell(&mut run, writer, cell, document.replica, session)?;
+            sent = cell.seq;
+        }
+        if !run.finish(writer) && any {
+            return Err(Full);
+        }
+        session.repair =
+            if complete { Repair::Done } else { Repair::Sending { cursor: sent, answer: false } };
+        Ok(())
+    }
+}
+
+/// Takes a message back that did not fit, and the names it defined.
+fn whole<S: Storage>(
+    session: &mut Session<S>,
+    writer: &mut Writer<'_>,
+    write: impl FnOnce(&mut Session<S>, &mut Writer<'_>) -> Result<(), Full>,
+) -> Result<(), Full> {
+    let (start, mark) = (writer.len(), session.tx.mark());
+    let result = write(session, writer);
+    if result.is_err() {
+        writer.truncate(start);
+        session.tx.rewind(mark);
+    }
+    result
+}
+
+enum Next {
+    Batch,
+    Nothing,
+    Update,
+}
+
+fn open_room<S: Storage>() -> OpenHead<'static> {
+    OpenHead {
+        name: None,
+        replica: OwnReplica::Entry(0),
+        dictionary_slots: S::DICTIONARY_SLOTS,
+        frame_len_max: FRAME_LEN_MAX,
+        replicas_max: Names::<S>::replicas_room(),
+        time: None,
+        yours: None,
+        digest: None,
+    }
+}
+
+/// Whether there is something to send to this peer, and whether an Update says it all.
+fn next_delta<S: Storage>(document: &Document<S>, session: &mut Session<S>) -> Next {
+    let mut unsent = 0;
+    let mut alone = true;
+    let own = Stamp::new(document.vv.time_of(document.replica), document.replica);
+    for cell in document.cells.since(session.cursor) {
+        if session.believed.covers(cell.stamp) {
+            if unsent == 0 {
+                session.cursor = cell.seq;
+            }
+            continue;
+        }
+        unsent += 1;
+        alone &= cell.stamp == own;
+        if unsent > 1 {
+            return Next::Batch;
+        }
+    }
+    if unsent == 0 && session.believed.dominates(&document.vv) {
+        return Next::Nothing;
+    }
+    let only_own =
+        document.vv.iter().all(|e| e.replica == own.replica || session.believed.time_of(e.replica) >= e.time);
+    let later = own.time.as_ms() >= session.tx.cursor.last_time;
+    if unsent == 1 && alone && only_own && later { Next::Update } else { Next::Batch }
+}
+
+fn begin_batch<S: Storage>(
+    document: &Document<S>,
+    session: &mut Session<S>,
+    first_flight: bool,
+    full: bool,
+    writer: &mut Writer<'_>,
+) -> Result<(), Full> {
+    whole(session, writer, |session, writer| {
+        if full {
+            writer.byte(tag::BATCH_FULL)
+        } else if first_flight {
+            writer.byte(tag::BATCH_FIRST)?;
+            session.tx.cursor.defining = false;
+            let acked = session.believed.clone();
+            write_vector(&acked, |_| true, document.replica, session, writer)
+        } else if session.explicit {
+            writer.byte(tag::BATCH)
+        } else {
+            Ok(())
+        }
+    })?;
+    if full {
+        session.cursor = 0;
+    }
+    session.tx.cursor.defining = !first_flight;
+    session.explicit = false;
+    session.batch = Some(Batch { full, floor_changes: document.floor_changes });
+    Ok(())
+}
+
+/// Writes cells until there are none left (true) or the frame is full.
+fn write_cells<S: Storage>(
+    document: &Document<S>,
+    session: &mut Session<S>,
+    full: bool,
+    writer: &mut Writer<'_>,
+) -> Written {
+    let start = writer.len();
+    writer.byte(tag::CELLS)?;
+    let mut run = RunWriter::default();
+    let mut complete = true;
+    for cell in document.cells.since(session.cursor) {
+        if full || !session.believed.covers(cell.stamp) {
+            if !fits(&cell, writer) {
+                complete = false;
+                break;
+            }
+            write_cell(&mut run, writer, cell, document.replica, session)?;
+        }
+        session.cursor = cell.seq;
+    }
+    if !run.finish(writer) {
+        writer.truncate(start);
+        if !complete {
+            return Err(Full);
+        }
+    }
+    Ok(complete)
+}
+
+fn write_end<S: Storage>(
+    document: &Document<S>,
+    session: &mut Session<S>,
+    full: bool,
+    writer: &mut Writer<'_>,
+) -> Result<(), Full> {
+    // If it does not fit, the batch stays open, and End goes into a frame of its own.
+    whole(session, writer, |session, writer| write_claim(document, session, full, writer))?;
+    after_claim(document, session);
+    Ok(())
+}
+
+fn write_claim<S: Storage>(
+    document: &Document<S>,
+    session: &mut Session<S>,
+    full: bool,
+    writer: &mut Writer<'_>,
+) -> Result<(), Full> {
+    let own = document.replica;
+    if full {
+        writer.byte(tag::END_FULL)?;
+        write_vector(&document.vv, |_| true, own, session, writer)?;
+        write_vector(&document.floor, |_| true, own, session, writer)?;
+        write_replica(writer, name_replica(&mut session.tx, document.horizon.replica, own, &session.table))?;
+        let time = document.horizon.time.as_ms();
+        writer.signed(time as i64 - session.tx.cursor.last_time as i64)?;
+        session.tx.cursor.last_time = time;
+        return Ok(());
+    }
+    writer.byte(if session.ask && session.heard { tag::END_ASK } else { tag::END })?;
+    let believed = session.believed.clone();
+    write_vector(&document.vv, |e| believed.time_of(e.replica) < e.time, own, session, writer)?;
+    if session.heard {
+        session.ask = false;
+    }
+    Ok(())
+}
+
+fn after_claim<S: Storage>(document: &Document<S>, session: &mut Session<S>) {
+    session.claims_sent += 1;
+    if !session.heard {
+        session.first_claim = Some(document.vv.clone());
+    }
+    session.believed.absorb(&document.vv);
+    session.batch = None;
+    session.want_full = false;
+    session.tx.cursor.defining = true;
+    session.quiet = false;
+    session.vv_at_claim = document.vv_changes;
+    if session.own_times.is_full() {
+        session.own_times.pop_front();
+    }
+    let pushed = session.own_times.push_back((session.claims_sent, document.vv.time_of(document.replica)));
+    debug_assert!(pushed.is_ok(), "there is room for one");
+}
+
+fn write_update<S: Storage>(
+    document: &Document<S>,
+    session: &mut Session<S>,
+    writer: &mut Writer<'_>,
+) -> Result<(), Full> {
+    let unsent = document.cells.since(session.cursor).find(|c| !session.believed.covers(c.stamp));
+    let cell = unsent.expect("an Update has one cell");
+    if !fits(&cell, writer) {
+        return Err(Full);
+    }
+    let path = cell.path();
+    let slot = session.tx.slot_of(path);
+    let time = cell.stamp.time.as_ms();
+    let delta = time - session.tx.cursor.last_time;
+    RunWriter::default().update(writer, (path, slot), delta, cell.content(), session.ask)?;
+    session.ask = false;
+    session.tx.cursor.last_time = time;
+    if slot.is_none() {
+        session.tx.define_path(path);
+    }
+    session.cursor = cell.seq;
+    after_claim(document, session);
+    Ok(())
+}
+
+fn fits(cell: &Stored<'_>, writer: &Writer<'_>) -> bool {
+    writer.remaining() >= cell_len_max(cell.path.len(), cell.payload.len())
+}
+
+fn write_cell<S: Storage>(
+    run: &mut RunWriter,
+    writer: &mut Writer<'_>,
+    cell: Stored<'_>,
+    own: ReplicaId,
+    session: &mut Session<S>,
+) -> Result<(), Full> {
+    let path = cell.path();
+    let slot = session.tx.slot_of(path);
+    let replica = if run.has_stamp(cell.stamp.replica, cell.stamp.time.as_ms()) {
+        ReplicaRef::Own
+    } else {
+        name_replica(&mut session.tx, cell.stamp.replica, own, &session.table)
+    };
+    let stamp = (cell.stamp.replica, replica, cell.stamp.time.as_ms());
+    run.cell(writer, (path, slot), stamp, cell.content(), &mut session.tx.cursor.last_time)?;
+    if slot.is_none() {
+        session.tx.define_path(path);
+    }
+    Ok(())
+}
+
+/// How to name a replica; a literal is defined by being written.
+fn name_replica<S: Storage>(
+    names: &mut Names<S>,
+    id: ReplicaId,
+    own: ReplicaId,
+    table: &VersionVector<S>,
+) -> ReplicaRef {
+    let reference = names.reference(id, own, table);
+    if let ReplicaRef::Literal(id) = reference {
+        names.define_replica(id);
+    }
+    reference
+}
+
+fn write_vector<S: Storage>(
+    vector: &VersionVector<S>,
+    wanted: impl Fn(&crate::causal::Entry) -> bool + Clone,
+    own: ReplicaId,
+    session: &mut Session<S>,
+    writer: &mut Writer<'_>,
+) -> Result<(), Full> {
+    let entries = vector.iter().filter(|e| wanted(e));
+    writer.varint(entries.clone().count() as u64)?;
+    for entry in entries {
+        let replica = name_replica(&mut session.tx, entry.replica, own, &session.table);
+        write_entry(writer, replica, entry.time.as_ms(), &mut session.tx.cursor.last_time)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! Storage without a heap: `CELLS` slots sorted by path over one arena of `BYTES` bytes.
+//!
+//! | part | size | what |
+//! |---|---|---|
+//! | slot | 40 bytes | offset, lengths, kind, stamp, sequence number |
+//! | arena | path length + payload length a cell | path, then payload, without gaps |
+//!
+//! The arena has no gaps: removing or resizing moves what lies behind. With the few kilobytes this is for, that
+//! costs less than the bookkeeping of anything cleverer, and "full" means full.
+
+use super::{CellStore, DictionaryPath, Storage, Stored};
+use crate::causal::{Entry, Stamp};
+use crate::cell::Kind;
+use crate::id::ReplicaId;
+use crate::sync::{Peer, Session};
+
+/// Memory for one document, all of it inside the value: at most `CELLS` cells, `BYTES` bytes of paths and values,
+/// and `REPLICAS` replicas that ever wrote to it. Two peers, two sessions.
+#[derive(Debug)]
+pub enum Fixed<const CELLS: usize, const BYTES: usize, const REPLICAS: usize> {}
+
+/// Peers and sessions of a replica in fixed storage.
+const PEERS: usize = 2;
+
+impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize> Storage
+    for Fixed<CELLS, BYTES, REPLICAS>
+{
+    type Cells = FixedCells<CELLS, BYTES>;
+    type Entries = heapless::Vec<Entry, REPLICAS>;
+    type Ids = heapless::Vec<ReplicaId, REPLICAS>;
+    type Sequences = heapless::Vec<u64, CELLS>;
+    type Dictionary = heapless::Vec<DictionaryPath, { FIXED_DICTIONARY_SLOTS }>;
+    type Peers = heapless::Vec<Peer<Self>, PEERS>;
+    type Sessions = heapless::Vec<Session<Self>, PEERS>;
+    const DICTIONARY_SLOTS: usize = FIXED_DICTIONARY_SLOTS;
+}
+
+const FIXED_DICTIONARY_SLOTS: usize = 16;
+
+/// The cells of a [`Fixed`] document.
+#[derive(Clone, Debug)]
+pub struct FixedCells<const CELLS: usize, const BYTES: usize> {
+    /// Sorted by path.
+    slots: heapless::Vec<Slot, CELLS>,
+    arena: [u8; BYTES],
+    used: usize,
+    removed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    stamp: Stamp,
+    seq: u64,
+    offset: u32,
+    payload_len: u16,
+    path_len: u8,
+    kind: Kind,
+}
+
+impl Slot {
+    fn len(&self) -> usize {
+        usize::from(self.path_len) + usize::from(self.payload_len)
+    }
+}
+
+impl<const CELLS: usize, const BYTES: usize> Default for FixedCells<CELLS, BYTES> {
+    fn default() -> Self {
+        Self { slots: heapless::Vec::new(), arena: [0; BYTES], used: 0, removed: false }
+    }
+}
+
+impl<const CELLS: usize, const BYTES: usize> FixedCells<CELLS, BYTES> {
+    fn path(&self, slot: &Slot) -> &str {
+        let start = slot.offset as usize;
+        core::str::from_utf8(&self.arena[start..start + usize::from(slot.path_len)])
+            .expect("paths are stored whole")
+    }
+
+    fn stored(&self, slot: &Slot) -> Stored<'_> {
+        let payload = slot.offset as usize + usize::from(slot.path_len);
+        Stored {
+            path: self.path(slot),
+            stamp: slot.stamp,
+            kind: slot.kind,
+            payload: &self.arena[payload..payload + usize::from(slot.payload_len)],
+            seq: slot.seq,
+        }
+    }
+
+    fn position(&self, path: &str) -> Result<usize, usize> {
+        self.slots.binary_search_by(|slot| self.path(slot).cmp(path))
+    }
+
+    /// Indices of the slots strictly below `path`: its keys' separator sorts them into one run.
+    fn run_below(&self, path: Option<&str>) -> core::ops::Range<usize> {
+        let Some(path) = path else { return 0..self.slots.len() };
+        let start = self.slots.partition_point(|slot| compare_with_below(self.path(slot), path).is_lt());
+        let len =
+            self.slots[start..].partition_point(|slot| compare_with_below(self.path(slot), path).is_eq());
+        start..start + len
+    }
+
+    fn release(&mut self, index: usize) {
+        let slot = self.slots.remove(index);
+        let start = slot.offset as usize;
+        self.arena.copy_within(start + slot.len()..self.used, start);
+        self.used -= slot.len();
+        for other in self.slots.iter_mut().filter(|other| other.offset > slot.offset) {
+            other.offset -= slot.len() as u32;
+        }
+    }
+}
+
+/// Where `path` sorts against the run of paths that begin with `above` and a `/`: before, in it, or after.
+fn compare_with_below(path: &str, above: &str) -> core::cmp::Ordering {
+    let head = &path.as_bytes()[..path.len().min(above.len())];
+    head.cmp(above.as_bytes()).then_with(|| match path.as_bytes().get(above.len()) {
+        None => core::cmp::Ordering::Less,
+        Some(byte) => byte.cmp(&b'/'),
+    })
+}
+
+impl<const CELLS: usize, const BYTES: usize> CellStore for FixedCells<CELLS, BYTES> {
+    fn put(&mut self, cell: Stored<'_>) {
+        let index = match self.position(cell.path) {
+            Ok(index) => {
+                let slot = self.slots[index];
+                if usize::from(slot.payload_len) == cell.payload.len() {
+                    let start = slot.offset as usize + usize::from(slot.path_len);
+                    self.arena[start..start + cell.payload.len()].copy_from_slice(cell.payload);
+                    self.slots[index] = Slot { stamp: cell.stamp, seq: cell.seq, kind: cell.kind, ..slot };
+                    return;
+                }
+                self.release(index);
+                index
+            }
+            Err(index) => index,
+        };
+        let (path, payload) = (cell.path.as_bytes(), cell.payload);
+        let slot = Slot {
+            stamp: cell.stamp,
+            seq: cell.seq,
+            offset: self.used as u32,
+            payload_len: payload.len() as u16,
+            path_len: path.len() as u8,
+            kind: cell.kind,
+        };
+        self.arena[self.used..self.used + path.len()].copy_from_slice(path);
+        self.used += path.len();
+        self.arena[self.used..self.used + payload.len()].copy_from_slice(payload);
+        self.used += payload.len();
+        let inserted = self.slots.insert(index, slot);
+        assert!(inserted.is_ok(), "the caller has made sure that there is room");
+    }
+
+    fn remove(&mut self, path: &str) -> bool {
+        let found = self.position(path);
+        if let Ok(index) = found {
+            self.release(index);
+            self.removed = true;
+        }
+        found.is_ok()
+    }
+
+    fn remove_below(&mut self, path: Option<&str>, mut unwanted: impl FnMut(Stored<'_>) -> bool) {
+        let run = self.run_below(path);
+        for index in run.rev() {
+            if unwanted(self.stored(&self.slots[index])) {
+                self.release(index);
+                self.removed = true;
+            }
+        }
+    }
+
+    fn restamp_below(
+        &mut self,
+        path: Option<&str>,
+        mut stamp: impl FnMut(Stored<'_>) -> Option<(Stamp, u64)>,
+    ) {
+        for index in self.run_below(path) {
+            if let Some((stamp, seq)) = stamp(self.stored(&self.slots[index])) {
+                self.slots[index].stamp = stamp;
+                self.slots[index].seq = seq;
+            }
+        }
+    }
+
+    fn clear_removed(&mut self) {
+        self.removed = false;
+    }
+
+    fn get(&self, path: &str) -> Option<Stored<'_>> {
+        self.position(path).ok().map(|index| self.stored(&self.slots[index]))
+    }
+
+    fn below<'a>(&'a self, path: Option<&str>) -> impl Iterator<Item = Stored<'a>> + 'a {
+        self.slots[self.run_below(path)].iter().map(|slot| self.stored(slot))
+    }
+
+    fn since(&self, seq: u64) -> impl Iterator<Item = Stored<'_>> + '_ {
+        let mut last = seq;
+        core::iter::from_fn(move || {
+            let next = self.slots.iter().filter(|slot| slot.seq > last).min_by_key(|slot| slot.seq)?;
+            last = next.seq;
+            Some(self.stored(next))
+        })
+    }
+
+    fn removed(&self) -> Option<impl Iterator<Item = &str> + '_> {
+        None::<core::iter::Empty<&str>>
+    }
+
+    fn has_removed(&self) -> bool {
+        self.removed
+    }
+
+    fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.used
+    }
+
+    fn room(&self) -> (usize, usize) {
+        (CELLS, BYTES)
+    }
+}

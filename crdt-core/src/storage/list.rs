@@ -1,0 +1,109 @@
+//! A vector whose room is either fixed or grows: the one thing both storages build everything from.
+
+use core::ops::{Deref, DerefMut};
+
+/// A list of `T` with a stated room.
+pub trait List<T>: Default + Deref<Target = [T]> + DerefMut {
+    /// Appends, or gives the value back when the list is full.
+    fn push(&mut self, value: T) -> Result<(), T>;
+    /// Inserts before `index`, or gives the value back when the list is full.
+    fn insert(&mut self, index: usize, value: T) -> Result<(), T>;
+    /// Removes and returns the element at `index`; those after it move up.
+    fn remove(&mut self, index: usize) -> T;
+    /// Keeps what `keep` says yes to.
+    fn retain(&mut self, keep: impl FnMut(&T) -> bool);
+    /// Forgets everything.
+    fn clear(&mut self);
+    /// Most elements it can hold.
+    fn room(&self) -> usize;
+}
+
+impl<T, const N: usize> List<T> for heapless::Vec<T, N> {
+    fn push(&mut self, value: T) -> Result<(), T> {
+        heapless::Vec::push(self, value)
+    }
+
+    fn insert(&mut self, index: usize, value: T) -> Result<(), T> {
+        heapless::Vec::insert(self, index, value)
+    }
+
+    fn remove(&mut self, index: usize) -> T {
+        heapless::Vec::remove(self, index)
+    }
+
+    fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
+        heapless::Vec::retain(self, keep);
+    }
+
+    fn clear(&mut self) {
+        heapless::Vec::clear(self);
+    }
+
+    fn room(&self) -> usize {
+        N
+    }
+}
+
+/// A growing list that holds at most `MAX` elements.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Debug)]
+pub struct Growing<T, const MAX: usize>(alloc::vec::Vec<T>);
+
+#[cfg(feature = "alloc")]
+mod growing {
+    use super::{Deref, DerefMut, Growing, List};
+
+    impl<T, const MAX: usize> Default for Growing<T, MAX> {
+        fn default() -> Self {
+            Self(alloc::vec::Vec::new())
+        }
+    }
+
+    impl<T, const MAX: usize> Deref for Growing<T, MAX> {
+        type Target = [T];
+
+        fn deref(&self) -> &[T] {
+            &self.0
+        }
+    }
+
+    impl<T, const MAX: usize> DerefMut for Growing<T, MAX> {
+        fn deref_mut(&mut self) -> &mut [T] {
+            &mut self.0
+        }
+    }
+
+    impl<T, const MAX: usize> List<T> for Growing<T, MAX> {
+        fn push(&mut self, value: T) -> Result<(), T> {
+            if self.0.len() == MAX {
+                return Err(value);
+            }
+            self.0.push(value);
+            Ok(())
+        }
+
+        fn insert(&mut self, index: usize, value: T) -> Result<(), T> {
+            if self.0.len() == MAX {
+                return Err(value);
+            }
+            self.0.insert(index, value);
+            Ok(())
+        }
+
+        fn remove(&mut self, index: usize) -> T {
+            self.0.remove(index)
+        }
+
+        fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
+            self.0.retain(keep);
+        }
+
+        fn clear(&mut self) {
+            self.0.clear();
+        }
+
+        fn room(&self) -> usize {
+            MAX
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Where cells live: on a fixed amount of memory, or on the heap up to a cap. One code path serves both.
+
+mod fixed;
+#[cfg(feature = "alloc")]
+mod heap;
+mod list;
+
+pub use fixed::{Fixed, FixedCells};
+#[cfg(feature = "alloc")]
+pub use heap::{Heap, HeapCells};
+#[cfg(feature = "alloc")]
+pub(crate) use list::Growing;
+pub(crate) use list::List;
+
+use crate::causal::{Entry, Stamp};
+use crate::cell::{Cell, Content, Kind, Path};
+use crate::id::ReplicaId;
+use crate::limits::DICTIONARY_PATH_LEN_MAX;
+use crate::sync::{Peer, Session};
+
+/// The memory of a document and its sessions: [`Fixed`] or [`Heap`]. Sealed: the invariants are ours to keep.
+pub trait Storage: sealed::Sealed + Sized + 'static {
+    /// Cells by path and by the order in which they changed here.
+    type Cells: CellStore;
+    /// Entries of one version vector.
+    type Entries: List<Entry>;
+    /// Replica ids that a session has named.
+    type Ids: List<ReplicaId>;
+    /// Sequence numbers of cells that a full batch has confirmed.
+    type Sequences: List<u64>;
+    /// Paths that a session has named.
+    type Dictionary: List<DictionaryPath>;
+    /// What is remembered of peers.
+    type Peers: List<Peer<Self>>;
+    /// Sessions that are open.
+    type Sessions: List<Session<Self>>;
+    /// Paths a session's dictionary holds, in each direction.
+    const DICTIONARY_SLOTS: usize;
+}
+
+/// A path that is short enough to be remembered by a session.
+pub(crate) type DictionaryPath = heapless::String<DICTIONARY_PATH_LEN_MAX>;
+
+mod sealed {
+    pub trait Sealed {}
+    impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize> Sealed
+        for super::Fixed<CELLS, BYTES, REPLICAS>
+    {
+    }
+    #[cfg(feature = "alloc")]
+    impl Sealed for super::Heap {}
+}
+
+/// A cell as it is kept, with its place in the order of local changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// Checked when it was stored.
+    pub path: &'a str,
+    /// Which transaction wrote it.
+    pub stamp: Stamp,
+    /// How to read the payload.
+    pub kind: Kind,
+    /// See [`Kind`].
+    pub payload: &'a [u8],
+    /// Grows with each change of the document; unique to this version of this cell, in this process.
+    pub seq: u64,
+}
+
+impl<'a> Stored<'a> {
+    /// The path.
+    pub fn path(&self) -> Path<'a> {
+        Path::from_checked(self.path)
+    }
+
+    /// The content. O(1), O(length) for strings.
+    pub fn content(&self) -> Content<'a> {
+        Content::decode(self.kind, self.payload).expect("contents are checked before they are stored")
+    }
+
+    /// The cell.
+    pub fn cell(&self) -> Cell<'a> {
+        Cell { path: self.path(), stamp: self.stamp, content: self.content() }
+    }
+
+    /// Whether it says that something is here.
+    pub fn is_live(&self) -> bool {
+        self.kind != Kind::Tombstone
+    }
+}
+
+/// A set of cells, at most one a path. It knows nothing of precedence.
+pub trait CellStore: Default {
+    /// Adds a cell or replaces the one at its path. The caller has made sure that there is room.
+    fn put(&mut self, cell: Stored<'_>);
+    /// Removes the cell at `path`; false when there is none.
+    fn remove(&mut self, path: &str) -> bool;
+    /// Removes the cells strictly below `path` (all cells for `None`) that `unwanted` says yes to.
+    fn remove_below(&mut self, path: Option<&str>, unwanted: impl FnMut(Stored<'_>) -> bool);
+    /// Gives each cell strictly below `path` (all cells for `None`) the stamp and sequence number that `stamp` returns for it.
+    fn restamp_below(&mut self, path: Option<&str>, stamp: impl FnMut(Stored<'_>) -> Option<(Stamp, u64)>);
+    /// Forgets which paths were removed: they are on disk.
+    fn clear_removed(&mut self);
+
+    /// The cell at `path`.
+    fn get(&self, path: &str) -> Option<Stored<'_>>;
+    /// Cells strictly below `path` (all for `None`), in byte order of their paths.
+    fn below<'a>(&'a self, path: Option<&str>) -> impl Iterator<Item = Stored<'a>> + 'a;
+    /// Cells with a sequence number above `seq`, in the order of these.
+    fn since(&self, seq: u64) -> impl Iterator<Item = Stored<'_>> + '_;
+    /// Paths removed (not replaced) since the last [`clear_removed`](Self::clear_removed), or `None` when that is not kept.
+    fn removed(&self) -> Option<impl Iterator<Item = &str> + '_>;
+    /// Whether anything was removed since then.
+    fn has_removed(&self) -> bool;
+    /// Cells held.
+    fn len(&self) -> usize;
+    /// Bytes of paths and payloads held.
+    fn bytes(&self) -> usize;
+    /// Most cells and most bytes.
+    fn room(&self) -> (usize, usize);
+}

@@ -1,0 +1,12 @@
+//! The state of a conversation: what is remembered of a peer for good, and of a session while it is open.
+//!
+//! The rules that move this state are in [`replica`](crate::replica).
+
+mod names;
+mod peer;
+mod session;
+
+pub(crate) use names::Names;
+pub use peer::Peer;
+pub(crate) use session::{Batch, Need, Repair};
+pub use session::{Session, SessionId};

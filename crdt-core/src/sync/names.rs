@@ -1,0 +1,136 @@
+//! What one direction of a session has given short names to: paths and replicas. Both sides keep the same.
+
+use core::fmt;
+
+use crate::causal::VersionVector;
+use crate::cell::Path;
+use crate::id::ReplicaId;
+use crate::storage::{DictionaryPath, List, Storage};
+use crate::wire::{Cursor, ReplicaRef};
+
+/// The names of one direction, and where it stands.
+pub struct Names<S: Storage> {
+    /// A ring: when it is full, the oldest is overwritten.
+    paths: S::Dictionary,
+    next_path: usize,
+    /// Ids defined beyond the entries of the initiator's Open.
+    ids: S::Ids,
+    pub(crate) cursor: Cursor,
+}
+
+impl<S: Storage> Names<S> {
+    pub(crate) fn new() -> Self {
+        Self {
+            paths: S::Dictionary::default(),
+            next_path: 0,
+            ids: S::Ids::default(),
+            cursor: Cursor {
+                last_time: 0,
+                replicas: 0,
+                replicas_max: Self::replicas_room(),
+                paths: 0,
+                paths_max: S::DICTIONARY_SLOTS,
+                defining: true,
+            },
+        }
+    }
+
+    /// Ids that fit, as announced to the peer: a power of two.
+    pub(crate) fn replicas_room() -> usize {
+        let room = S::Ids::default().room().max(1);
+        1 << room.ilog2().min(15)
+    }
+
+    /// The peer's Open said how much it can remember, and the initiator's vector starts the table.
+    pub(crate) fn begin(
+        &mut self,
+        paths_max: usize,
+        replicas_max: usize,
+        initiator_replicas: usize,
+        highest: u64,
+    ) {
+        self.cursor.paths_max = self.cursor.paths_max.min(paths_max);
+        self.cursor.replicas_max = self.cursor.replicas_max.min(replicas_max);
+        self.cursor.replicas = initiator_replicas;
+        self.cursor.last_time = highest;
+    }
+
+    /// Gives a literal path the next slot.
+    pub(crate) fn define_path(&mut self, path: Path<'_>) {
+        let Ok(text) = DictionaryPath::try_from(path.as_str()) else { return };
+        if !self.cursor.defining || self.cursor.paths_max == 0 {
+            return;
+        }
+        if self.paths.len() < self.cursor.paths_max {
+            let pushed = self.paths.push(text);
+            debug_assert!(pushed.is_ok(), "the announced number of slots fits");
+        } else {
+            self.paths[self.next_path] = text;
+        }
+        self.cursor.paths = self.paths.len();
+        self.next_path = (self.next_path + 1) % self.cursor.paths_max;
+    }
+
+    /// Gives a literal replica id the next number.
+    pub(crate) fn define_replica(&mut self, id: ReplicaId) {
+        if self.cursor.defining
+            && self.cursor.replicas < self.cursor.replicas_max
+            && self.ids.push(id).is_ok()
+        {
+            self.cursor.replicas += 1;
+        }
+    }
+
+    /// Where the table and the clock of this direction stand. Paths are not taken back: a cell is written whole or not.
+    pub(crate) fn mark(&self) -> (Cursor, usize) {
+        (self.cursor, self.ids.len())
+    }
+
+    /// Takes back what was named since `mark`.
+    pub(crate) fn rewind(&mut self, (cursor, ids): (Cursor, usize)) {
+        while self.ids.len() > ids {
+            self.ids.remove(self.ids.len() - 1);
+        }
+        self.cursor = Cursor { paths: self.cursor.paths, ..cursor };
+    }
+
+    pub(crate) fn slot_of(&self, path: Path<'_>) -> Option<usize> {
+        self.paths.iter().position(|known| known.as_str() == path.as_str())
+    }
+
+    pub(crate) fn path(&self, slot: usize) -> Option<Path<'_>> {
+        self.paths.get(slot).map(|text| Path::from_checked(text))
+    }
+
+    /// How to name `id`; `own` is the sender of this direction, `table` the initiator's vector.
+    pub(crate) fn reference(&self, id: ReplicaId, own: ReplicaId, table: &VersionVector<S>) -> ReplicaRef {
+        if id == own {
+            return ReplicaRef::Own;
+        }
+        let further = || self.ids.iter().position(|known| *known == id).map(|index| index + table.len());
+        table.index_of(id).or_else(further).map_or(ReplicaRef::Literal(id), ReplicaRef::Table)
+    }
+
+    /// Whom `reference` names; a literal is not defined by this.
+    pub(crate) fn resolve(
+        &self,
+        reference: ReplicaRef,
+        own: ReplicaId,
+        table: &VersionVector<S>,
+    ) -> Option<ReplicaId> {
+        match reference {
+            ReplicaRef::Own => Some(own),
+            ReplicaRef::Literal(id) => Some(id),
+            ReplicaRef::Table(index) => match table.entry(index) {
+                Some(entry) => Some(entry.replica),
+                None => self.ids.get(index - table.len()).copied(),
+            },
+        }
+    }
+}
+
+impl<S: Storage> fmt::Debug for Names<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Names").field("cursor", &self.cursor).finish_non_exhaustive()
+    }
+}

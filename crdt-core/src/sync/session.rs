@@ -1,0 +1,179 @@
+//! One side of one conversation with one peer about one document.
+
+use core::fmt;
+
+use super::Names;
+use crate::causal::VersionVector;
+use crate::id::{PeerId, ReplicaId};
+use crate::storage::Storage;
+use crate::time::Time;
+use crate::wire::{Refusal, Refused};
+
+/// A session of this replica, unique in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub(crate) u32);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// The state of one session. What to send is computed from the document and this, never queued.
+pub struct Session<S: Storage> {
+    pub(crate) id: SessionId,
+    pub(crate) peer: PeerId,
+    /// The peer is the aggregator: it can verify this copy.
+    pub(crate) with_aggregator: bool,
+    pub(crate) initiator: bool,
+    /// The peer is proven to be there now: its input is no replay.
+    pub(crate) confirmed: bool,
+    /// The document's handle on this connection.
+    pub(crate) handle: u16,
+    /// Own Open was sent; the peer's was received.
+    pub(crate) opened: bool,
+    pub(crate) heard: bool,
+    pub(crate) closing: bool,
+    /// The replica id that the peer opened with.
+    pub(crate) peer_replica: Option<ReplicaId>,
+    /// The initiator's vector in its Open: the table that both sides refer to.
+    pub(crate) table: VersionVector<S>,
+
+    // ---- sending ----
+    /// What the peer has once all that was sent is applied.
+    pub(crate) believed: VersionVector<S>,
+    /// Own vector in the claim that was sent before the peer's Open came.
+    pub(crate) first_claim: Option<VersionVector<S>>,
+    pub(crate) batch: Option<Batch>,
+    /// Cells up to this sequence number were sent in this session, or are known to be there.
+    pub(crate) cursor: u64,
+    pub(crate) claims_sent: u32,
+    /// A Need for a batch up to this number is stale.
+    pub(crate) rebased_at: u32,
+    pub(crate) want_full: bool,
+    /// The next batch must say that it starts anew.
+    pub(crate) explicit: bool,
+    /// The peer refused: nothing more is sent in this session.
+    pub(crate) refused: bool,
+    /// The application wants to know what is durable at the peer.
+    pub(crate) ask: bool,
+    /// Claims that the peer has acknowledged.
+    pub(crate) claims_acked: u32,
+    /// Own times of the latest claims: what an Ack of them means.
+    pub(crate) own_times: heapless::Deque<(u32, Time), 8>,
+    /// Changes of the version vector when the last claim was sent.
+    pub(crate) vv_at_claim: u64,
+    pub(crate) tx: Names<S>,
+    pub(crate) frame_len_max: usize,
+
+    // ---- receiving ----
+    pub(crate) claims_received: u32,
+    pub(crate) acks_sent: u32,
+    pub(crate) ack_due: bool,
+    /// The batch being received does not fit: its cells are read, not applied.
+    pub(crate) gap: bool,
+    pub(crate) need_due: Option<Need>,
+    pub(crate) refusal_due: Option<Refused>,
+    /// A full batch is being received; sequence numbers of the cells that it has confirmed.
+    pub(crate) full: bool,
+    pub(crate) seen: S::Sequences,
+    pub(crate) rx: Names<S>,
+
+    // ---- comparing ----
+    /// Fingerprints are to be compared: once a session, when both sides have the same.
+    pub(crate) digest_due: bool,
+    pub(crate) repair: Repair,
+    pub(crate) quiet: bool,
+}
+
+/// A batch that is being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub(crate) full: bool,
+    /// Changes of the floor when it began.
+    pub(crate) floor_changes: u32,
+}
+
+/// What is to be told about a batch that did not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) batch: u32,
+    pub(crate) full: bool,
+}
+
+/// Where the comparison cell by cell stands. At most once a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repair {
+    Done,
+    NotNeeded,
+    Sending { cursor: u64, answer: bool },
+}
+
+impl<S: Storage> Session<S> {
+    pub(crate) fn new(id: SessionId, peer: PeerId, handle: u16) -> Self {
+        Self {
+            id,
+            peer,
+            with_aggregator: false,
+            initiator: false,
+            confirmed: false,
+            handle,
+            opened: false,
+            heard: false,
+            closing: false,
+            peer_replica: None,
+            table: VersionVector::new(),
+            believed: VersionVector::new(),
+            first_claim: None,
+            batch: None,
+            cursor: 0,
+            claims_sent: 0,
+            rebased_at: 0,
+            want_full: false,
+            explicit: false,
+            refused: false,
+            ask: false,
+            claims_acked: 0,
+            own_times: heapless::Deque::new(),
+            vv_at_claim: 0,
+            tx: Names::new(),
+            frame_len_max: crate::limits::FRAME_LEN_MAX,
+            claims_received: 0,
+            acks_sent: 0,
+            ack_due: false,
+            gap: false,
+            need_due: None,
+            refusal_due: None,
+            full: false,
+            seen: S::Sequences::default(),
+            rx: Names::new(),
+            digest_due: true,
+            repair: Repair::NotNeeded,
+            quiet: false,
+        }
+    }
+
+    /// The batch being received cannot be applied: the rest of it is only read.
+    pub(crate) fn refuse(&mut self, reason: Refusal) {
+        self.gap = true;
+        self.refusal_due = Some(Refused { batch: u64::from(self.claims_received) + 1, reason });
+    }
+
+    /// The base of what was sent did not hold: start over.
+    pub(crate) fn rebase(&mut self) {
+        self.cursor = 0;
+        self.batch = None;
+        self.explicit = true;
+        self.rebased_at = self.claims_sent;
+    }
+}
+
+impl<S: Storage> fmt::Debug for Session<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .field("peer", &self.peer)
+            .field("believed", &self.believed)
+            .finish_non_exhaustive()
+    }
+}

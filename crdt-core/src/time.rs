@@ -1,0 +1,68 @@
+//! Time as the core sees it: an input, in milliseconds.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::ReplicaId;
+use crate::limits::TIME_MAX;
+
+/// Milliseconds since 1970-01-01, in 48 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Time(u64);
+
+impl Time {
+    /// The beginning: no write has it.
+    pub const ZERO: Time = Time(0);
+    /// The last time a stamp can hold.
+    pub const MAX: Time = Time(TIME_MAX);
+
+    /// `None` when `ms` needs more than 48 bits.
+    pub const fn from_ms(ms: u64) -> Option<Self> {
+        if ms <= TIME_MAX { Some(Self(ms)) } else { None }
+    }
+
+    /// The same, cut to the largest time: for clocks, which may be broken, never for stamps.
+    pub const fn from_clock_ms(ms: u64) -> Self {
+        if ms <= TIME_MAX { Self(ms) } else { Self::MAX }
+    }
+
+    /// Milliseconds since 1970-01-01.
+    pub const fn as_ms(self) -> u64 {
+        self.0
+    }
+
+    /// The next millisecond, or `None` at the end of time.
+    pub const fn next(self) -> Option<Self> {
+        Self::from_ms(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ms", self.0)
+    }
+}
+
+/// What a replica cannot know by itself and is told with every input: the time, and 64 fresh random bits.
+///
+/// The bits become a replica id only when one is needed. Giving the same bits twice is a bug of the driver:
+/// two histories could end up with one id.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The device's clock, or `None` when it has none it can trust.
+    pub now: Option<Time>,
+    /// Fresh random bits.
+    pub random: u64,
+}
+
+impl Moment {
+    /// A moment at `ms` milliseconds since 1970 with fresh random bits.
+    pub const fn new(ms: u64, random: u64) -> Self {
+        Self { now: Some(Time::from_clock_ms(ms)), random }
+    }
+
+    pub(crate) const fn fresh_replica_id(self) -> ReplicaId {
+        ReplicaId::new(self.random)
+    }
+}

@@ -1,0 +1,347 @@
+//! Runs of cells: the format that pays for everything else.
+//!
+//! A cell of a run:
+//!
+//! | field | bytes | what |
+//! |---|---|---|
+//! | header | 1 | bit 7: last of the run; bit 6: literal path; bits 5, 4: stamp mode; bits 3 to 0: [`Kind`] |
+//! | path, known | LEB128 | slot of the session's dictionary |
+//! | path, literal | LEB128, LEB128, bytes | bytes shared with the literal path before in this run; further bytes; these |
+//! | stamp mode 0 | 0 | as the cell before in this run |
+//! | stamp mode 1 | zigzag LEB128 | the sender's own; distance from the last time this side sent |
+//! | stamp mode 2 | LEB128, zigzag LEB128 | number in the session's table; distance |
+//! | stamp mode 3 | 8, zigzag LEB128 | replica id, which takes the next number; distance |
+//! | payload | see [`Kind`] | strings and bytes are preceded by their length (LEB128) |
+//!
+//! A literal path of at most 48 bytes takes the next slot of the dictionary (a ring: the oldest is overwritten), and a
+//! literal replica id the next number of the table, on both sides alike, except in a first-flight batch, which is
+//! written before the peer's limits are known. So a path costs its bytes once in a session, then one.
+
+use super::reader::{DecodeError, Reader};
+use super::varint;
+use super::vector::ReplicaRef;
+use super::writer::{Full, Writer};
+use crate::cell::{Content, Kind, Path, Scratch};
+use crate::id::ReplicaId;
+use crate::limits::{DICTIONARY_PATH_LEN_MAX, PATH_LEN_MAX, VALUE_LEN_MAX};
+
+const LAST: u8 = 0x80;
+const LITERAL: u8 = 0x40;
+const STAMP_SAME: u8 = 0;
+const STAMP_OWN: u8 = 1;
+const STAMP_TABLE: u8 = 2;
+const STAMP_LITERAL: u8 = 3;
+
+/// Bytes that a cell takes on the wire beside its path and payload, at most.
+pub(crate) const CELL_OVERHEAD_MAX: usize = 1 + 4 + 18 + 2;
+
+/// Bytes that a cell takes on the wire at most.
+pub(crate) const fn cell_len_max(path_len: usize, payload_len: usize) -> usize {
+    CELL_OVERHEAD_MAX + path_len + payload_len
+}
+
+/// What reading needs to know of one direction of a session: how much is defined, and the last time sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor {
+    pub(crate) last_time: u64,
+    /// Numbers defined in the table of replicas.
+    pub(crate) replicas: usize,
+    /// Most numbers.
+    pub(crate) replicas_max: usize,
+    /// Slots defined in the dictionary.
+    pub(crate) paths: usize,
+    /// Most slots.
+    pub(crate) paths_max: usize,
+    /// Whether literals define.
+    pub(crate) defining: bool,
+}
+
+impl Cursor {
+    pub(crate) fn define_replica(&mut self) {
+        if self.defining && self.replicas < self.replicas_max {
+            self.replicas += 1;
+        }
+    }
+
+    fn define_path(&mut self, len: usize) {
+        if self.defining && len <= DICTIONARY_PATH_LEN_MAX && self.paths < self.paths_max {
+            self.paths += 1;
+        }
+    }
+}
+
+/// The literal path before, in full.
+#[derive(Clone, Default)]
+pub(crate) struct LiteralPath(heapless::Vec<u8, PATH_LEN_MAX>);
+
+impl LiteralPath {
+    /// Cuts to `shared` bytes and appends; `None` when the result is no path.
+    fn replace_tail(&mut self, shared: usize, tail: &[u8]) -> Option<()> {
+        let one_form = tail.first().is_none_or(|byte| self.0.get(shared) != Some(byte));
+        if shared > self.0.len() || !one_form {
+            return None;
+        }
+        self.0.truncate(shared);
+        self.0.extend_from_slice(tail).ok()?;
+        let text = core::str::from_utf8(&self.0).ok()?;
+        Path::new(text).ok().map(|_| ())
+    }
+
+    /// The path of `cell`, if that is the literal one that was just read.
+    pub(crate) fn path_if(&self, cell: &WireCell<'_>) -> Option<Path<'_>> {
+        let text = core::str::from_utf8(&self.0).expect("checked when it was set");
+        (cell.path == WirePath::Literal).then_some(Path::from_checked(text))
+    }
+}
+
+/// How a path is named on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WirePath {
+    /// In the [`LiteralPath`] of the reader.
+    Literal,
+    Slot(usize),
+}
+
+/// How a stamp is named on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StampRef {
+    pub(crate) replica: ReplicaRef,
+    pub(crate) time: u64,
+}
+
+/// A cell as read: names are not resolved yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WireCell<'a> {
+    pub(crate) path: WirePath,
+    pub(crate) stamp: StampRef,
+    /// The replica is named here, not carried over from the cell before.
+    pub(crate) names_replica: bool,
+    pub(crate) content: Content<'a>,
+}
+
+/// Reads a run of cells.
+#[derive(Clone)]
+pub(crate) struct RunReader<'a> {
+    reader: Reader<'a>,
+    cursor: Cursor,
+    literal: LiteralPath,
+    stamp: Option<StampRef>,
+    done: bool,
+}
+
+impl<'a> RunReader<'a> {
+    pub(crate) fn new(reader: Reader<'a>, cursor: Cursor) -> Self {
+        Self { reader, cursor, literal: LiteralPath::default(), stamp: None, done: false }
+    }
+
+    /// The next cell; `None` after the last. The literal path, if it has one, is in [`literal`](Self::literal).
+    pub(crate) fn next(&mut self) -> Result<Option<WireCell<'a>>, DecodeError> {
+        if self.done {
+            return Ok(None);
+        }
+        let offset = self.reader.offset();
+        let header = self.reader.byte()?;
+        self.done = header & LAST != 0;
+        let kind = Kind::from_number(header & 0x0f).ok_or(DecodeError::Tag { offset, tag: header })?;
+        let path = read_path(&mut self.reader, &mut self.cursor, header & LITERAL != 0, &mut self.literal)?;
+        let mode = (header >> 4) & 3;
+        let stamp = self.read_stamp(mode)?;
+        let content = read_content(&mut self.reader, kind)?;
+        Ok(Some(WireCell { path, stamp, names_replica: mode != STAMP_SAME, content }))
+    }
+
+    /// An Update: the tag has been read. The cell is the whole run.
+    pub(crate) fn update(&mut self, tag: u8, tag_offset: usize) -> Result<WireCell<'a>, DecodeError> {
+        self.done = true;
+        if tag & 0x10 != 0 {
+            return Err(DecodeError::Tag { offset: tag_offset, tag });
+        }
+        let kind = Kind::from_number(tag & 0x0f).ok_or(DecodeError::Tag { offset: tag_offset, tag })?;
+        let literal = tag & super::tag::UPDATE_LITERAL != 0;
+        let path = read_path(&mut self.reader, &mut self.cursor, literal, &mut self.literal)?;
+        let limit = crate::limits::TIME_MAX - self.cursor.last_time;
+        let time = self.cursor.last_time + self.reader.varint(limit)?;
+        self.cursor.last_time = time;
+        let content = read_content(&mut self.reader, kind)?;
+        let stamp = StampRef { replica: ReplicaRef::Own, time };
+        Ok(WireCell { path, stamp, names_replica: true, content })
+    }
+
+    pub(crate) fn literal(&self) -> &LiteralPath {
+        &self.literal
+    }
+
+    /// Where reading stands.
+    pub(crate) fn position(&self) -> (Reader<'a>, Cursor) {
+        (self.reader, self.cursor)
+    }
+
+    fn read_stamp(&mut self, mode: u8) -> Result<StampRef, DecodeError> {
+        let offset = self.reader.offset();
+        let replica = match mode {
+            STAMP_SAME => {
+                return self.stamp.ok_or(DecodeError::Reference { offset, reference: 0, defined: 0 });
+            }
+            STAMP_OWN => ReplicaRef::Own,
+            STAMP_TABLE => {
+                let reference = self.reader.varint(u64::MAX)?;
+                if reference >= self.cursor.replicas as u64 {
+                    return Err(DecodeError::Reference { offset, reference, defined: self.cursor.replicas });
+                }
+                ReplicaRef::Table(reference as usize)
+            }
+            _ => {
+                let id = ReplicaId::new(u64::from_le_bytes(self.reader.array()?));
+                self.cursor.define_replica();
+                ReplicaRef::Literal(id)
+            }
+        };
+        let time = self.reader.time_after(self.cursor.last_time)?;
+        self.cursor.last_time = time;
+        let stamp = StampRef { replica, time };
+        self.stamp = Some(stamp);
+        Ok(stamp)
+    }
+}
+
+fn read_path(
+    reader: &mut Reader<'_>,
+    cursor: &mut Cursor,
+    is_literal: bool,
+    literal: &mut LiteralPath,
+) -> Result<WirePath, DecodeError> {
+    let offset = reader.offset();
+    if is_literal {
+        let shared = reader.varint(PATH_LEN_MAX as u64)? as usize;
+        let len = reader.varint((PATH_LEN_MAX - shared) as u64)? as usize;
+        let tail = reader.bytes(len)?;
+        literal.replace_tail(shared, tail).ok_or(DecodeError::Path { offset })?;
+        cursor.define_path(shared + len);
+        return Ok(WirePath::Literal);
+    }
+    let reference = reader.varint(u64::MAX)?;
+    if reference >= cursor.paths as u64 {
+        return Err(DecodeError::Reference { offset, reference, defined: cursor.paths });
+    }
+    Ok(WirePath::Slot(reference as usize))
+}
+
+fn read_content<'a>(reader: &mut Reader<'a>, kind: Kind) -> Result<Content<'a>, DecodeError> {
+    let offset = reader.offset();
+    let len = match kind {
+        Kind::Str | Kind::Bytes => reader.varint(VALUE_LEN_MAX as u64)? as usize,
+        Kind::F64 => 8,
+        Kind::F32 => 4,
+        Kind::Int | Kind::Decimal1 | Kind::Decimal2 | Kind::Decimal3 => {
+            varint::decode(reader.rest()).map(|(_, len)| len).ok_or(DecodeError::Content { offset })?
+        }
+        Kind::Tombstone | Kind::Map | Kind::List | Kind::Null | Kind::False | Kind::True => 0,
+    };
+    let payload = reader.bytes(len)?;
+    Content::decode(kind, payload).ok_or(DecodeError::Content { offset })
+}
+
+/// Writes a run of cells. The caller resolves names and makes sure of the room; see [`cell_len_max`].
+#[derive(Default)]
+pub(crate) struct RunWriter {
+    literal: LiteralPath,
+    stamp: Option<(ReplicaId, u64)>,
+    last_header: Option<usize>,
+}
+
+impl RunWriter {
+    /// Appends a cell whose path is in `slot` of the dictionary, or is literal.
+    pub(crate) fn cell(
+        &mut self,
+        writer: &mut Writer<'_>,
+        (path, slot): (Path<'_>, Option<usize>),
+        (id, replica, time): (ReplicaId, ReplicaRef, u64),
+        content: Content<'_>,
+        last_time: &mut u64,
+    ) -> Result<(), Full> {
+        let mut scratch = Scratch::default();
+        let (kind, payload) = content.encode(&mut scratch);
+        let same = self.stamp == Some((id, time));
+        let mode = match replica {
+            _ if same => STAMP_SAME,
+            ReplicaRef::Own => STAMP_OWN,
+            ReplicaRef::Table(_) => STAMP_TABLE,
+            ReplicaRef::Literal(_) => STAMP_LITERAL,
+        };
+        let header = writer.len();
+        writer.byte(if slot.is_none() { LITERAL } else { 0 } | mode << 4 | kind as u8)?;
+        self.write_path(writer, path, slot)?;
+        match replica {
+            _ if same => {}
+            ReplicaRef::Own => {}
+            ReplicaRef::Table(index) => writer.varint(index as u64)?,
+            ReplicaRef::Literal(id) => writer.bytes(&id.get().to_le_bytes())?,
+        }
+        if !same {
+            writer.signed(time as i64 - *last_time as i64)?;
+            *last_time = time;
+        }
+        write_payload(writer, kind, payload)?;
+        self.stamp = Some((id, time));
+        self.last_header = Some(header);
+        Ok(())
+    }
+
+    /// Writes an Update: one cell of the sender's own, newer than the last time it sent.
+    pub(crate) fn update(
+        &mut self,
+        writer: &mut Writer<'_>,
+        (path, slot): (Path<'_>, Option<usize>),
+        time_delta: u64,
+        content: Content<'_>,
+        ask: bool,
+    ) -> Result<(), Full> {
+        let mut scratch = Scratch::default();
+        let (kind, payload) = content.encode(&mut scratch);
+        let literal = if slot.is_none() { super::tag::UPDATE_LITERAL } else { 0 };
+        let ask = if ask { super::tag::UPDATE_ASK } else { 0 };
+        writer.byte(super::tag::UPDATE | literal | ask | kind as u8)?;
+        self.write_path(writer, path, slot)?;
+        writer.varint(time_delta)?;
+        write_payload(writer, kind, payload)
+    }
+
+    /// Whether the cell before in this run has that stamp: it need not be named again.
+    pub(crate) fn has_stamp(&self, replica: ReplicaId, time: u64) -> bool {
+        self.stamp == Some((replica, time))
+    }
+
+    /// Marks the last cell; false when there was none.
+    pub(crate) fn finish(self, writer: &mut Writer<'_>) -> bool {
+        if let Some(header) = self.last_header {
+            writer.patch(header, |byte| *byte |= LAST);
+        }
+        self.last_header.is_some()
+    }
+
+    fn write_path(
+        &mut self,
+        writer: &mut Writer<'_>,
+        path: Path<'_>,
+        slot: Option<usize>,
+    ) -> Result<(), Full> {
+        if let Some(slot) = slot {
+            return writer.varint(slot as u64);
+        }
+        let text = path.as_str().as_bytes();
+        let shared = self.literal.0.iter().zip(text).take_while(|(a, b)| a == b).count();
+        writer.varint(shared as u64)?;
+        writer.varint((text.len() - shared) as u64)?;
+        writer.bytes(&text[shared..])?;
+        self.literal.0.clear();
+        self.literal.0.extend_from_slice(text).expect("a path is no longer than a path");
+        Ok(())
+    }
+}
+
+fn write_payload(writer: &mut Writer<'_>, kind: Kind, payload: &[u8]) -> Result<(), Full> {
+    if kind.has_length() {
+        writer.varint(payload.len() as u64)?;
+    }
+    writer.bytes(payload)
+}

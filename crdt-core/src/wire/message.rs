@@ -1,0 +1,478 @@
+//! The messages of a session. See [`tag`](super::tag) for the registry.
+//!
+//! Open:
+//!
+//! | field | bytes | what |
+//! |---|---|---|
+//! | version and flags | 1 | bits 3 to 0: protocol version; bit 4: from the initiator; bit 5: digest follows; bit 6: "yours" follows; bit 7: the vector is relative |
+//! | room | 1 | bits 3 to 0: log2 of dictionary slots; bits 7 to 4: log2 of the longest frame / 256 |
+//! | more room | 1 | bits 3 to 0: log2 of the table of replicas; bit 4: the time follows; others 0 |
+//! | name | LEB128, UTF-8 | only from the initiator: length, document name |
+//! | own replica | LEB128, 0 or 8 | 0: the id follows; n + 1: entry n of the initiator's vector |
+//! | time | zigzag LEB128 | if flagged: the sender's clock, as distance from the initiator's highest time |
+//! | yours | zigzag LEB128 | if flagged: the highest stamp held of the receiver's id, as distance from the initiator's highest time |
+//! | digest | 4, little endian | if flagged: of the fingerprint, salted with the initiator's highest time |
+//! | vector | | what the sender has |
+//!
+//! The initiator's vector: a count (LEB128), then for each replica its id (8 bytes, little endian) and its time (zigzag
+//! LEB128, distance from the entry before). The responder's vector, relative: the entries that differ from the
+//! initiator's, each a replica and 0 for "none", or the zigzag distance from the initiator's entry, plus 1
+//! (for a replica that the initiator did not list: from its highest time). Absolute: as any other vector.
+
+use serde::{Deserialize, Serialize};
+
+use super::cells::{Cursor, RunReader};
+use super::reader::{DecodeError, Reader};
+use super::tag;
+use super::vector::{ReplicaRef, VectorSection, read_replica};
+use super::{varint, writer};
+use crate::id::ReplicaId;
+use crate::limits::{DOCUMENT_NAME_LEN_MAX, REPLICAS_MAX, TIME_MAX};
+use writer::{Full, Writer};
+
+/// Why a peer refused a batch or a document, with its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// This device may not open that document.
+    #[error("this key may not open the document: let it in at the aggregator")]
+    Access,
+    /// The peer is full.
+    #[error("the peer is full: {needed} {what} are needed, {limit} is its limit")]
+    Capacity {
+        /// What there is not enough of.
+        what: Resource,
+        /// How much would be in use.
+        needed: u64,
+        /// How much there is.
+        limit: u64,
+    },
+    /// Stamps too far ahead of the peer's clock.
+    #[error("a stamp is {ahead_ms} ms ahead of the peer's clock, {limit_ms} ms are allowed: set the clock")]
+    Clock {
+        /// How far ahead, in milliseconds.
+        ahead_ms: u64,
+        /// How far is allowed, in milliseconds.
+        limit_ms: u64,
+    },
+    /// The replica id belongs to another device key.
+    #[error("this replica id belongs to another device: two devices run from one image")]
+    Fenced,
+    /// Another protocol version.
+    #[error("the peer speaks protocol version {theirs}, this side {ours}: update the older one")]
+    Version {
+        /// The refusing peer's version.
+        theirs: u8,
+        /// The refused side's version.
+        ours: u8,
+    },
+}
+
+/// What there was not enough of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Resource {
+    Bytes,
+    Cells,
+    Peers,
+    Replicas,
+}
+
+impl core::fmt::Display for Resource {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Resource::Bytes => "bytes",
+            Resource::Cells => "cells",
+            Resource::Peers => "peers",
+            Resource::Replicas => "replicas",
+        })
+    }
+}
+
+/// The fixed part of Open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OpenHead<'a> {
+    /// The document's name, from the initiator only.
+    pub(crate) name: Option<&'a str>,
+    pub(crate) replica: OwnReplica,
+    pub(crate) dictionary_slots: usize,
+    pub(crate) frame_len_max: usize,
+    pub(crate) replicas_max: usize,
+    pub(crate) time: Option<u64>,
+    pub(crate) yours: Option<u64>,
+    pub(crate) digest: Option<u32>,
+}
+
+/// How the sender of an Open names itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnReplica {
+    /// Entry of the initiator's vector.
+    Entry(usize),
+    Literal(ReplicaId),
+}
+
+/// The vector of an Open, checked.
+#[derive(Clone, Copy)]
+pub(crate) enum OpenVector<'a> {
+    Absolute(VectorSection<'a>),
+    Initiator { reader: Reader<'a>, count: usize },
+    Relative { reader: Reader<'a>, cursor: Cursor, count: usize },
+}
+
+/// The initiator's highest time: what the other times of both Opens are relative to.
+pub(crate) fn highest_time(times: impl Iterator<Item = u64>) -> u64 {
+    times.max().unwrap_or(0)
+}
+
+const INITIATOR: u8 = 0x10;
+const DIGEST: u8 = 0x20;
+const YOURS: u8 = 0x40;
+const RELATIVE: u8 = 0x80;
+const TIME: u8 = 0x10;
+
+impl OpenHead<'_> {
+    /// Writes tag and head; the vector comes next.
+    pub(crate) fn write(&self, writer: &mut Writer<'_>, base_time: u64, relative: bool) -> Result<(), Full> {
+        let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+        writer.byte(tag::OPEN)?;
+        writer.byte(
+            tag::PROTOCOL_VERSION
+                | flag(self.name.is_some(), INITIATOR)
+                | flag(self.digest.is_some(), DIGEST)
+                | flag(self.yours.is_some(), YOURS)
+                | flag(relative, RELATIVE),
+        )?;
+        writer.byte(log2(self.dictionary_slots) | log2(self.frame_len_max / 256) << 4)?;
+        writer.byte(log2(self.replicas_max) | flag(self.time.is_some(), TIME))?;
+        if let Some(name) = self.name {
+            writer.varint(name.len() as u64)?;
+            writer.bytes(name.as_bytes())?;
+        }
+        match self.replica {
+            OwnReplica::Entry(index) => writer.varint(index as u64 + 1)?,
+            OwnReplica::Literal(id) => {
+                writer.varint(0)?;
+                writer.bytes(&id.get().to_le_bytes())?;
+            }
+        }
+        for time in [self.time, self.yours].into_iter().flatten() {
+            writer.signed(time as i64 - base_time as i64)?;
+        }
+        self.digest.map_or(Ok(()), |digest| writer.bytes(&digest.to_le_bytes()))
+    }
+}
+
+fn log2(number: usize) -> u8 {
+    (number.max(1).ilog2() as u8).min(15)
+}
+
+/// What the relative entry of a responder's vector says.
+pub(crate) fn write_relative_time(writer: &mut Writer<'_>, time: u64, theirs: u64) -> Result<(), Full> {
+    match time {
+        0 => writer.varint(0),
+        _ => writer.varint(varint::zigzag(time as i64 - theirs as i64) + 1),
+    }
+}
+
+impl<'a> OpenVector<'a> {
+    /// Entries listed.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            OpenVector::Absolute(section) => section.count,
+            OpenVector::Initiator { count, .. } | OpenVector::Relative { count, .. } => count,
+        }
+    }
+
+    /// The initiator's entries, in order: the table of the session begins with them.
+    pub(crate) fn initiator_entries(self) -> impl Iterator<Item = (ReplicaId, u64)> + 'a {
+        let (mut reader, count) = match self {
+            OpenVector::Initiator { reader, count } => (reader, count),
+            OpenVector::Absolute(_) | OpenVector::Relative { .. } => (Reader::new(&[]), 0),
+        };
+        let mut last = 0;
+        (0..count).map(move |_| {
+            let (id, time) = read_initiator_entry(&mut reader, last).expect("the vector was checked");
+            last = time;
+            (id, time)
+        })
+    }
+
+    /// The responder's differing entries: replica, and what was written by [`write_relative_time`].
+    pub(crate) fn relative_entries(self) -> impl Iterator<Item = (ReplicaRef, u64)> + 'a {
+        let (mut reader, mut cursor, count) = match self {
+            OpenVector::Relative { reader, cursor, count } => (reader, cursor, count),
+            OpenVector::Absolute(VectorSection { .. }) | OpenVector::Initiator { .. } => {
+                (Reader::new(&[]), Cursor::none(), 0)
+            }
+        };
+        (0..count).map(move |_| {
+            let replica = read_replica(&mut reader, &mut cursor).expect("the vector was checked");
+            (replica, reader.varint(u64::MAX).expect("the vector was checked"))
+        })
+    }
+}
+
+fn read_initiator_entry(reader: &mut Reader<'_>, last: u64) -> Result<(ReplicaId, u64), DecodeError> {
+    let id = ReplicaId::new(u64::from_le_bytes(reader.array()?));
+    Ok((id, reader.time_after(last)?))
+}
+
+/// A message, checked. What it refers to is resolved when it is applied.
+#[derive(Clone)]
+pub(crate) enum Message<'a> {
+    Ack {
+        claims: u64,
+        digest: Option<u32>,
+    },
+    Ask,
+    BatchDelta,
+    BatchFirst {
+        base: VectorSection<'a>,
+    },
+    BatchFull,
+    Cells(RunReader<'a>),
+    End {
+        claim: VectorSection<'a>,
+        ask: bool,
+    },
+    EndFull {
+        claim: VectorSection<'a>,
+        floor: VectorSection<'a>,
+        horizon: (ReplicaRef, u64),
+    },
+    Need {
+        batch: u64,
+        full: bool,
+        vv: VectorSection<'a>,
+    },
+    Open(OpenHead<'a>, OpenVector<'a>),
+    /// The peer speaks another version; nothing else of the frame can be read.
+    OtherVersion(u8),
+    Refused(Refused),
+    Repair {
+        answer: bool,
+        run: Option<RunReader<'a>>,
+    },
+    Stable(VectorSection<'a>),
+    Update {
+        run: RunReader<'a>,
+        tag: u8,
+        ask: bool,
+    },
+}
+
+/// The batch that was refused, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) batch: u64,
+    pub(crate) reason: Refusal,
+}
+
+/// Reads and checks the messages of a frame, one after the other.
+pub(crate) struct MessageReader<'a> {
+    reader: Reader<'a>,
+    /// Where this direction of the session stands after what was read.
+    pub(crate) cursor: Cursor,
+    /// Highest time of a cell.
+    pub(crate) highest_time: u64,
+}
+
+impl<'a> MessageReader<'a> {
+    pub(crate) fn new(reader: Reader<'a>, cursor: Cursor) -> Self {
+        Self { reader, cursor, highest_time: 0 }
+    }
+
+    /// The next message; `None` at the end of the frame.
+    pub(crate) fn next(&mut self) -> Result<Option<Message<'a>>, DecodeError> {
+        if self.reader.is_empty() {
+            return Ok(None);
+        }
+        let offset = self.reader.offset();
+        let tag = self.reader.byte()?;
+        let message = match tag {
+            tag::OPEN => self.open()?,
+            tag::BATCH_FIRST => {
+                self.cursor.defining = false;
+                Message::BatchFirst { base: self.vector()? }
+            }
+            tag::BATCH | tag::BATCH_FULL => {
+                self.cursor.defining = true;
+                if tag == tag::BATCH { Message::BatchDelta } else { Message::BatchFull }
+            }
+            tag::CELLS => Message::Cells(self.run()?),
+            tag::END | tag::END_ASK => {
+                let claim = self.vector()?;
+                self.cursor.defining = true;
+                Message::End { claim, ask: tag == tag::END_ASK }
+            }
+            tag::END_FULL => {
+                let (claim, floor) = (self.vector()?, self.vector()?);
+                let replica = read_replica(&mut self.reader, &mut self.cursor)?;
+                let time = self.reader.time_after(self.cursor.last_time)?;
+                self.cursor.last_time = time;
+                Message::EndFull { claim, floor, horizon: (replica, time) }
+            }
+            tag::ACK | tag::ACK_DIGEST => {
+                let claims = self.reader.varint(u64::from(u32::MAX))?;
+                let digest = if tag == tag::ACK_DIGEST {
+                    Some(u32::from_le_bytes(self.reader.array()?))
+                } else {
+                    None
+                };
+                Message::Ack { claims, digest }
+            }
+            tag::NEED => {
+                let batch = self.reader.varint(u64::from(u32::MAX))?;
+                let full = self.reader.varint(1)? == 1;
+                Message::Need { batch, full, vv: self.vector()? }
+            }
+            tag::STABLE => Message::Stable(self.vector()?),
+            tag::REFUSED => {
+                let batch = self.reader.varint(u64::from(u32::MAX))?;
+                Message::Refused(Refused { batch, reason: self.refusal()? })
+            }
+            tag::ASK => Message::Ask,
+            tag::REPAIR => {
+                let flags = self.reader.varint(3)?;
+                let run = if flags & 2 != 0 { Some(self.run()?) } else { None };
+                Message::Repair { answer: flags & 1 != 0, run }
+            }
+            _ if tag & tag::UPDATE != 0 => {
+                let run = RunReader::new(self.reader, self.cursor);
+                let mut checked = run.clone();
+                let cell = checked.update(tag, offset)?;
+                self.highest_time = self.highest_time.max(cell.stamp.time);
+                (self.reader, self.cursor) = checked.position();
+                Message::Update { run, tag, ask: tag & tag::UPDATE_ASK != 0 }
+            }
+            _ => return Err(DecodeError::Tag { offset, tag }),
+        };
+        Ok(Some(message))
+    }
+
+    fn vector(&mut self) -> Result<VectorSection<'a>, DecodeError> {
+        VectorSection::read(&mut self.reader, &mut self.cursor)
+    }
+
+    fn run(&mut self) -> Result<RunReader<'a>, DecodeError> {
+        let run = RunReader::new(self.reader, self.cursor);
+        let mut checked = run.clone();
+        while let Some(cell) = checked.next()? {
+            self.highest_time = self.highest_time.max(cell.stamp.time);
+        }
+        (self.reader, self.cursor) = checked.position();
+        Ok(run)
+    }
+
+    fn refusal(&mut self) -> Result<Refusal, DecodeError> {
+        let offset = self.reader.offset();
+        let (refusal, rest) = postcard::take_from_bytes::<Refusal>(self.reader.rest())
+            .map_err(|_| DecodeError::Content { offset })?;
+        self.reader.bytes(self.reader.rest().len() - rest.len())?;
+        Ok(refusal)
+    }
+
+    fn open(&mut self) -> Result<Message<'a>, DecodeError> {
+        let offset = self.reader.offset();
+        let flags = self.reader.byte()?;
+        let version = flags & 0x0f;
+        if version != tag::PROTOCOL_VERSION {
+            self.reader.bytes(self.reader.rest().len())?;
+            return Ok(Message::OtherVersion(version));
+        }
+        let (room, more) = (self.reader.byte()?, self.reader.byte()?);
+        if more & !(0x0f | TIME) != 0 {
+            return Err(DecodeError::Tag { offset, tag: more });
+        }
+        let dictionary_slots = 1 << (room & 0x0f);
+        let replicas_max = 1 << (more & 0x0f);
+        let initiator = flags & INITIATOR != 0;
+        let name = if initiator { Some(self.name()?) } else { None };
+        let own_offset = self.reader.offset();
+        let own = self.reader.varint(REPLICAS_MAX as u64)? as usize;
+        let replica = match own {
+            0 => OwnReplica::Literal(ReplicaId::new(u64::from_le_bytes(self.reader.array()?))),
+            _ => OwnReplica::Entry(own - 1),
+        };
+        let mut time_if = |on: bool| -> Result<Option<u64>, DecodeError> {
+            // The initiator's own highest time is not known before its vector: it sends neither.
+            let base = if initiator { 0 } else { self.cursor.last_time };
+            if on { self.reader.time_after(base).map(Some) } else { Ok(None) }
+        };
+        let time = time_if(more & TIME != 0)?;
+        let yours = time_if(flags & YOURS != 0)?;
+        let digest = if flags & DIGEST != 0 { Some(u32::from_le_bytes(self.reader.array()?)) } else { None };
+        self.cursor.paths_max = self.cursor.paths_max.min(dictionary_slots);
+        self.cursor.replicas_max = self.cursor.replicas_max.min(replicas_max);
+        self.cursor.defining = true;
+        let vector = if initiator {
+            self.initiator_vector()?
+        } else if flags & RELATIVE != 0 {
+            self.relative_vector()?
+        } else {
+            OpenVector::Absolute(self.vector()?)
+        };
+        if let OwnReplica::Entry(index) = replica
+            && index >= self.cursor.replicas
+        {
+            let (reference, defined) = (own as u64, self.cursor.replicas);
+            return Err(DecodeError::Reference { offset: own_offset, reference, defined });
+        }
+        let head = OpenHead {
+            name,
+            replica,
+            dictionary_slots,
+            frame_len_max: 256 << (room >> 4),
+            replicas_max,
+            time,
+            yours,
+            digest,
+        };
+        Ok(Message::Open(head, vector))
+    }
+
+    fn name(&mut self) -> Result<&'a str, DecodeError> {
+        let offset = self.reader.offset();
+        let len = self.reader.varint(DOCUMENT_NAME_LEN_MAX as u64)? as usize;
+        let bytes = self.reader.bytes(len)?;
+        let name = core::str::from_utf8(bytes).ok().filter(|name| !name.is_empty());
+        name.ok_or(DecodeError::Content { offset })
+    }
+
+    /// Ids strictly ascend: the table has no id twice.
+    fn initiator_vector(&mut self) -> Result<OpenVector<'a>, DecodeError> {
+        let count = self.reader.varint(REPLICAS_MAX as u64)? as usize;
+        let vector = OpenVector::Initiator { reader: self.reader, count };
+        let (mut last_time, mut highest, mut last_id) = (0, 0, None);
+        for _ in 0..count {
+            let offset = self.reader.offset();
+            let (id, time) = read_initiator_entry(&mut self.reader, last_time)?;
+            if last_id.is_some_and(|last| last >= id) || time == 0 {
+                return Err(DecodeError::Number { offset, limit: TIME_MAX });
+            }
+            (last_time, last_id) = (time, Some(id));
+            highest = highest.max(time);
+        }
+        self.cursor.replicas = count;
+        self.cursor.last_time = highest;
+        Ok(vector)
+    }
+
+    fn relative_vector(&mut self) -> Result<OpenVector<'a>, DecodeError> {
+        let count = self.reader.varint(REPLICAS_MAX as u64)? as usize;
+        let vector = OpenVector::Relative { reader: self.reader, cursor: self.cursor, count };
+        for _ in 0..count {
+            read_replica(&mut self.reader, &mut self.cursor)?;
+            self.reader.varint(u64::MAX)?;
+        }
+        Ok(vector)
+    }
+}
+
+impl Cursor {
+    /// Nothing is defined, and nothing can be.
+    pub(crate) fn none() -> Self {
+        Self { last_time: 0, replicas: 0, replicas_max: 0, paths: 0, paths_max: 0, defining: false }
+    }
+}

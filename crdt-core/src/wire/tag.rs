@@ -1,0 +1,46 @@
+//! The registry of message tags and of the protocol version. A number that was released is never given another meaning.
+//!
+//! | tag | message | body |
+//! |---:|---|---|
+//! | 0x01 | Open | [`OpenHead`](super::OpenHead) |
+//! | 0x02 | Batch, first flight | base: vector |
+//! | 0x03 | Batch | none: the base is what the receiver said it has |
+//! | 0x04 | Batch, full | none |
+//! | 0x05 | Cells | a run of cells |
+//! | 0x06 | End | claim: vector |
+//! | 0x07 | End, please acknowledge | claim: vector |
+//! | 0x08 | End of a full batch | claim: vector, floor: vector, horizon: replica, time |
+//! | 0x09 | Ack | further claims that are durable: LEB128 |
+//! | 0x0a | Ack with digest | as Ack, then the digest: 4 bytes, little endian |
+//! | 0x0b | Need | batch number: LEB128, full: 0 or 1, what the sender has: vector |
+//! | 0x0c | Stable | vector |
+//! | 0x0d | Refused | batch number: LEB128, reason: postcard |
+//! | 0x0e | Ask: please acknowledge what you have | none |
+//! | 0x0f | Repair | flags: bit 0 please answer, bit 1 cells follow; then a run of cells |
+//! | 0x80.. | Update | a cell of the sender's own, which is a whole batch; see below |
+//!
+//! An Update stands for Batch, one cell and End. Its tag holds, from the top: 1, literal path, please acknowledge, 0,
+//! and the kind of the content in the low four bits. Then come path, time (LEB128, after the last time this side sent) and
+//! payload, as in a run of cells.
+
+pub(crate) const OPEN: u8 = 0x01;
+pub(crate) const BATCH_FIRST: u8 = 0x02;
+pub(crate) const BATCH: u8 = 0x03;
+pub(crate) const BATCH_FULL: u8 = 0x04;
+pub(crate) const CELLS: u8 = 0x05;
+pub(crate) const END: u8 = 0x06;
+pub(crate) const END_ASK: u8 = 0x07;
+pub(crate) const END_FULL: u8 = 0x08;
+pub(crate) const ACK: u8 = 0x09;
+pub(crate) const ACK_DIGEST: u8 = 0x0a;
+pub(crate) const NEED: u8 = 0x0b;
+pub(crate) const STABLE: u8 = 0x0c;
+pub(crate) const REFUSED: u8 = 0x0d;
+pub(crate) const ASK: u8 = 0x0e;
+pub(crate) const REPAIR: u8 = 0x0f;
+pub(crate) const UPDATE: u8 = 0x80;
+pub(crate) const UPDATE_LITERAL: u8 = 0x40;
+pub(crate) const UPDATE_ASK: u8 = 0x20;
+
+/// The protocol version that Open carries. A peer with another one is refused with both numbers.
+pub(crate) const PROTOCOL_VERSION: u8 = 1;
