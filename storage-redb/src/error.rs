@@ -50,7 +50,7 @@ pub enum StoreError {
         /// What was looked for.
         path: PathBuf,
     },
-    /// The file was written by a newer version of this crate. Nothing in it was changed.
+    /// The file was written by a newer version of this crate. No record in it was changed.
     #[error("the store has format {found}, this program reads up to {supported}; install a newer version")]
     NewerFormat {
         /// The version in the file.
@@ -142,6 +142,8 @@ impl StoreError {
     pub(crate) fn io(operation: &'static str, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { operation, source },
+            // What the watch on the blocks reports.
+            io::ErrorKind::InvalidData => Self::damaged(Place::Store, format!("{source}, while {operation}")),
             _ => Self::Io { operation, source },
         }
     }

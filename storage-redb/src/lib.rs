@@ -35,24 +35,30 @@
 //! - A batch is on the disk when [`Store::commit`] returns `Ok`. After a power cut the store holds the last batch that
 //!   was acknowledged, or the one in flight, whole.
 //! - What is read is what was written, or an error says what is damaged. Each record has a checksum, each set of
-//!   records a seal that shows when one is missing. The layout is in the docs of [`record`].
+//!   records a seal that shows when one is missing. The layout is in the docs of [`record`]. One exception: after a stop
+//!   that was not in order, one bit of redb's header (bit 0 of byte 9) says which of its two newest commits counts, and
+//!   if it flips before the next start, the last commit is undone, whole.
 //! - After a failure of the disk the store stops and says so; opening it again shows what is on the disk.
 //! - One process at a time; a file of a newer format is refused and left as it is.
 //!
 //! # Layers
 //!
-//! `record` (bytes) <- `write` (one transaction per batch) <- `store` (reading, stopping) <- `options` (opening).
+//! `record` (bytes) <- `read` (one snapshot), `write` (one transaction per batch) <- `store` (stopping) <- `options`
+//! (opening). Below
+//! redb, `blocks` watches that the disk gives back what redb has seen.
 //!
 //! # Features
 //!
 //! `faults`: the module of the same name, an in-memory disk with power cuts, failures and lying syncs.
 
 mod batch;
+mod blocks;
 mod error;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
 mod limits;
 mod options;
+mod read;
 pub mod record;
 mod store;
 #[cfg(test)]
@@ -63,7 +69,7 @@ pub use batch::{Batch, DocumentCommit};
 pub use error::{Place, StoreError};
 pub use limits::{NAME_LEN_MAX, RECORD_LEN_MAX};
 pub use options::Options;
-
+pub use read::LoadedDocument;
 pub use record::FORMAT_VERSION;
 pub use redb::StorageBackend;
-pub use store::{LoadedDocument, Store};
+pub use store::Store;

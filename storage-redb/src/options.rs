@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{BackendError, Builder, DatabaseError, StorageBackend};
 
+use crate::blocks::Watched;
 use crate::error::{Place, StoreError};
 use crate::store::{Store, guard};
 
@@ -18,7 +19,20 @@ use crate::store::{Store, guard};
 /// redb can verify the checksum of every page in the file:
 ///
 /// - after a stop that was not in order (power cut, kill), always, whatever the size;
-/// - after a stop in order, when the file has at most [`verify_up_to`](Self::verify_up_to) bytes, 16 MiB by default.
+/// - after a stop in order, when the file has at most [`verify_up_to`](Self::verify_up_to) bytes, 1 GiB by default.
+///
+/// What that costs, measured on a 2-core x86-64 virtual machine with the file in the page cache (2026-11-22, documents
+/// of ten 24-byte cells and 120 bytes of metadata):
+///
+/// | documents | file | open, verified | open, trusted | open after a kill |
+/// |---|---|---|---|---|
+/// | 100 | 0.7 MB | 1.1 ms | 0.3 ms | |
+/// | 10,000 | 10 MB | 19 ms | 7 ms | 24 ms |
+/// | 210,000 | 172 MB | 0.76 s | 0.16 s | 0.47 s |
+/// | 1,210,000 | 1.4 GB | 2.9 s | 0.8 s | 2.8 s |
+///
+/// A trusted file that was damaged meanwhile is never read as something else either, but redb can panic over it. The
+/// store turns that into an error; only a panic during a panic, which redb does not rule out, ends the process.
 #[derive(Clone, Debug)]
 pub struct Options {
     create: bool,
@@ -33,9 +47,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Creates a missing store, uses up to 16 MiB of memory as cache, verifies files of up to 16 MiB.
+    /// Creates a missing store, uses up to 16 MiB of memory as cache, verifies files of up to 1 GiB.
     pub const fn new() -> Self {
-        Self { create: true, cache_bytes: 16 << 20, verify_up_to_bytes: 16 << 20 }
+        Self { create: true, cache_bytes: 16 << 20, verify_up_to_bytes: 1 << 30 }
     }
 
     /// Whether a missing or empty file becomes a new store (the default) or is an error.
@@ -61,13 +75,14 @@ impl Options {
 
     /// Opens the store in a file.
     ///
-    /// A new file has mode 0600; its directory must exist and is synced, so that the name is durable as well.
+    /// A new file has mode 0600; its directory must exist and is synced, so that the name is durable as well. An empty
+    /// file, and one of zeros only, is what a creation that was cut short leaves behind, and is as good as none.
     ///
     /// # Errors
     ///
     /// [`StoreError::Missing`], [`StoreError::Permission`], [`StoreError::InUse`], [`StoreError::NotAStore`],
-    /// [`StoreError::NewerFormat`], [`StoreError::Damaged`], [`StoreError::Full`] or [`StoreError::Io`]. Except for
-    /// the last two, nothing in the file was changed.
+    /// [`StoreError::NewerFormat`], [`StoreError::Damaged`], [`StoreError::Full`] or [`StoreError::Io`]. No error
+    /// changes a record in the file.
     pub fn open(&self, path: &Path) -> Result<Store, StoreError> {
         let existed = match path.metadata() {
             Ok(metadata) if !metadata.is_file() => {
@@ -113,6 +128,7 @@ impl Options {
     fn open_at(&self, backend: impl StorageBackend, path: &Path) -> Result<Store, StoreError> {
         guard("opening", || {
             let len = self.inspect(&backend, path)?;
+            let backend = Watched::new(backend);
             let database = Builder::new()
                 .set_cache_size(self.cache_bytes)
                 .set_check_integrity_on_open(len <= self.verify_up_to_bytes)
@@ -201,7 +217,7 @@ fn sync_directory(path: &Path) -> Result<(), StoreError> {
         .map_err(|error| StoreError::io("syncing the directory of the store", error))
 }
 
-fn access(path: &Path, error: io::Error) -> StoreError {
+pub(crate) fn access(path: &Path, error: io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::NotFound => StoreError::Missing { path: path.to_owned() },
         io::ErrorKind::PermissionDenied => StoreError::Permission { path: path.to_owned(), source: error },

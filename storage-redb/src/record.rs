@@ -201,14 +201,19 @@ pub(crate) fn cell_key(key: &mut Vec<u8>, id: InternalId, path: &str) {
     key.extend_from_slice(path.as_bytes());
 }
 
-/// The document or setting name in its key; `None` for anything but UTF-8.
-pub(crate) fn name_of(key: &[u8]) -> Option<&str> {
-    std::str::from_utf8(key.get(1..)?).ok()
+/// The document or setting name in its key.
+pub(crate) fn name_bytes(key: &[u8]) -> &[u8] {
+    key.get(1..).unwrap_or_default()
 }
 
-/// The path in a cell's key; `None` for anything but UTF-8.
-pub(crate) fn path_of(key: &[u8]) -> Option<&str> {
-    std::str::from_utf8(key.get(CELL_HEAD_LEN..)?).ok()
+/// The path in a cell's key.
+pub(crate) fn path_bytes(key: &[u8]) -> &[u8] {
+    key.get(CELL_HEAD_LEN..).unwrap_or_default()
+}
+
+/// A name or path as text; `None` for anything but UTF-8.
+pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
 }
 
 pub(crate) fn document_keys() -> Range<Vec<u8>> {

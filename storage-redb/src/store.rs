@@ -2,16 +2,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, TableDefinition};
 
 use crate::batch::Batch;
 use crate::error::{Place, StoreError};
 use crate::limits::{NAME_LEN_MAX, check_len};
 use crate::options::Options;
-use crate::record::{self, DocumentHead, Root, Seal};
+use crate::read::{LoadedDocument, Snapshot};
 use crate::write;
 
-/// The one table; see [`record`] for what lies in it.
+/// The one table; see [`record`](crate::record) for what lies in it.
 pub(crate) const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("godwit");
 
 /// Documents and settings in one file.
@@ -24,15 +24,6 @@ pub struct Store {
     database: Option<Database>,
     /// Set by the first failure that leaves open what is on disk; never cleared.
     stopped: OnceLock<String>,
-}
-
-/// A document as it was at one commit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LoadedDocument {
-    /// The metadata of the last commit that named the document.
-    pub meta: Vec<u8>,
-    /// Path and record of every cell, in byte order of the paths.
-    pub cells: Vec<(String, Vec<u8>)>,
 }
 
 impl Store {
@@ -223,177 +214,4 @@ fn is_fatal(error: &StoreError) -> bool {
             | StoreError::Io { .. }
             | StoreError::Stopped { .. }
     )
-}
-
-/// All records as of one commit.
-struct Snapshot {
-    table: ReadOnlyTable<&'static [u8], &'static [u8]>,
-    root: Root,
-}
-
-impl Snapshot {
-    fn of(database: &Database) -> Result<Self, StoreError> {
-        let transaction = database.begin_read().map_err(failed)?;
-        let table = transaction.open_table(TABLE).map_err(failed)?;
-        let root = read_root(&table)?;
-        Ok(Self { table, root })
-    }
-
-    fn document(&self, name: &str) -> Result<Option<(DocumentHead, Vec<u8>)>, StoreError> {
-        let key = record::document_key(name);
-        let Some(value) = self.table.get(key.as_slice()).map_err(failed)? else { return Ok(None) };
-        parse_document(name, &key, value.value()).map(|(head, meta)| Some((head, meta.to_vec())))
-    }
-
-    fn load(&self, name: &str) -> Result<Option<LoadedDocument>, StoreError> {
-        let Some((head, meta)) = self.document(name)? else { return Ok(None) };
-        let mut cells = Vec::new();
-        let mut found = Seal::default();
-        let range = record::cell_keys(head.id);
-        for entry in self.table.range(range.start.as_slice()..range.end.as_slice()).map_err(failed)? {
-            let (key, value) = entry.map_err(failed)?;
-            let path = record::path_of(key.value());
-            let Some(((record, crc), path)) = record::verify(key.value(), value.value()).zip(path) else {
-                let path = String::from_utf8_lossy(key.value().get(9..).unwrap_or_default()).into_owned();
-                let place = Place::Cell { document: name.to_owned(), path };
-                return Err(StoreError::damaged(place, "its checksum does not match"));
-            };
-            found.add(crc);
-            cells.push((path.to_owned(), record.to_vec()));
-        }
-        check_seal(head.cells, found, || Place::Cells { document: name.to_owned() })?;
-        Ok(Some(LoadedDocument { meta, cells }))
-    }
-
-    fn documents(&self) -> Result<Vec<String>, StoreError> {
-        let mut names = Vec::new();
-        let mut found = Seal::default();
-        let range = record::document_keys();
-        for entry in self.table.range(range.start.as_slice()..range.end.as_slice()).map_err(failed)? {
-            let (key, value) = entry.map_err(failed)?;
-            let name = record::name_of(key.value());
-            let Some(((_, crc), name)) = record::verify(key.value(), value.value()).zip(name) else {
-                return Err(damaged_meta(&lossy_name(key.value())));
-            };
-            found.add(crc);
-            names.push(name.to_owned());
-        }
-        check_seal(self.root.documents, found, || Place::Store)?;
-        Ok(names)
-    }
-
-    fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let key = record::setting_key(name);
-        let Some(value) = self.table.get(key.as_slice()).map_err(failed)? else { return Ok(None) };
-        match record::verify(&key, value.value()) {
-            Some((payload, _)) => Ok(Some(payload.to_vec())),
-            None => Err(damaged_setting(name.to_owned())),
-        }
-    }
-
-    fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let mut settings = Vec::new();
-        let mut found = Seal::default();
-        let range = record::setting_keys();
-        for entry in self.table.range(range.start.as_slice()..range.end.as_slice()).map_err(failed)? {
-            let (key, value) = entry.map_err(failed)?;
-            let name = record::name_of(key.value());
-            let Some(((payload, crc), name)) = record::verify(key.value(), value.value()).zip(name) else {
-                return Err(damaged_setting(lossy_name(key.value())));
-            };
-            found.add(crc);
-            settings.push((name.to_owned(), payload.to_vec()));
-        }
-        check_seal(self.root.settings, found, || Place::Store)?;
-        Ok(settings)
-    }
-
-    /// Checks everything but the cells, which are checked as they are loaded.
-    fn verify_index(&self) -> Result<(), StoreError> {
-        self.documents()?;
-        self.settings()?;
-        Ok(())
-    }
-
-    fn verify(&self) -> Result<(), StoreError> {
-        self.settings()?;
-        let mut owned = 0;
-        for name in self.documents()? {
-            let document = self.load(&name)?.ok_or_else(|| damaged_meta(&name))?;
-            owned += document.cells.len();
-        }
-        let range = record::all_cell_keys();
-        let mut stored = 0;
-        for entry in self.table.range(range.start.as_slice()..range.end.as_slice()).map_err(failed)? {
-            entry.map_err(failed)?;
-            stored += 1;
-        }
-        if stored != owned {
-            let detail = format!("it holds {stored} cells, its documents own {owned}");
-            return Err(StoreError::damaged(Place::Store, detail));
-        }
-        Ok(())
-    }
-}
-
-/// Reads the root record, for a reader or a writer.
-pub(crate) fn read_root(
-    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
-) -> Result<Root, StoreError> {
-    let Some(value) = table.get(record::ROOT_KEY).map_err(failed)? else {
-        return Err(StoreError::damaged(Place::Store, "its root record is missing"));
-    };
-    let Some((payload, _)) = record::verify(record::ROOT_KEY, value.value()) else {
-        return Err(StoreError::damaged(Place::Store, "the checksum of its root record does not match"));
-    };
-    match Root::version(payload) {
-        Some(found) if found > record::FORMAT_VERSION => {
-            Err(StoreError::NewerFormat { found, supported: record::FORMAT_VERSION })
-        }
-        Some(record::FORMAT_VERSION) => Root::decode(payload)
-            .ok_or_else(|| StoreError::damaged(Place::Store, "its root record has a wrong length")),
-        version => {
-            let version = version.unwrap_or_default();
-            Err(StoreError::damaged(Place::Store, format!("there never was a format {version}")))
-        }
-    }
-}
-
-/// Reads a document record: its head and its metadata.
-pub(crate) fn parse_document<'v>(
-    name: &str,
-    key: &[u8],
-    value: &'v [u8],
-) -> Result<(DocumentHead, &'v [u8]), StoreError> {
-    record::verify(key, value)
-        .and_then(|(payload, _)| DocumentHead::split(payload))
-        .ok_or_else(|| damaged_meta(name))
-}
-
-fn check_seal(expected: Seal, found: Seal, place: impl FnOnce() -> Place) -> Result<(), StoreError> {
-    if expected == found {
-        return Ok(());
-    }
-    let detail = if expected.records == found.records {
-        format!("its {} records are not all of the same commit", found.records)
-    } else {
-        format!("it has {} records instead of {}", found.records, expected.records)
-    };
-    Err(StoreError::damaged(place(), detail))
-}
-
-fn damaged_meta(name: &str) -> StoreError {
-    StoreError::damaged(Place::Meta { document: name.to_owned() }, "its checksum does not match")
-}
-
-fn damaged_setting(name: String) -> StoreError {
-    StoreError::damaged(Place::Setting { name }, "its checksum does not match")
-}
-
-fn lossy_name(key: &[u8]) -> String {
-    String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned()
-}
-
-fn failed(error: impl Into<redb::Error>) -> StoreError {
-    StoreError::engine("reading", error)
 }

@@ -7,8 +7,9 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTr
 use crate::batch::{Batch, Change, DocumentCommit};
 use crate::error::{Place, StoreError};
 use crate::limits::{NAME_LEN_MAX, RECORD_LEN_MAX, check_len};
+use crate::read::{parse_document, read_root};
 use crate::record::{self, DocumentHead, InternalId, Root, Seal};
-use crate::store::{TABLE, parse_document, read_root};
+use crate::store::TABLE;
 
 /// Checks a batch before anything of it is written.
 pub(crate) fn check_limits(batch: &Batch<'_>) -> Result<(), StoreError> {

@@ -1,1 +1,7 @@
-//! Tests of the whole store.
+//! Tests of the whole store: power cuts, damage at rest, disks that fail, files that are none.
+
+mod crash;
+mod damage;
+mod failures;
+mod model;
+mod opening;
