@@ -10,6 +10,7 @@ use crate::id::{DocumentName, ReplicaId};
 use crate::limits::VALUE_LEN_MAX;
 use crate::storage::{CellStore, Storage, Stored};
 use crate::time::{Moment, Time};
+use crate::weaken::{Rule, holds};
 
 /// Most cells and bytes a document may hold. Fixed storage has its own limits; the lower ones hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -411,9 +412,9 @@ impl<S: Storage> Document<S> {
         Ok(())
     }
 
-    /// Whether a cell is held that its writer has not claimed yet. O(cells).
-    pub(crate) fn has_uncovered(&self) -> bool {
-        self.cells.below(None).any(|cell| !self.vv.covers(cell.stamp))
+    /// Whether every cell that is held is covered: only then do equal vectors mean equal documents. O(cells).
+    pub(crate) fn is_clean(&self) -> bool {
+        self.cells.below(None).all(|cell| self.vv.covers(cell.stamp)) || !holds(Rule::DigestWhenClean)
     }
 
     /// Joins a cell that arrived. O(depth x log cells + cells below).

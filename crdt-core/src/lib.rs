@@ -43,7 +43,7 @@
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
-#[cfg(any(feature = "std", test))]
+#[cfg(any(feature = "std", feature = "_weaken", test))]
 extern crate std;
 
 mod causal;
@@ -57,6 +57,11 @@ mod replica;
 mod storage;
 mod sync;
 mod time;
+#[cfg(feature = "_weaken")]
+#[doc(hidden)]
+pub mod weaken;
+#[cfg(not(feature = "_weaken"))]
+mod weaken;
 mod wire;
 
 pub use causal::{Entry, Stamp, VersionVector};

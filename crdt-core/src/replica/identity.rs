@@ -8,6 +8,7 @@ use crate::id::ReplicaId;
 use crate::limits::PATH_LEN_MAX;
 use crate::storage::{CellStore, List, Storage, Stored};
 use crate::time::{Moment, Time};
+use crate::weaken::{Rule, holds};
 
 impl<S: Storage> Replica<S> {
     /// This copy came from storage: its id may have gone further than it knows.
@@ -15,6 +16,7 @@ impl<S: Storage> Replica<S> {
         match self.config.role {
             // Nobody can verify these: they simply go on under an id that was never used.
             Role::Aggregator | Role::Mesh => self.document.replica = moment.fresh_replica_id(),
+            Role::Member if !holds(Rule::Hold) => {}
             Role::Member => {
                 let loaded = self.document.vv.time_of(self.document.replica);
                 self.unverified.get_or_insert(loaded);
@@ -78,7 +80,7 @@ impl<S: Storage> Replica<S> {
         if highest > common {
             document.vv.put(old, common).ok();
             document.vv_changes += 1;
-            if document.floor.time_of(old) > common {
+            if document.floor.time_of(old) > common && holds(Rule::FloorMap) {
                 document.floor.put(old, common).ok();
                 if let Ok(stamp) = document.tick(moment) {
                     document.floor.raise(new, stamp.time).ok();
@@ -104,7 +106,7 @@ impl<S: Storage> Replica<S> {
 
     /// Writes the uncovered cells of given-up ids again: nobody else will ever claim them.
     pub(super) fn adopt(&mut self, moment: Moment) {
-        if self.given_up.is_empty() {
+        if self.given_up.is_empty() || !holds(Rule::Adopt) {
             return;
         }
         let given_up = core::mem::take(&mut self.given_up);

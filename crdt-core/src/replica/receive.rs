@@ -9,6 +9,7 @@ use crate::limits::{DICTIONARY_PATH_LEN_MAX, FRAME_LEN_MAX};
 use crate::storage::{CellStore, List, Storage};
 use crate::sync::{Need, Repair, Session, SessionId};
 use crate::time::{Moment, Time};
+use crate::weaken::{Rule, holds};
 use crate::wire::{
     DecodeError, Message, MessageReader, OpenHead, OpenVector, OwnReplica, Reader, Refusal, Refused,
     ReplicaRef, Resource, RunReader, VectorSection, WireCell, WirePath, highest_time, tag, varint,
@@ -83,7 +84,7 @@ impl<S: Storage> Replica<S> {
             }
             Message::BatchFirst { base } => {
                 let base = self.resolve_vector(index, base)?;
-                let holds = base.is_some_and(|base| self.document.vv.dominates(&base));
+                let holds = base.is_some_and(|base| self.document.vv.dominates(&base)) || !holds(Rule::Base);
                 self.begin_batch(index, false, holds);
             }
             Message::BatchDelta => self.begin_batch(index, false, true),
@@ -208,7 +209,7 @@ impl<S: Storage> Replica<S> {
         }
         if let Some(digest) = head.digest
             && same
-            && !self.document.has_uncovered()
+            && self.document.is_clean()
         {
             let highest = highest_time(self.sessions[index].table.iter().map(|e| e.time.as_ms()));
             self.compare(index, digest, highest);
@@ -273,7 +274,7 @@ impl<S: Storage> Replica<S> {
             session.gap = false;
             return;
         }
-        if !session.gap {
+        if !session.gap || !holds(Rule::NeedOnce) {
             session.gap = true;
             session.need_due = Some(Need { batch: session.claims_received + 1, full: false });
         }
@@ -318,8 +319,8 @@ impl<S: Storage> Replica<S> {
     fn apply_cell(&mut self, moment: Moment, index: usize, cell: Cell<'_>) -> Result<(), UpdateError> {
         let (document, session) = (&mut self.document, &mut self.sessions[index]);
         document.clock = document.clock.max(cell.stamp.time);
-        if !document.vv.covers(cell.stamp) {
-            let late = !cell.content.is_tombstone() && cell.stamp <= document.horizon;
+        if !document.vv.covers(cell.stamp) || !holds(Rule::Covered) {
+            let late = !cell.content.is_tombstone() && cell.stamp <= document.horizon && holds(Rule::Late);
             self.unsaved = true;
             if late {
                 return self.reissue_late(moment, cell);
@@ -337,6 +338,13 @@ impl<S: Storage> Replica<S> {
         {
             let seq = here.seq;
             note_seen(document, session, seq);
+            if !holds(Rule::AbsenceByPath) {
+                document
+                    .cells
+                    .below(None)
+                    .filter(|c| c.stamp == cell.stamp)
+                    .for_each(|c| note_seen(document, session, c.seq));
+            }
         }
         Ok(())
     }
@@ -345,7 +353,8 @@ impl<S: Storage> Replica<S> {
     fn reissue_late(&mut self, moment: Moment, cell: Cell<'_>) -> Result<(), UpdateError> {
         let here = self.document.cells.get(cell.path.as_str()).is_some_and(|here| here.stamp == cell.stamp);
         if here || !self.document.is_dominated(cell.path, cell.stamp) {
-            let reissued = self.document.reissue(moment, cell.path, cell.content)?;
+            let content = if holds(Rule::LateIsKept) { cell.content } else { Content::Tombstone };
+            let reissued = self.document.reissue(moment, cell.path, content)?;
             self.unsaved = true;
             self.events.push(Event::LateWrite { original: cell.stamp, reissued });
         }
@@ -430,7 +439,7 @@ impl<S: Storage> Replica<S> {
             return Ok(());
         }
         // With every forgotten tombstone incorporated here, it is a plain delta.
-        let plain = self.document.vv.dominates(&floor);
+        let plain = self.document.vv.dominates(&floor) && holds(Rule::FullAsDelta);
         if !plain {
             session.seen.sort_unstable();
             let seen = &session.seen;
@@ -454,7 +463,7 @@ impl<S: Storage> Replica<S> {
         document.floor_changes += 1;
         self.unsaved = true;
         self.reissue_while(moment, |_, cell| {
-            cell.is_live() && !claim.covers(cell.stamp) && cell.stamp <= horizon
+            cell.is_live() && !claim.covers(cell.stamp) && cell.stamp <= horizon && holds(Rule::OwnLate)
         });
         Ok(())
     }
@@ -486,7 +495,7 @@ impl<S: Storage> Replica<S> {
         if let Some(digest) = digest
             && latest
             && session.vv_at_claim == self.document.vv_changes
-            && !self.document.has_uncovered()
+            && self.document.is_clean()
         {
             self.compare(index, digest, through);
         }
@@ -502,7 +511,7 @@ impl<S: Storage> Replica<S> {
 
     fn take_need(&mut self, index: usize, batch: u64, full: bool, vv: Option<VersionVector<S>>) {
         let session = &mut self.sessions[index];
-        if batch <= u64::from(session.rebased_at) {
+        if batch <= u64::from(session.rebased_at) && holds(Rule::NeedOnce) {
             return;
         }
         // A vector that does not fit here: what is known of it is a lower bound, which is safe.

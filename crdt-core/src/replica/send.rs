@@ -9,6 +9,7 @@ use crate::replica::Role;
 use crate::storage::{CellStore, Storage, Stored};
 use crate::sync::{Batch, Names, Repair, Session};
 use crate::time::{Moment, Time};
+use crate::weaken::{Rule, holds};
 use crate::wire::{
     Full, OpenHead, OwnReplica, ReplicaRef, RunWriter, Writer, cell_len_max, highest_time, tag,
 };
@@ -149,11 +150,11 @@ impl<S: Storage> Replica<S> {
         let yours = session.peer_replica.and_then(|peer| {
             let held =
                 document.cells.below(None).filter(|c| c.stamp.replica == peer).map(|c| c.stamp.time).max();
-            held.filter(|time| *time > vv.time_of(peer)).map(Time::as_ms)
+            held.filter(|time| *time > vv.time_of(peer) && holds(Rule::Yours)).map(Time::as_ms)
         });
         let shared = vv.iter().filter(|e| session.table.index_of(e.replica).is_some()).count();
         let relative = 2 * shared >= session.table.len();
-        let same = *vv == session.table && !document.has_uncovered();
+        let same = *vv == session.table && document.is_clean();
         let head = OpenHead {
             name: None,
             replica: session.table.index_of(own).map_or(OwnReplica::Literal(own), OwnReplica::Entry),
@@ -202,14 +203,13 @@ impl<S: Storage> Replica<S> {
         if !may_send || session.refused || (first_flight && session.first_claim.is_some()) {
             return Ok(());
         }
-        let full = session.want_full || !session.believed.dominates(&document.floor);
+        let full = session.want_full || (!session.believed.dominates(&document.floor) && holds(Rule::Floor));
         if full && first_flight {
             return Ok(());
         }
-        if session
-            .batch
-            .is_some_and(|b| b.full != full || (full && b.floor_changes != document.floor_changes))
-        {
+        if session.batch.is_some_and(|b| {
+            b.full != full || (full && b.floor_changes != document.floor_changes && holds(Rule::RestartBatch))
+        }) {
             session.batch = None;
             session.explicit = true;
         }
@@ -277,8 +277,7 @@ impl<S: Storage> Replica<S> {
         if !session.opened || !(session.ack_due || (company && further > 0)) {
             return Ok(());
         }
-        let same =
-            session.digest_due && session.believed.dominates(&document.vv) && !document.has_uncovered();
+        let same = session.digest_due && session.believed.dominates(&document.vv) && document.is_clean();
         writer.byte(if same { tag::ACK_DIGEST } else { tag::ACK })?;
         writer.varint(further.into())?;
         if same {
@@ -417,7 +416,7 @@ fn begin_batch<S: Storage>(
     }
     session.tx.cursor.defining = !first_flight;
     session.explicit = false;
-    session.batch = Some(Batch { full, floor_changes: document.floor_changes });
+    session.batch = Some(Batch { full, floor_changes: document.floor_changes, began_at: document.seq });
     Ok(())
 }
 
@@ -433,7 +432,8 @@ fn write_cells<S: Storage>(
     let mut run = RunWriter::default();
     let mut complete = true;
     for cell in document.cells.since(session.cursor) {
-        if full || !session.believed.covers(cell.stamp) {
+        let claimed = holds(Rule::SentIsClaimed) || session.batch.is_none_or(|b| cell.seq <= b.began_at);
+        if claimed && (full || !session.believed.covers(cell.stamp)) {
             if !fits(&cell, writer) {
                 complete = false;
                 break;

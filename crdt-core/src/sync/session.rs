@@ -92,6 +92,8 @@ pub(crate) struct Batch {
     pub(crate) full: bool,
     /// Changes of the floor when it began.
     pub(crate) floor_changes: u32,
+    /// The last change of the document when it began.
+    pub(crate) began_at: u64,
 }
 
 /// What is to be told about a batch that did not fit.
