@@ -77,4 +77,4 @@ pub use storage::{CellStore, Fixed, FixedCells, Storage, Stored};
 pub use storage::{Heap, HeapCells};
 pub use sync::SessionId;
 pub use time::{Moment, Time};
-pub use wire::{DecodeError, Refusal, Resource};
+pub use wire::{DecodeError, Refusal, Resource, peek_handle, peek_open};

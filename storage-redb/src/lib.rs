@@ -53,6 +53,7 @@
 
 mod batch;
 mod blocks;
+mod documents;
 mod error;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
@@ -66,6 +67,7 @@ mod tests;
 mod write;
 
 pub use batch::{Batch, DocumentCommit};
+pub use documents::{LoadError, load, stage};
 pub use error::{Place, StoreError};
 pub use limits::{NAME_LEN_MAX, RECORD_LEN_MAX};
 pub use options::Options;

@@ -84,8 +84,9 @@ impl<S: Storage> Replica<S> {
             }
             Message::BatchFirst { base } => {
                 let base = self.resolve_vector(index, base)?;
-                let holds = base.is_some_and(|base| self.document.vv.dominates(&base)) || !holds(Rule::Base);
-                self.begin_batch(index, false, holds);
+                let base_holds =
+                    base.is_some_and(|base| self.document.vv.dominates(&base)) || !holds(Rule::Base);
+                self.begin_batch(index, false, base_holds);
             }
             Message::BatchDelta => self.begin_batch(index, false, true),
             Message::BatchFull => self.begin_batch(index, true, true),
@@ -266,11 +267,11 @@ impl<S: Storage> Replica<S> {
 
     // ---- batches ----
 
-    fn begin_batch(&mut self, index: usize, full: bool, holds: bool) {
+    fn begin_batch(&mut self, index: usize, full: bool, base_holds: bool) {
         let session = &mut self.sessions[index];
         session.full = full;
         session.seen.clear();
-        if holds {
+        if base_holds {
             session.gap = false;
             return;
         }

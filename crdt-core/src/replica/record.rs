@@ -26,7 +26,7 @@
 
 use super::{Config, Replica};
 use crate::causal::{Stamp, VersionVector};
-use crate::cell::{Cell, Content, Kind, Path};
+use crate::cell::{Cell, Content, Kind, Path, PathError};
 use crate::error::CapacityError;
 use crate::id::{DocumentName, PeerId, ReplicaId};
 use crate::limits::{DOCUMENT_NAME_LEN_MAX, VALUE_LEN_MAX};
@@ -53,6 +53,9 @@ pub enum RecordError {
     /// The cells are not those that the state record was written with.
     #[error("the cells do not add up to the stored fingerprint: the storage was damaged")]
     Fingerprint,
+    /// What should be a path is none.
+    #[error(transparent)]
+    Path(PathError),
     /// Written by a later version.
     #[error("the record has format {found}, this version reads up to {RECORD_FORMAT}: update the program")]
     NewerFormat {

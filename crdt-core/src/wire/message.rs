@@ -470,6 +470,25 @@ impl<'a> MessageReader<'a> {
     }
 }
 
+/// The handle of the document that a frame belongs to; `None` when the bytes are no frame. For whoever routes frames of
+/// several documents that share a connection.
+pub fn peek_handle(frame: &[u8]) -> Option<u16> {
+    Reader::new(frame).varint(u16::MAX.into()).ok().map(|handle| handle as u16)
+}
+
+/// Handle and document name, if the frame begins with the Open of an initiator, of any protocol version that names the
+/// document where this one does.
+pub fn peek_open(frame: &[u8]) -> Option<(u16, &str)> {
+    let mut reader = Reader::new(frame);
+    let handle = reader.varint(u16::MAX.into()).ok()? as u16;
+    let mut messages = MessageReader::new(reader, Cursor::none());
+    if messages.reader.byte().ok()? != tag::OPEN || messages.reader.byte().ok()? & INITIATOR == 0 {
+        return None;
+    }
+    messages.reader.bytes(2).ok()?;
+    messages.name().ok().map(|name| (handle, name))
+}
+
 impl Cursor {
     /// Nothing is defined, and nothing can be.
     pub(crate) fn none() -> Self {

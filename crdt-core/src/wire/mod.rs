@@ -22,7 +22,7 @@ pub(crate) use cells::{Cursor, RunReader, RunWriter, WireCell, WirePath, cell_le
 pub(crate) use message::{
     Message, MessageReader, OpenHead, OpenVector, OwnReplica, Refused, highest_time, write_relative_time,
 };
-pub use message::{Refusal, Resource};
+pub use message::{Refusal, Resource, peek_handle, peek_open};
 pub use reader::DecodeError;
 pub(crate) use reader::Reader;
 pub(crate) use vector::{ReplicaRef, VectorSection, write_entry, write_replica};
