@@ -78,7 +78,8 @@ impl Link {
     /// A link that starts connections and accepts none. Its packets to a server carry 4 bytes of connection id, and
     /// those from the server none; so it has one connection to an address at a time.
     ///
-    /// `rng_seed` must be unpredictable, except in a simulation.
+    /// `rng_seed` must be unpredictable, except in a simulation, and it must be another one for each link and at each
+    /// start: a server takes packets of two links with one seed for packets of the same connection.
     #[must_use]
     pub fn client(identity: Identity, config: Config, rng_seed: [u8; 32]) -> Self {
         Self::new(&identity, config, None, rng_seed)

@@ -119,3 +119,40 @@ fn the_ledger_is_the_sum_of_what_the_pipe_saw() {
     assert!(client.received.unrouted.packets > 0 && client.received.handshake.packets > 0);
     assert!(client.received.established.packets > client.received.handshake.packets);
 }
+
+#[test]
+fn a_slow_link_pays_no_more_for_its_connection() {
+    for (config, round_trip) in [(Config::cat_m1(), 8), (Config::nb_iot(), 28)] {
+        let mut pipe = Pipe::with_config(0, config);
+        pipe.delay = Duration::from_secs(round_trip) / 2;
+        let _ = pipe.client.connect(pipe.now, pipe.cloud, pipe.server.public_key()).unwrap();
+        pipe.run_for(Duration::from_secs(300));
+        assert_eq!(pipe.seen_bytes(), SET_UP_BYTES, "round trip {round_trip} s");
+    }
+}
+
+#[test]
+fn messages_sent_together_share_a_datagram() {
+    let (mut pipe, conn, _) = Pipe::connected(0, Config::cat_m1());
+    let before = pipe.seen_bytes();
+    for n in 0..10 {
+        pipe.send(conn, &[n; 16]);
+    }
+    pipe.run_for(Duration::from_secs(60));
+    assert_eq!(messages(&pipe.server_events).len(), 10);
+    assert_eq!(pipe.seen_bytes() - before, 300);
+}
+
+/// QUIC proves the new address with padded packets, both ways.
+#[test]
+fn a_new_nat_address_costs_this_much() {
+    let (mut pipe, conn, _) = Pipe::connected(0, Config::cat_m1());
+    pipe.send(conn, &[0; 16]);
+    pipe.run_for(Duration::from_secs(900));
+    let before = pipe.seen_bytes();
+    pipe.device.set_port(6000);
+    pipe.send(conn, &[1; 16]);
+    pipe.run_for(Duration::from_secs(900));
+    assert_eq!(delivered(&pipe.client_events).len(), 2);
+    assert_eq!(pipe.seen_bytes() - before, 3_812);
+}
