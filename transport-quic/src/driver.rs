@@ -6,14 +6,11 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
 
-use crate::connection::ConnectionStats;
-use crate::error::{ConnectError, SendError};
-use crate::event::{CloseCode, ConnectionId, LinkEvent, MessageId};
-use crate::identity::PublicKey;
-use crate::ledger::Ledger;
+use crate::event::{CloseCode, LinkEvent};
+use crate::handle::{Command, EventReceiver, Handle};
 use crate::link::{Link, Transmit};
 
 /// Starts links on sockets.
@@ -42,195 +39,18 @@ impl Driver {
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
         let public_key = link.public_key();
         let is_ipv6 = local_addr.is_ipv6();
-        let task =
-            Task { socket, is_ipv6, link, commands: command_receiver, events: event_sender, unsent: None };
+        let task = Task {
+            socket,
+            is_ipv6,
+            link,
+            commands: command_receiver,
+            events: event_sender,
+            unsent: None,
+            datagram: Vec::new(),
+        };
         tokio::spawn(task.run());
         Ok((Handle { commands, local_addr, public_key }, EventReceiver { events }))
     }
-}
-
-/// Speaks to a running link. Clones speak to the same one.
-#[derive(Debug, Clone)]
-pub struct Handle {
-    commands: mpsc::Sender<Command>,
-    local_addr: SocketAddr,
-    public_key: PublicKey,
-}
-
-impl Handle {
-    /// See [`Link::connect`].
-    ///
-    /// # Errors
-    /// [`HandleError::Stopped`], or what the link says.
-    pub async fn connect(
-        &self,
-        remote: SocketAddr,
-        expected: PublicKey,
-    ) -> Result<ConnectionId, HandleError<ConnectError>> {
-        self.ask(|reply| Command::Connect { remote, expected, reply }).await?.map_err(HandleError::Link)
-    }
-
-    /// See [`Link::send`]. Messages of one caller keep their order.
-    ///
-    /// # Errors
-    /// [`HandleError::Stopped`], or what the link says.
-    pub async fn send(
-        &self,
-        conn: ConnectionId,
-        message: Vec<u8>,
-    ) -> Result<MessageId, HandleError<SendError>> {
-        self.ask(|reply| Command::Send { conn, message, reply }).await?.map_err(HandleError::Link)
-    }
-
-    /// See [`Link::close`].
-    ///
-    /// # Errors
-    /// If the link has stopped.
-    pub async fn close(
-        &self,
-        conn: ConnectionId,
-        code: u32,
-        reason: impl Into<String>,
-    ) -> Result<(), Stopped> {
-        self.tell(Command::Close { conn, code, reason: reason.into() }).await
-    }
-
-    /// See [`Link::abandon`].
-    ///
-    /// # Errors
-    /// If the link has stopped.
-    pub async fn abandon(&self, conn: ConnectionId, code: u32) -> Result<(), Stopped> {
-        self.tell(Command::Abandon { conn, code }).await
-    }
-
-    /// See [`Link::path_changed`].
-    ///
-    /// # Errors
-    /// If the link has stopped.
-    pub async fn path_changed(&self, conn: ConnectionId) -> Result<(), Stopped> {
-        self.tell(Command::PathChanged { conn }).await
-    }
-
-    /// See [`Link::ledger`].
-    ///
-    /// # Errors
-    /// If the link has stopped.
-    pub async fn ledger(&self) -> Result<Ledger, Stopped> {
-        self.ask(|reply| Command::Ledger { reply }).await
-    }
-
-    /// See [`Link::stats`].
-    ///
-    /// # Errors
-    /// If the link has stopped.
-    pub async fn stats(&self, conn: ConnectionId) -> Result<Option<ConnectionStats>, Stopped> {
-        self.ask(|reply| Command::Stats { conn, reply }).await
-    }
-
-    /// Closes all connections and stops the link. Returns once the peers have been told.
-    pub async fn shutdown(&self, code: u32, reason: impl Into<String>) {
-        // An error says that it has stopped before.
-        let _ = self.ask(|reply| Command::Shutdown { code, reason: reason.into(), reply }).await;
-    }
-
-    /// The address of the socket.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
-    }
-
-    /// Our own key.
-    #[must_use]
-    pub fn public_key(&self) -> PublicKey {
-        self.public_key
-    }
-
-    async fn tell(&self, command: Command) -> Result<(), Stopped> {
-        self.commands.send(command).await.map_err(|_| Stopped)
-    }
-
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Stopped> {
-        let (reply, answer) = oneshot::channel();
-        self.tell(command(reply)).await?;
-        answer.await.map_err(|_| Stopped)
-    }
-}
-
-/// The events of a running link.
-#[derive(Debug)]
-pub struct EventReceiver {
-    events: mpsc::Receiver<LinkEvent>,
-}
-
-impl EventReceiver {
-    /// Waits for the next event; `None` once the link has stopped. Nothing is lost if the future is dropped.
-    pub async fn recv(&mut self) -> Option<LinkEvent> {
-        self.events.recv().await
-    }
-
-    /// The next event, if there is one now.
-    pub fn try_recv(&mut self) -> Option<LinkEvent> {
-        self.events.try_recv().ok()
-    }
-}
-
-/// The link has stopped; its handle is good for nothing more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the link has stopped")]
-pub struct Stopped;
-
-/// A call through a [`Handle`] failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HandleError<E> {
-    /// The link refused it.
-    #[error(transparent)]
-    Link(E),
-    /// The link has stopped.
-    #[error("the link has stopped")]
-    Stopped,
-}
-
-impl<E> From<Stopped> for HandleError<E> {
-    fn from(Stopped: Stopped) -> Self {
-        Self::Stopped
-    }
-}
-
-enum Command {
-    Abandon {
-        conn: ConnectionId,
-        code: u32,
-    },
-    Close {
-        conn: ConnectionId,
-        code: u32,
-        reason: String,
-    },
-    Connect {
-        remote: SocketAddr,
-        expected: PublicKey,
-        reply: oneshot::Sender<Result<ConnectionId, ConnectError>>,
-    },
-    Ledger {
-        reply: oneshot::Sender<Ledger>,
-    },
-    PathChanged {
-        conn: ConnectionId,
-    },
-    Send {
-        conn: ConnectionId,
-        message: Vec<u8>,
-        reply: oneshot::Sender<Result<MessageId, SendError>>,
-    },
-    Shutdown {
-        code: u32,
-        reason: String,
-        reply: oneshot::Sender<()>,
-    },
-    Stats {
-        conn: ConnectionId,
-        reply: oneshot::Sender<Option<ConnectionStats>>,
-    },
 }
 
 /// Why the task goes on.
@@ -250,6 +70,8 @@ struct Task {
     events: mpsc::Sender<LinkEvent>,
     /// The event that had no room in the channel.
     unsent: Option<LinkEvent>,
+    /// Room for the datagram that is being sent.
+    datagram: Vec<u8>,
 }
 
 impl Task {
@@ -311,10 +133,9 @@ impl Task {
     }
 
     async fn transmit(&mut self) {
-        let mut datagram = Vec::new();
-        while let Some(Transmit { to, len }) = self.link.poll_transmit(Instant::now(), &mut datagram) {
+        while let Some(Transmit { to, len }) = self.link.poll_transmit(Instant::now(), &mut self.datagram) {
             // To the protocol, what the system does not send is a lost packet; it will be repeated.
-            if let Err(error) = self.socket.send_to(&datagram[..len], self.to_socket(to)).await {
+            if let Err(error) = self.socket.send_to(&self.datagram[..len], self.to_socket(to)).await {
                 tracing::debug!(%to, len, %error, "datagram not sent");
             }
         }

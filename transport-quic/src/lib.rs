@@ -63,7 +63,7 @@
 //!
 //! `identity`, `config`, `ledger`, `event` and `error` are data. `tls` and `cid` set QUIC up. `outbox` and `inbox`
 //! map messages to streams, `connection` joins them to one QUIC connection, `link` holds all connections of a socket,
-//! and `driver` is the socket.
+//! and `driver` is the socket; `handle` is what an application holds of it.
 //!
 //! # Compatibility
 //!
@@ -75,6 +75,7 @@ mod connection;
 mod driver;
 mod error;
 mod event;
+mod handle;
 mod identity;
 mod inbox;
 mod ledger;
@@ -84,9 +85,10 @@ mod tls;
 
 pub use config::{Config, MESSAGE_LEN_MAX, MESSAGE_OVERHEAD, WINDOW_BYTES_MIN};
 pub use connection::ConnectionStats;
-pub use driver::{Driver, EventReceiver, Handle, HandleError, Stopped};
+pub use driver::Driver;
 pub use error::{ConnectError, SendError};
 pub use event::{CloseCode, CloseReason, ConnectionId, LinkEvent, MessageId};
+pub use handle::{EventReceiver, Handle, HandleError, Stopped};
 pub use identity::{Identity, KEY_LEN, ParseKeyError, PublicKey};
 pub use ledger::{Count, IPV4_UDP_HEADER_BYTES, IPV6_UDP_HEADER_BYTES, Ledger, Traffic, ip_bytes};
 pub use link::{Link, Transmit};
