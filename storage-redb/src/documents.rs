@@ -80,7 +80,7 @@ mod tests {
         let name = DocumentName::new("pump").unwrap();
         let mut replica = Replica::<Heap>::new(&name, ReplicaId::new(7), Config::new(Role::Member));
         let path = |text| Path::new(text).unwrap();
-        let mut save = |replica: &mut Replica<Heap>| {
+        let save = |replica: &mut Replica<Heap>| {
             let Some(Output::Persist(token)) = replica.poll_output(Moment::new(9, 9), &mut []) else {
                 panic!("a change is to be saved");
             };

@@ -1,7 +1,8 @@
 //! Durable documents in one [redb] file: cells and metadata of any number of documents in one atomic commit.
 //!
-//! It knows nothing of what it stores: metadata and records are bytes, names and paths are strings. It does no
-//! caching of documents and no conversion; the engine above owns the live document and commits what changed.
+//! The store knows nothing of what it holds: metadata and records are bytes, names and paths are strings; [`stage`] and
+//! [`load`] put a replica of the core in and take it out. It caches no documents: the engine above owns the live
+//! document and commits what changed.
 //!
 //! ```
 //! use storage_redb::{Batch, Store};
@@ -44,8 +45,8 @@
 //! # Layers
 //!
 //! `record` (bytes) <- `read` (one snapshot), `write` (one transaction per batch) <- `store` (stopping) <- `options`
-//! (opening). Below
-//! redb, `blocks` watches that the disk gives back what redb has seen.
+//! (opening) <- `documents` (replicas of the core). Below redb, `blocks` watches that the disk gives back what redb has
+//! seen.
 //!
 //! # Features
 //!

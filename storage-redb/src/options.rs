@@ -13,31 +13,25 @@ use crate::store::{Store, guard};
 
 /// How to open a store.
 ///
-/// # How much is checked
+/// # What is checked, and what it costs
 ///
-/// Every open checks the root record, all metadata and all settings; every load checks the cells it reads. On top,
-/// redb can verify the checksum of every page in the file:
+/// Every open verifies the checksum of every page, the root record, all metadata and all settings; every load checks
+/// the cells it reads. Measured on a 2-core x86-64 virtual machine with the file in the page cache (2026-11-22,
+/// documents of ten 24-byte cells and 120 bytes of metadata):
 ///
-/// - after a stop that was not in order (power cut, kill), always, whatever the size;
-/// - after a stop in order, when the file has at most [`verify_up_to`](Self::verify_up_to) bytes, 1 GiB by default.
-///
-/// What that costs, measured on a 2-core x86-64 virtual machine with the file in the page cache (2026-11-22, documents
-/// of ten 24-byte cells and 120 bytes of metadata):
-///
-/// | documents | file | open, verified | open, trusted | open after a kill |
+/// | documents | file | open | open after a kill | not verified, for comparison |
 /// |---|---|---|---|---|
-/// | 100 | 0.7 MB | 1.1 ms | 0.3 ms | |
-/// | 10,000 | 10 MB | 19 ms | 7 ms | 24 ms |
-/// | 210,000 | 172 MB | 0.76 s | 0.16 s | 0.47 s |
-/// | 1,210,000 | 1.4 GB | 2.9 s | 0.8 s | 2.8 s |
+/// | 100 | 0.7 MB | 1.1 ms | | 0.3 ms |
+/// | 10,000 | 10 MB | 19 ms | 24 ms | 7 ms |
+/// | 210,000 | 172 MB | 0.76 s | 0.47 s | 0.16 s |
+/// | 1,210,000 | 1.4 GB | 2.9 s | 2.8 s | 0.8 s |
 ///
-/// A trusted file that was damaged meanwhile is never read as something else either, but redb can panic over it. The
-/// store turns that into an error; only a panic during a panic, which redb does not rule out, ends the process.
+/// redb could trust a file that was closed in order. It does not here: a start after a kill costs as much anyway, and
+/// redb panics over damaged pages that it trusted, at times during a panic, which ends the process.
 #[derive(Clone, Debug)]
 pub struct Options {
     create: bool,
     cache_bytes: usize,
-    verify_up_to_bytes: u64,
 }
 
 impl Default for Options {
@@ -47,9 +41,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Creates a missing store, uses up to 16 MiB of memory as cache, verifies files of up to 1 GiB.
+    /// Creates a missing store, uses up to 16 MiB of memory as cache.
     pub const fn new() -> Self {
-        Self { create: true, cache_bytes: 16 << 20, verify_up_to_bytes: 1 << 30 }
+        Self { create: true, cache_bytes: 16 << 20 }
     }
 
     /// Whether a missing or empty file becomes a new store (the default) or is an error.
@@ -66,13 +60,6 @@ impl Options {
         self
     }
 
-    /// The largest file, bytes, of which every page is verified after a stop in order. 0: never; `u64::MAX`: always.
-    #[must_use]
-    pub const fn verify_up_to(mut self, bytes: u64) -> Self {
-        self.verify_up_to_bytes = bytes;
-        self
-    }
-
     /// Opens the store in a file.
     ///
     /// A new file has mode 0600; its directory must exist and is synced, so that the name is durable as well. An empty
@@ -84,7 +71,7 @@ impl Options {
     /// [`StoreError::NewerFormat`], [`StoreError::Damaged`], [`StoreError::Full`] or [`StoreError::Io`]. No error
     /// changes a record in the file.
     pub fn open(&self, path: &Path) -> Result<Store, StoreError> {
-        let existed = match path.metadata() {
+        match path.metadata() {
             Ok(metadata) if !metadata.is_file() => {
                 let reason = if metadata.is_dir() { "it is a directory" } else { "it is not a regular file" };
                 return Err(StoreError::NotAStore { path: path.to_owned(), reason: reason.to_owned() });
@@ -95,11 +82,10 @@ impl Options {
                     let (path, mode) = (path.display(), format!("{mode:o}"));
                     tracing::warn!(%path, %mode, "others may access the store, which can hold keys; use mode 600");
                 }
-                true
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(access(path, error)),
-        };
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -110,9 +96,8 @@ impl Options {
             .map_err(|error| access(path, error))?;
         let backend = FileBackend::new(file).map_err(|error| opening(path, error))?;
         let store = self.open_at(backend, path)?;
-        if !existed {
-            sync_directory(path)?;
-        }
+        // Not only for a new file: the process that created it may have been killed before it came here.
+        sync_directory(path)?;
         Ok(store)
     }
 
@@ -127,20 +112,20 @@ impl Options {
 
     fn open_at(&self, backend: impl StorageBackend, path: &Path) -> Result<Store, StoreError> {
         guard("opening", || {
-            let len = self.inspect(&backend, path)?;
-            let backend = Watched::new(backend);
+            self.inspect(&backend, path)?;
+            let (backend, switch) = Watched::new(backend);
             let database = Builder::new()
                 .set_cache_size(self.cache_bytes)
-                .set_check_integrity_on_open(len <= self.verify_up_to_bytes)
+                .set_check_integrity_on_open(true)
                 .create_with_backend(backend)
                 .map_err(|error| opening(path, error))?;
-            Store::adopt(database, path)
+            Store::adopt(database, switch, path)
         })
     }
 
     /// Looks at the file before redb does: refuses what is no store, and empties what is left of a creation that was
-    /// cut short, which redb would refuse for ever. The file's length, bytes.
-    fn inspect(&self, backend: &impl StorageBackend, path: &Path) -> Result<u64, StoreError> {
+    /// cut short, which redb would refuse for ever.
+    fn inspect(&self, backend: &impl StorageBackend, path: &Path) -> Result<(), StoreError> {
         // Another process may be creating the file: only under the lock is an unfinished one a leftover.
         let locked = match backend.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
             Ok(true) => true,
@@ -157,22 +142,21 @@ impl Options {
         inspected
     }
 
-    fn inspect_locked(&self, backend: &impl StorageBackend, path: &Path) -> Result<u64, StoreError> {
+    fn inspect_locked(&self, backend: &impl StorageBackend, path: &Path) -> Result<(), StoreError> {
         let len = backend.len().map_err(reading)?;
         if len == 0 {
-            return if self.create { Ok(0) } else { Err(StoreError::Missing { path: path.to_owned() }) };
+            return if self.create { Ok(()) } else { Err(StoreError::Missing { path: path.to_owned() }) };
         }
         let mut magic = [0; MAGIC.len()];
         if len >= magic.len() as u64 {
             backend.read(0, &mut magic).map_err(reading)?;
             if magic == MAGIC {
-                return Ok(len);
+                return Ok(());
             }
         }
         if self.create && is_unfinished(backend, len)? {
             tracing::info!(path = %path.display(), "the store was never finished; creating it again");
-            backend.set_len(0).map_err(|error| StoreError::io("creating", error))?;
-            return Ok(0);
+            return backend.set_len(0).map_err(|error| StoreError::io("creating", error));
         }
         let reason = format!("it starts with {magic:02x?}, a store starts with {MAGIC:02x?}");
         Err(StoreError::NotAStore { path: path.to_owned(), reason })

@@ -351,15 +351,27 @@ mod tests {
             2, 0, 0, 0, 0, 0, 0, 0,
             1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0,
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            0xd4, 0x2f, 0xf5, 0xc4,
         ];
-        assert_eq!(value[..ROOT_LEN], golden);
+        assert_eq!(value, golden);
         let mut key = Vec::new();
         cell_key(&mut key, InternalId(258), "a/b");
         assert_eq!(key, b"\x03\0\0\0\0\0\0\x01\x02a/b");
         let mut value = b"21".to_vec();
         append_checksum(&key, &mut value);
-        assert_eq!(value, GOLDEN_CELL);
+        assert_eq!(value, [b'2', b'1', 0xb3, 0x93, 0xc2, 0x47]);
+        let key = document_key("d");
+        assert_eq!(key, b"\x01d");
+        assert_eq!(setting_key("s"), b"\x02s");
+        let mut value = DocumentHead { id: InternalId(258), cells: seal }.encode(b"m");
+        append_checksum(&key, &mut value);
+        #[rustfmt::skip]
+        let golden = [
+            2, 1, 0, 0, 0, 0, 0, 0,
+            1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0,
+            b'm',
+            0x76, 0xf9, 0x10, 0x21,
+        ];
+        assert_eq!(value, golden);
     }
-
-    const GOLDEN_CELL: [u8; 6] = [0x32, 0x31, 0xb3, 0x93, 0xc2, 0x47];
 }

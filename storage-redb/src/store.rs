@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use redb::{Database, TableDefinition};
 
 use crate::batch::Batch;
+use crate::blocks::Switch;
 use crate::error::{Place, StoreError};
 use crate::limits::{NAME_LEN_MAX, check_len};
 use crate::options::Options;
@@ -22,6 +23,8 @@ pub(crate) const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition
 pub struct Store {
     /// `None` once closed.
     database: Option<Database>,
+    /// Keeps redb from the file once the store has stopped.
+    switch: Switch,
     /// Set by the first failure that leaves open what is on disk; never cleared.
     stopped: OnceLock<String>,
 }
@@ -138,8 +141,8 @@ impl Store {
     }
 
     /// Takes over an open database: writes the root record into a new one, checks the index of an old one.
-    pub(crate) fn adopt(database: Database, path: &Path) -> Result<Self, StoreError> {
-        let store = Self { database: Some(database), stopped: OnceLock::new() };
+    pub(crate) fn adopt(database: Database, switch: Switch, path: &Path) -> Result<Self, StoreError> {
+        let store = Self { database: Some(database), switch, stopped: OnceLock::new() };
         store.run("opening", |database| {
             if write::is_unused(database, path)? {
                 write::create_root(database)?;
@@ -167,6 +170,7 @@ impl Store {
         {
             let cause = error.to_string();
             tracing::error!(%cause, operation, "the store stops");
+            self.switch.turn_off();
             // A second failure changes nothing: the first one is the cause.
             let _ = self.stopped.set(cause);
         }
@@ -185,11 +189,11 @@ impl Drop for Store {
     }
 }
 
-/// Turns a panic of redb into an error.
+/// Turns a panic of redb into an error: the last line of defence.
 ///
-/// redb promises errors instead of panics only for a file whose pages it has all verified. A large file that was
-/// closed in order is not verified when it is opened, and pages can change under an open store, so each call into
-/// redb may meet pages that nothing has checked. There is no other way to find out beforehand.
+/// The first ones are that redb verifies every page when it opens a file, and that pages it reads again must not have
+/// changed (see [`blocks`](crate::blocks)). But redb does not promise that these suffice, some of its checks are
+/// assertions, and whether a file will trip one cannot be seen beforehand.
 pub(crate) fn guard<T>(
     operation: &'static str,
     work: impl FnOnce() -> Result<T, StoreError>,
