@@ -59,10 +59,12 @@ impl<S: Storage> Replica<S> {
 
     /// An aggregator takes no stamps from the future: nothing of such a batch is applied, and the sender learns by how much.
     fn admit(&mut self, moment: Moment, index: usize, highest_time: u64) {
+        self.sessions[index].admitted = true;
         let Config { role: Role::Aggregator, admission_ahead_ms: limit_ms, .. } = self.config else { return };
         let Some(now) = moment.now else { return };
         let ahead_ms = highest_time.saturating_sub(now.as_ms());
         if ahead_ms > limit_ms {
+            self.sessions[index].admitted = false;
             self.refuse(index, Refusal::Clock { ahead_ms, limit_ms });
         }
     }
@@ -272,7 +274,7 @@ impl<S: Storage> Replica<S> {
         session.full = full;
         session.seen.clear();
         if base_holds {
-            session.gap = false;
+            session.gap = !session.admitted;
             return;
         }
         if !session.gap || !holds(Rule::NeedOnce) {

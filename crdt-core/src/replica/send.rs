@@ -89,7 +89,11 @@ impl<S: Storage> Replica<S> {
 
     fn note_quiet(&mut self, index: usize) {
         let session = &mut self.sessions[index];
-        let converged = session.heard && !session.quiet && session.believed.dominates(&self.document.vv);
+        let converged = session.heard
+            && !session.quiet
+            && !session.refused
+            && !session.gap
+            && session.believed.dominates(&self.document.vv);
         if converged {
             session.quiet = true;
             self.events.push(Event::Converged { session: session.id });

@@ -72,6 +72,8 @@ pub struct Session<S: Storage> {
     pub(crate) ack_due: bool,
     /// The batch being received does not fit: its cells are read, not applied.
     pub(crate) gap: bool,
+    /// The frame being taken has no stamp from too far in the future.
+    pub(crate) admitted: bool,
     pub(crate) need_due: Option<Need>,
     pub(crate) refusal_due: Option<Refused>,
     /// A full batch is being received; sequence numbers of the cells that it has confirmed.
@@ -144,6 +146,7 @@ impl<S: Storage> Session<S> {
             acks_sent: 0,
             ack_due: false,
             gap: false,
+            admitted: true,
             need_due: None,
             refusal_due: None,
             full: false,

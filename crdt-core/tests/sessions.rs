@@ -1,0 +1,323 @@
+//! Sessions between two replicas: what they say, and what it costs. Byte counts are exact and meant to be read.
+
+mod common;
+
+use common::{Image, Side, connect, disconnect, path, settle, write_w1};
+use crdt_core::{
+    Event, Fixed, Heap, Moment, Output, PeerError, Refusal, ReplicaId, Resource, Role, Storage, Value, Write,
+};
+
+type Small = Fixed<64, 4096, 4>;
+
+const QUARTER_HOUR_MS: u64 = 15 * 60 * 1000;
+
+fn wait(device: &mut Side<Heap>, cloud: &mut Side<Heap>) {
+    device.now_ms += QUARTER_HOUR_MS;
+    cloud.now_ms += QUARTER_HOUR_MS;
+}
+
+fn pair() -> (Side<Heap>, Side<Heap>) {
+    (Side::new(1, Role::Member), Side::new(2, Role::Aggregator))
+}
+
+#[test]
+fn a_full_sync_to_an_empty_peer_takes_few_bytes() {
+    let (mut device, mut cloud) = pair();
+    write_w1(&mut device);
+    connect(&mut device, &mut cloud);
+    let bytes = settle(&mut device, &mut cloud);
+    assert_eq!(device.replica.document(), cloud.replica.document());
+    assert_eq!(bytes, 757, "payload bytes of both directions");
+}
+
+#[test]
+fn one_small_int_in_an_open_session() {
+    let (mut device, mut cloud) = pair();
+    write_w1(&mut device);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    let mut counts = Vec::new();
+    for value in 1..4 {
+        wait(&mut device, &mut cloud);
+        device.set("sense/report_period_s", value);
+        counts.push(settle(&mut device, &mut cloud));
+        assert_eq!(
+            cloud.replica.document().get(path("sense/report_period_s")),
+            Some(Value::I64(value.into()))
+        );
+    }
+    // The first goes with its path: the first flight, which is written before the peer is heard, names nothing.
+    assert_eq!(counts, [29, 7, 7], "payload bytes of both directions");
+}
+
+#[test]
+fn one_small_int_with_a_durable_acknowledgement() {
+    let (mut device, mut cloud) = pair();
+    write_w1(&mut device);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    device.replica.request_acknowledgement();
+    device.set("sense/report_period_s", 1);
+    settle(&mut device, &mut cloud);
+    device.events.clear();
+    wait(&mut device, &mut cloud);
+    device.set("sense/report_period_s", 2);
+    device.replica.request_acknowledgement();
+    let bytes = settle(&mut device, &mut cloud);
+    let own = device.replica.document().version_vector().time_of(device.replica.id());
+    let peer = cloud.peer;
+    assert!(device.events.contains(&Event::Acknowledged { peer, through: own }), "{:?}", device.events);
+    assert_eq!(bytes, 10, "payload bytes of both directions");
+}
+
+#[test]
+fn an_idle_reconnect() {
+    let (mut device, mut cloud) = pair();
+    write_w1(&mut device);
+    cloud.set("meta/site", "rotterdam-west");
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    disconnect(&mut device, &mut cloud);
+    connect(&mut device, &mut cloud);
+    let bytes = settle(&mut device, &mut cloud);
+    assert_eq!(bytes, 45, "payload bytes of both directions");
+}
+
+#[test]
+fn ten_changed_cells_in_an_open_session() {
+    let (mut device, mut cloud) = pair();
+    write_w1(&mut device);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    for round in 0..2 {
+        wait(&mut device, &mut cloud);
+        for (at, value) in common::w1().iter().take(10) {
+            device.set(at, *value);
+        }
+        let bytes = settle(&mut device, &mut cloud);
+        assert_eq!(bytes, [204, 92][round], "payload bytes of both directions");
+    }
+}
+
+#[test]
+fn history_costs_nothing() {
+    let sync_after = |overwrites: i64| {
+        let (mut device, mut cloud) = pair();
+        write_w1(&mut device);
+        connect(&mut device, &mut cloud);
+        settle(&mut device, &mut cloud);
+        disconnect(&mut device, &mut cloud);
+        for n in 0..overwrites {
+            device.now_ms += 86_400_000 / overwrites as u64;
+            device.set("sense/report_period_s", n % 50);
+        }
+        cloud.now_ms = device.now_ms;
+        connect(&mut device, &mut cloud);
+        settle(&mut device, &mut cloud)
+    };
+    assert_eq!(sync_after(86), 85, "payload bytes of both directions");
+    assert_eq!(sync_after(86_000), 85, "payload bytes of both directions");
+}
+
+#[test]
+fn fixed_and_heap_storage_send_identical_bytes() {
+    fn frames<S: Storage>() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+        let (mut device, mut cloud) =
+            (Side::<S>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
+        device.frame_len = 512;
+        write_w1(&mut device);
+        device.delete("net/apn");
+        connect(&mut device, &mut cloud);
+        settle(&mut device, &mut cloud);
+        for value in 0..5 {
+            device.set("power/sleep_s", value);
+            cloud.set("sense/unit", "kelvin");
+            settle(&mut device, &mut cloud);
+        }
+        assert_eq!(device.replica.document(), cloud.replica.document());
+        (device.frames, cloud.frames)
+    }
+    let (small, heap) = (frames::<Small>(), frames::<Heap>());
+    // Their Opens announce different room for names, in one byte; everything else is the same.
+    let differing = |(a, b): (&Vec<Vec<u8>>, &Vec<Vec<u8>>)| {
+        assert_eq!(a.len(), b.len());
+        let all = a.iter().flatten().zip(b.iter().flatten());
+        assert_eq!(a.iter().flatten().count(), b.iter().flatten().count());
+        all.filter(|(a, b)| a != b).count()
+    };
+    assert_eq!(differing((&small.0, &heap.0)), 2);
+    assert_eq!(differing((&small.1, &heap.1)), 0);
+}
+
+#[test]
+fn nothing_leaves_before_it_is_durable() {
+    let (mut device, mut cloud) = pair();
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    device.set("a", 1);
+    let mut buffer = [0; 1024];
+    let moment = Moment::new(device.now_ms, 99);
+    let Some(Output::Persist(first)) = device.replica.poll_output(moment, &mut buffer) else {
+        panic!("to be saved")
+    };
+    assert_eq!(device.replica.poll_output(moment, &mut buffer), None, "nothing else until it is");
+    device.set("b", 2);
+    let Some(Output::Persist(second)) = device.replica.poll_output(moment, &mut buffer) else {
+        panic!("to be saved")
+    };
+    device.replica.handle_persisted(first);
+    assert_eq!(device.replica.poll_output(moment, &mut buffer), None, "the second change is not durable");
+    device.replica.handle_persisted(second);
+    assert!(matches!(device.replica.poll_output(moment, &mut buffer), Some(Output::Transmit { .. })));
+}
+
+#[test]
+fn a_full_replica_refuses_with_the_numbers_and_loses_nothing() {
+    let mut device = Side::<Heap>::new(1, Role::Member);
+    let mut tiny = Side::<Fixed<4, 64, 4>>::new(2, Role::Aggregator);
+    for n in 0..6 {
+        device.set(["a", "b", "c", "d", "e", "f"][n], n as i64);
+    }
+    connect(&mut device, &mut tiny);
+    settle(&mut device, &mut tiny);
+    let reason = Refusal::Capacity { what: Resource::Cells, needed: 5, limit: 4 };
+    assert!(
+        device.events.iter().any(|e| matches!(e, Event::Refused { reason: r, .. } if *r == reason)),
+        "{:?}",
+        device.events
+    );
+    assert!(tiny.events.iter().any(|e| matches!(e, Event::RefusedPeer { reason: r, .. } if *r == reason)));
+    assert_eq!(device.replica.document().cells().count(), 6);
+    assert_eq!(device.replica.acknowledged_through(tiny.peer).as_ms(), 0);
+}
+
+#[test]
+fn a_clock_ten_minutes_ahead_is_refused_by_how_much() {
+    let (mut device, mut cloud) = pair();
+    device.now_ms += 11 * 60_000;
+    device.set("a", 1);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    let reason = Refusal::Clock { ahead_ms: 660_000, limit_ms: 600_000 };
+    assert!(
+        device.events.iter().any(|e| matches!(e, Event::Refused { reason: r, .. } if *r == reason)),
+        "{:?}",
+        device.events
+    );
+    assert_eq!(cloud.replica.document().get(path("a")), None);
+    assert_eq!(
+        device.replica.document().get(path("a")),
+        Some(Value::I64(1)),
+        "the data is still with its owner"
+    );
+}
+
+#[test]
+fn another_protocol_version_is_refused_with_both() {
+    let (mut device, mut cloud) = pair();
+    connect(&mut device, &mut cloud);
+    let mut open = device.poll().remove(0);
+    open[2] = (open[2] & 0xf0) | 9;
+    let refused = Refusal::Version { theirs: 1, ours: 9 };
+    assert_eq!(cloud.take(&open), Err(PeerError::Refused(refused)));
+    let answer = cloud.poll();
+    assert_eq!(answer.len(), 1, "the peer learns why");
+    device.take(&answer[0]).unwrap();
+    device.poll();
+    assert!(device.events.iter().any(|e| matches!(e, Event::Refused { reason, .. } if *reason == refused)));
+    assert_eq!(cloud.session, None, "closed after that");
+}
+
+#[test]
+fn a_replica_id_belongs_to_one_key() {
+    let (mut device, mut cloud) = pair();
+    device.set("a", 1);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    let mut twin = Side::<Heap>::new(1, Role::Member);
+    twin.peer.0[0] = 77;
+    twin.set("a", 2);
+    connect(&mut twin, &mut cloud);
+    let frames = twin.poll();
+    assert_eq!(cloud.take(&frames[0]), Err(PeerError::Refused(Refusal::Fenced)));
+}
+
+#[test]
+fn a_restored_copy_asks_first_and_forks_when_the_world_knows_more() {
+    let (mut device, mut cloud) = pair();
+    device.set("a", 1);
+    let image = Image::of(&device);
+    device.now_ms += 10;
+    device.set("b", 2);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    disconnect(&mut device, &mut cloud);
+
+    let mut restored = image.restore(&device);
+    let old = restored.replica.id();
+    restored.now_ms += 20;
+    restored.set("c", 3);
+    assert!(restored.replica.is_unverified());
+    connect(&mut restored, &mut cloud);
+    settle(&mut restored, &mut cloud);
+    assert!(restored.events.iter().any(|e| matches!(e, Event::Forked { from, .. } if from == &old)));
+    assert_eq!(cloud.replica.document().get(path("c")), None, "its sessions were closed");
+    disconnect(&mut restored, &mut cloud);
+    connect(&mut restored, &mut cloud);
+    settle(&mut restored, &mut cloud);
+    for (at, value) in [("a", 1), ("b", 2), ("c", 3)] {
+        assert_eq!(restored.replica.document().get(path(at)), Some(Value::I64(value)));
+    }
+    assert_eq!(restored.replica.document(), cloud.replica.document());
+    assert_ne!(restored.replica.id(), old);
+}
+
+#[test]
+fn a_copy_that_is_up_to_date_is_verified_and_keeps_its_id() {
+    let (mut device, mut cloud) = pair();
+    device.set("a", 1);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    disconnect(&mut device, &mut cloud);
+    let mut restarted = Image::of(&device).restore(&device);
+    restarted.now_ms += 5;
+    restarted.set("a", 2);
+    connect(&mut restarted, &mut cloud);
+    settle(&mut restarted, &mut cloud);
+    assert!(restarted.events.contains(&Event::Verified) && !restarted.replica.is_unverified());
+    assert_eq!(cloud.replica.document().get(path("a")), Some(Value::I64(2)));
+    assert_eq!(restarted.replica.id(), device.replica.id());
+}
+
+#[test]
+fn damage_behind_the_cores_back_is_found_and_healed() {
+    let (mut device, mut cloud) = pair();
+    write_w1(&mut device);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    disconnect(&mut device, &mut cloud);
+    // A disk that lost one record and its place in the sum, and kept the rest.
+    let mut image = Image::of(&device);
+    image.cells.retain(|(at, _)| at != "meta/owner_id");
+    image.forge_fingerprint(&device);
+    let mut damaged = image.restore(&device);
+    assert_eq!(damaged.replica.document().get(path("meta/owner_id")), None);
+    connect(&mut damaged, &mut cloud);
+    settle(&mut damaged, &mut cloud);
+    assert!(damaged.events.iter().any(|e| matches!(e, Event::Damaged { .. })), "{:?}", damaged.events);
+    assert_eq!(damaged.replica.document().get(path("meta/owner_id")), Some(Value::I64(100_234)));
+    assert_eq!(damaged.replica.document(), cloud.replica.document());
+}
+
+#[test]
+fn a_write_above_a_scalar_turns_it_into_a_map_and_a_delete_of_nothing_writes_nothing() {
+    let mut device = Side::<Heap>::new(1, Role::Member);
+    device.set("a", 1);
+    device.set("a/b", 2);
+    assert_eq!(device.replica.document().get(path("a")), None, "a container now");
+    assert_eq!(device.replica.document().get(path("a/b")), Some(Value::I64(2)));
+    let moment = device.moment();
+    assert_eq!(device.replica.update(moment, &[Write::delete(path("zzz"))]), Ok(None));
+    assert_eq!(device.replica.document().cells().count(), 2);
+    assert_eq!(device.replica.id(), ReplicaId::new(0x1111_1111_1111_1111));
+}
