@@ -1,0 +1,89 @@
+//! The requests that the edge and the aggregator share. Each server makes an enum of those that it serves:
+//!
+//! ```
+//! #[derive(serde::Deserialize)]
+//! #[serde(tag = "verb", rename_all = "snake_case")]
+//! enum Request {
+//!     Get(control::Get),
+//!     Set(control::Set),
+//!     Status,
+//! }
+//! let line = r#"{"verb":"set","path":"pump/speed","value":1450}"#;
+//! let Request::Set(set) = serde_json::from_str(line)? else { panic!() };
+//! assert_eq!((set.path.as_str(), set.value), ("pump/speed", control::Scalar::I64(1450)));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::scalar::Scalar;
+
+/// Reads what stands at a path and below it; the answer is a value, or nested objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Get {
+    /// Which document; a process that has only one needs no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// Where; the whole document without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// Puts a value at a path. The answer comes when it is on the disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Set {
+    /// Which document; a process that has only one needs no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// Where.
+    pub path: String,
+    /// What.
+    pub value: Scalar,
+}
+
+/// Deletes what stands at a path and below it. The answer comes when that is on the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delete {
+    /// Which document; a process that has only one needs no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// Where.
+    pub path: String,
+}
+
+/// Tells every change at a path and below it, until one side closes. The answers are a stream of [`Change`]s, of
+/// which the first is a [`Change::Snapshot`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Which document; a process that has only one needs no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// Where; the whole document without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// One line of a [`Watch`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Change {
+    /// What stood at the path and below it is gone.
+    Delete {
+        /// Where.
+        path: String,
+    },
+    /// This stands at the path now, and nothing else below it that is not told later.
+    Set {
+        /// Where.
+        path: String,
+        /// A scalar; `{}` or `[]` for an empty container.
+        value: Json,
+    },
+    /// All of it, as for [`Get`]: at the start, and again when changes were left out because they came too fast or
+    /// cannot be told one by one. What was told before is void.
+    Snapshot {
+        /// `null` when there is nothing.
+        value: Json,
+    },
+}
