@@ -337,7 +337,7 @@ impl<S: Storage> Document<S> {
 
     /// Cells held, tombstones included, and bytes of their paths and payloads.
     pub fn size(&self) -> Limits {
-        Limits { cells: self.cells.len(), bytes: self.cells.bytes() }
+        Limits { cells: self.cells.count(), bytes: self.cells.bytes() }
     }
 
     /// Most cells and bytes.
@@ -374,7 +374,7 @@ impl<S: Storage> Document<S> {
         if sum.get() != self.fingerprint.get() {
             return Err("the fingerprint is not the sum over the cells");
         }
-        if (count, bytes) != (self.cells.len(), self.cells.bytes()) {
+        if (count, bytes) != (self.cells.count(), self.cells.bytes()) {
             return Err("cells or bytes are miscounted");
         }
         if !self.vv.dominates(&self.floor) {
@@ -659,8 +659,10 @@ impl<S: Storage> Document<S> {
                     bytes -= (below.path.len() + below.payload.len()) as isize;
                 }
             }
+            // After each write, not only at the end: what a later one frees is not there yet.
+            self.check_room_signed(cells, bytes)?;
         }
-        self.check_room_signed(cells, bytes)
+        Ok(())
     }
 
     fn check_room(&self, more_cells: usize, more_bytes: usize) -> Result<(), CapacityError> {
@@ -668,7 +670,7 @@ impl<S: Storage> Document<S> {
     }
 
     fn check_room_signed(&self, more_cells: isize, more_bytes: isize) -> Result<(), CapacityError> {
-        let cells = self.cells.len().saturating_add_signed(more_cells);
+        let cells = self.cells.count().saturating_add_signed(more_cells);
         if cells > self.limits.cells && more_cells > 0 {
             return Err(CapacityError::Cells { needed: cells, limit: self.limits.cells });
         }
@@ -686,7 +688,7 @@ impl<S: Storage> fmt::Debug for Document<S> {
             .field("replica", &self.replica)
             .field("vv", &self.vv)
             .field("floor", &self.floor)
-            .field("cells", &self.cells.len())
+            .field("cells", &self.cells.count())
             .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 /// A rule of merging or syncing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "_weaken"), expect(unreachable_pub, reason = "public only where it is of use"))]
 pub enum Rule {
     /// A full batch drops cells by path and stamp, not by stamp alone.
     AbsenceByPath,

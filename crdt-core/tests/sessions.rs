@@ -1,5 +1,7 @@
 //! Sessions between two replicas: what they say, and what it costs. Byte counts are exact and meant to be read.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod common;
 
 use common::{Image, Side, connect, disconnect, path, settle, write_w1};

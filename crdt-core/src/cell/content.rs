@@ -276,8 +276,7 @@ fn encode_float(number: f64, scratch: &mut Scratch) -> (Kind, &[u8]) {
     let mut best: Option<(Kind, i64, usize)> = None;
     for (kind, power) in DECIMALS {
         let scaled = number * power;
-        // NaN and infinities fail this comparison too.
-        if !(scaled.abs() <= MANTISSA_MAX as f64) {
+        if scaled.is_nan() || scaled.abs() > MANTISSA_MAX as f64 {
             continue;
         }
         let mantissa = (if scaled < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i64;

@@ -214,7 +214,7 @@ impl<const CELLS: usize, const BYTES: usize> CellStore for FixedCells<CELLS, BYT
         self.removed
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.slots.len()
     }
 

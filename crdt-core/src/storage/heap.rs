@@ -281,7 +281,7 @@ impl CellStore for HeapCells {
         !self.removed.is_empty()
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.by_path.len()
     }
 

@@ -112,7 +112,7 @@ pub trait CellStore: Default {
     /// Whether anything was removed since then.
     fn has_removed(&self) -> bool;
     /// Cells held.
-    fn len(&self) -> usize;
+    fn count(&self) -> usize;
     /// Bytes of paths and payloads held.
     fn bytes(&self) -> usize;
     /// Most cells and most bytes.

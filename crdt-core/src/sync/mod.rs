@@ -7,6 +7,7 @@ mod peer;
 mod session;
 
 pub(crate) use names::Names;
-pub use peer::Peer;
+pub(crate) use peer::Peer;
+pub(crate) use session::Session;
+pub use session::SessionId;
 pub(crate) use session::{Batch, Need, Repair};
-pub use session::{Session, SessionId};

@@ -9,7 +9,7 @@ use crate::storage::{DictionaryPath, List, Storage};
 use crate::wire::{Cursor, ReplicaRef};
 
 /// The names of one direction, and where it stands.
-pub struct Names<S: Storage> {
+pub(crate) struct Names<S: Storage> {
     /// A ring: when it is full, the oldest is overwritten.
     paths: S::Dictionary,
     next_path: usize,

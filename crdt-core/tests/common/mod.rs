@@ -1,30 +1,29 @@
 //! Two replicas joined by a wire that counts.
-#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use crdt_core::{
     CellRecord, Config, Connect, DocumentName, Event, Moment, Output, Path, PeerError, PeerId, Replica,
     ReplicaId, Role, SessionId, Storage, Value, Write,
 };
 
-pub fn path(text: &str) -> Path<'_> {
+pub(crate) fn path(text: &str) -> Path<'_> {
     Path::new(text).unwrap()
 }
 
 /// A replica with what a driver keeps for it.
-pub struct Side<S: Storage> {
-    pub replica: Replica<S>,
-    pub session: Option<SessionId>,
-    pub peer: PeerId,
-    pub now_ms: u64,
-    pub random: u64,
-    pub events: Vec<Event>,
+pub(crate) struct Side<S: Storage> {
+    pub(crate) replica: Replica<S>,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) peer: PeerId,
+    pub(crate) now_ms: u64,
+    pub(crate) random: u64,
+    pub(crate) events: Vec<Event>,
     /// Frames sent in this session.
-    pub frames: Vec<Vec<u8>>,
-    pub frame_len: usize,
+    pub(crate) frames: Vec<Vec<u8>>,
+    pub(crate) frame_len: usize,
 }
 
 impl<S: Storage> Side<S> {
-    pub fn new(key: u8, role: Role) -> Self {
+    pub(crate) fn new(key: u8, role: Role) -> Self {
         let name = DocumentName::new("w1").unwrap();
         Self {
             replica: Replica::new(
@@ -42,23 +41,23 @@ impl<S: Storage> Side<S> {
         }
     }
 
-    pub fn moment(&mut self) -> Moment {
+    pub(crate) fn moment(&mut self) -> Moment {
         self.random += 1;
         Moment::new(self.now_ms, self.random)
     }
 
-    pub fn set<'a>(&mut self, at: &'a str, value: impl Into<Value<'a>>) {
+    pub(crate) fn set<'a>(&mut self, at: &'a str, value: impl Into<Value<'a>>) {
         let moment = self.moment();
         self.replica.update(moment, &[Write::set(path(at), value)]).unwrap();
     }
 
-    pub fn delete(&mut self, at: &str) {
+    pub(crate) fn delete(&mut self, at: &str) {
         let moment = self.moment();
         self.replica.update(moment, &[Write::delete(path(at))]).unwrap();
     }
 
     /// Everything that comes out; persists at once. Frames are returned.
-    pub fn poll(&mut self) -> Vec<Vec<u8>> {
+    pub(crate) fn poll(&mut self) -> Vec<Vec<u8>> {
         let mut out = Vec::new();
         let mut buffer = vec![0; self.frame_len];
         loop {
@@ -75,7 +74,7 @@ impl<S: Storage> Side<S> {
         out
     }
 
-    pub fn take(&mut self, frame: &[u8]) -> Result<(), PeerError> {
+    pub(crate) fn take(&mut self, frame: &[u8]) -> Result<(), PeerError> {
         let moment = self.moment();
         match self.session {
             Some(session) => self.replica.handle_frame(moment, session, frame),
@@ -83,13 +82,13 @@ impl<S: Storage> Side<S> {
         }
     }
 
-    pub fn payload(&self) -> usize {
+    pub(crate) fn payload(&self) -> usize {
         self.frames.iter().map(Vec::len).sum()
     }
 }
 
 /// Opens a session: `a` is the device, `b` the aggregator.
-pub fn connect<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) {
+pub(crate) fn connect<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) {
     let link =
         |peer, initiator| Connect { peer, with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
     a.session = Some(a.replica.connect(link(b.peer, true)).unwrap());
@@ -98,13 +97,13 @@ pub fn connect<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) {
     b.frames.clear();
 }
 
-pub fn disconnect<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) {
+pub(crate) fn disconnect<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) {
     a.session.take().into_iter().for_each(|s| a.replica.disconnect(s));
     b.session.take().into_iter().for_each(|s| b.replica.disconnect(s));
 }
 
 /// Frames to and fro until both are silent. Gives the payload bytes of both directions.
-pub fn settle<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) -> usize {
+pub(crate) fn settle<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) -> usize {
     let mut bytes = 0;
     for _ in 0..1_000 {
         let (up, down) = (a.poll(), b.poll());
@@ -126,7 +125,7 @@ pub fn settle<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) -> usize
 }
 
 /// The configuration document of the tables in the docs: four maps of ten scalars, 855 bytes as minified JSON.
-pub fn w1() -> Vec<(&'static str, Value<'static>)> {
+pub(crate) fn w1() -> Vec<(&'static str, Value<'static>)> {
     use Value::{Bool, F64, I64, Str};
     vec![
         ("net/apn", Str("iot.1nce.net")),
@@ -172,7 +171,7 @@ pub fn w1() -> Vec<(&'static str, Value<'static>)> {
     ]
 }
 
-pub fn write_w1<S: Storage>(side: &mut Side<S>) {
+pub(crate) fn write_w1<S: Storage>(side: &mut Side<S>) {
     let document = w1();
     let writes: Vec<Write<'_>> = document.iter().map(|(at, value)| Write::set(path(at), *value)).collect();
     let moment = side.moment();
@@ -180,13 +179,13 @@ pub fn write_w1<S: Storage>(side: &mut Side<S>) {
 }
 
 /// What a disk holds of a replica.
-pub struct Image {
-    pub state: Vec<u8>,
-    pub cells: Vec<(String, Vec<u8>)>,
+pub(crate) struct Image {
+    pub(crate) state: Vec<u8>,
+    pub(crate) cells: Vec<(String, Vec<u8>)>,
 }
 
 impl Image {
-    pub fn of<S: Storage>(side: &Side<S>) -> Self {
+    pub(crate) fn of<S: Storage>(side: &Side<S>) -> Self {
         let mut buffer = vec![0; 1 << 16];
         let len = side.replica.encode_state(&mut buffer).unwrap();
         let state = buffer[..len].to_vec();
@@ -199,7 +198,7 @@ impl Image {
     }
 
     /// A side with the same key and clock that starts from this image.
-    pub fn restore<S: Storage>(&self, like: &Side<S>) -> Side<S> {
+    pub(crate) fn restore<S: Storage>(&self, like: &Side<S>) -> Side<S> {
         let cells = self.cells.iter().map(|(at, record)| CellRecord::decode(path(at), record).unwrap());
         let mut side = Side::new(like.peer.0[0], Role::Member);
         side.random = like.random + 1_000_000;
@@ -210,7 +209,7 @@ impl Image {
     }
 
     /// Makes the sum fit the cells, as a bug would that changes both.
-    pub fn forge_fingerprint<S: Storage>(&mut self, like: &Side<S>) {
+    pub(crate) fn forge_fingerprint<S: Storage>(&mut self, like: &Side<S>) {
         let old = like.replica.document().fingerprint().to_le_bytes();
         let at = self.state.windows(8).rposition(|w| w == old).unwrap();
         let mut others = Side::<S>::new(9, Role::Member);
