@@ -85,6 +85,18 @@ impl Scalar {
     }
 }
 
+macro_rules! from {
+    ($($from:ty => $variant:ident),+) => {$(
+        impl From<$from> for Scalar {
+            fn from(value: $from) -> Self {
+                Self::$variant(value.into())
+            }
+        }
+    )+};
+}
+
+from!(bool => Bool, i32 => I64, i64 => I64, f64 => F64, &str => Str, String => Str, Vec<u8> => Bytes);
+
 impl From<Value<'_>> for Scalar {
     fn from(value: Value<'_>) -> Self {
         match value {

@@ -46,7 +46,7 @@ async fn handle(request: Request, mut replies: Replies) -> Result<(), Gone> {
 }
 
 async fn serve(path: &Path) -> (oneshot::Sender<()>, JoinHandle<()>) {
-    let server = Server::bind(path).await.unwrap();
+    let server = Server::bind(path).await.expect("a free path");
     let (stop, stopped) = oneshot::channel();
     (stop, tokio::spawn(server.run(handle, async { drop(stopped.await) })))
 }
