@@ -108,7 +108,7 @@ impl<S: Storage> Replica<S> {
             }
             Message::EndFull { claim, floor, horizon } => {
                 let (claim, floor) = (self.resolve_vector(index, claim)?, self.resolve_vector(index, floor)?);
-                let replica = self.resolve(index, horizon.0)?;
+                let replica = self.resolve_and_define(index, horizon.0)?;
                 let time = Time::from_ms(horizon.1).ok_or(PeerError::Dangling)?;
                 self.take_end_full(moment, index, claim, floor, Stamp::new(time, replica))?;
             }
@@ -233,7 +233,7 @@ impl<S: Storage> Replica<S> {
                 let highest = highest_time(self.sessions[index].table.iter().map(|e| e.time.as_ms()));
                 let mut theirs = self.sessions[index].table.clone();
                 for (reference, raw) in vector.relative_entries() {
-                    let replica = self.resolve(index, reference)?;
+                    let replica = self.resolve_and_define(index, reference)?;
                     let base = self.sessions[index].table.index_of(replica);
                     let base = base.map_or(highest, |_| self.sessions[index].table.time_of(replica).as_ms());
                     let time = match raw {
@@ -596,6 +596,19 @@ impl<S: Storage> Replica<S> {
         session.rx.resolve(reference, own, &session.table).ok_or(PeerError::Dangling)
     }
 
+    /// The same, for a name that takes the next number of the table if it is a literal.
+    fn resolve_and_define(
+        &mut self,
+        index: usize,
+        reference: ReplicaRef,
+    ) -> Result<crate::id::ReplicaId, PeerError> {
+        let replica = self.resolve(index, reference)?;
+        if let ReplicaRef::Literal(id) = reference {
+            self.sessions[index].rx.define_replica(id);
+        }
+        Ok(replica)
+    }
+
     /// A vector with its names resolved, and literals defined; `None` when there is no room for it.
     fn resolve_vector(
         &mut self,
@@ -606,10 +619,7 @@ impl<S: Storage> Replica<S> {
         let mut fits = true;
         self.sessions[index].rx.cursor.defining = section.is_defining();
         for (reference, time) in section.entries() {
-            let replica = self.resolve(index, reference)?;
-            if let ReplicaRef::Literal(id) = reference {
-                self.sessions[index].rx.define_replica(id);
-            }
+            let replica = self.resolve_and_define(index, reference)?;
             let time = Time::from_ms(time).ok_or(PeerError::Dangling)?;
             fits &= vector.raise(replica, time).is_ok();
         }
