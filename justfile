@@ -1,0 +1,58 @@
+# The verbs that the desk and CI share. `just` alone lists them.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+default:
+    @just --list
+
+# Everything CI runs, in its order.
+ci: fmt-check test lint doc no-alloc cross simulate fleet fuzz
+
+# The test command of the README.
+test:
+    cargo test --workspace --locked
+
+fmt:
+    cargo fmt --all
+    cd fuzz && cargo fmt
+
+fmt-check:
+    cargo fmt --all --check
+    cd fuzz && cargo fmt --check
+
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo clippy -p crdt-core --no-default-features --locked -- -D warnings
+    cargo clippy -p crdt-core --features _weaken --locked -- -D warnings
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+
+# The core alone, so that no other crate's features can hide a slip: no heap, no standard library.
+no-alloc:
+    rustup target add thumbv6m-none-eabi thumbv7m-none-eabi
+    cargo build -p crdt-core --no-default-features --target thumbv6m-none-eabi --locked
+    cargo build -p crdt-core --no-default-features --target thumbv7m-none-eabi --locked
+    cargo build -p crdt-core --features alloc --target thumbv7m-none-eabi --locked
+
+# The edge runtime for 32-bit ARM Linux. Wants Debian's gcc-arm-linux-gnueabihf (for ring's C and assembly).
+cross:
+    rustup target add armv7-unknown-linux-gnueabihf
+    CC_armv7_unknown_linux_gnueabihf=arm-linux-gnueabihf-gcc \
+    CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=arm-linux-gnueabihf-gcc \
+    cargo build -p runtime-linux --bin edge --target armv7-unknown-linux-gnueabihf --locked
+
+# Random histories and fleets on the real core, in virtual time. `runs` and `hours` are how many.
+simulate runs="100000" hours="20000":
+    cargo run --release --locked -p sim --bin histories -- --runs {{runs}}
+    cargo run --release --locked -p sim --bin fleet_hours -- --device-hours {{hours}}
+
+# The main job of the README, once, as processes over real UDP.
+fleet:
+    cargo run --release --locked -p examples --bin fleet -- --json
+
+# Each fuzz target for some seconds. Wants nightly and `cargo install cargo-fuzz`.
+fuzz seconds="60":
+    for target in frames document session_pair records; do \
+      cargo +nightly fuzz run "$target" -- -max_total_time={{seconds}} -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0; \
+    done
