@@ -38,6 +38,9 @@ impl<S: Storage> Replica<S> {
             }
             if by_aggregator {
                 self.unverified = None;
+                // What was written since the load may leave now. Without this on disk first, the next load would take
+                // this copy for an old one, because the aggregator then holds more than was verified here.
+                self.unsaved |= self.document.vv.time_of(self.document.replica) > loaded;
                 self.events.push(Event::Verified);
             }
             return Ok(false);
