@@ -1,0 +1,170 @@
+//! A device: a client link over real UDP, and a replica that keeps its state in memory.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crdt_core::{
+    Config as ReplicaConfig, Connect, DocumentName, Event, Heap, Moment, Output, Path, PeerId, Replica,
+    ReplicaId, Role, SessionId, Time, Value, Write,
+};
+use tokio::time::{Instant, timeout_at};
+use transport_quic::{
+    CloseReason, Config, ConnectionId, Driver, EventReceiver, Handle, Identity, Link, LinkEvent, PublicKey,
+};
+
+use crate::process::Aggregator;
+
+pub struct Device {
+    identity: Identity,
+    link: Handle,
+    link_events: EventReceiver,
+    pub replica: Replica<Heap>,
+    pub connection: Option<(ConnectionId, SessionId)>,
+    /// Why the last connection ended.
+    pub closed: Option<CloseReason>,
+    pub events: Vec<Event>,
+}
+
+impl Device {
+    pub fn new(number: u8, document: &str) -> Self {
+        let identity = identity(number);
+        let link = Link::client(identity.clone(), Config::cat_m1(), random());
+        let (link, link_events) = Driver::bind("127.0.0.1:0".parse().unwrap(), link).expect("a free port");
+        let name = DocumentName::new(document).unwrap();
+        let id = ReplicaId::new(moment().random);
+        let replica = Replica::new(&name, id, ReplicaConfig::new(Role::Member));
+        Self { identity, link, link_events, replica, connection: None, closed: None, events: Vec::new() }
+    }
+
+    pub fn key(&self) -> PublicKey {
+        self.identity.public_key()
+    }
+
+    /// Starts a connection, and opens the document on it.
+    pub async fn connect(&mut self, aggregator: &Aggregator) {
+        if let Some((conn, session)) = self.connection.take() {
+            self.replica.disconnect(session);
+            self.link.abandon(conn, 0).await.unwrap();
+        }
+        let peer = PeerId(aggregator.key.0);
+        let conn = self.link.connect(aggregator.address, aggregator.key).await.expect("a connection");
+        let connect = Connect { peer, with_aggregator: true, initiator: true, confirmed: true, handle: 0 };
+        let session = self.replica.connect(connect).expect("room for a session");
+        self.connection = Some((conn, session));
+        self.closed = None;
+    }
+
+    pub fn set<'a>(&mut self, path: &'a str, value: impl Into<Value<'a>>) -> Time {
+        let write = Write::set(Path::new(path).unwrap(), value);
+        self.replica.update(moment(), &[write]).unwrap().expect("something changes").time
+    }
+
+    pub fn delete(&mut self, path: &str) {
+        self.replica.update(moment(), &[Write::delete(Path::new(path).unwrap())]).unwrap();
+    }
+
+    pub fn get(&self, path: &str) -> Option<Value<'_>> {
+        self.replica.document().get(Path::new(path).unwrap())
+    }
+
+    /// Works until `done` says so; panics after some seconds.
+    pub async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            self.work().await;
+            if done(self) {
+                return;
+            }
+            match timeout_at(deadline, self.link_events.recv()).await {
+                Ok(event) => self.take(event.expect("the link runs")),
+                Err(_) => panic!("in vain: {what}; closed: {:?}, events: {:?}", self.closed, self.events),
+            }
+        }
+    }
+
+    /// Works for a while.
+    pub async fn during(&mut self, time: Duration) {
+        let deadline = Instant::now() + time;
+        loop {
+            self.work().await;
+            match timeout_at(deadline, self.link_events.recv()).await {
+                Ok(event) => self.take(event.expect("the link runs")),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Waits until the aggregator has said that the write of this time is durable there.
+    pub async fn acknowledged(&mut self, aggregator: &Aggregator, time: Time) {
+        let peer = PeerId(aggregator.key.0);
+        self.work().await;
+        self.replica.request_acknowledgement();
+        self.until("an acknowledgement", |device| device.replica.acknowledged_through(peer) >= time).await;
+    }
+
+    /// Waits until the connection has been closed; gives what the aggregator said.
+    pub async fn told(&mut self) -> (u64, String) {
+        self.until("the end of the connection", |device| device.closed.is_some()).await;
+        match self.closed.clone() {
+            Some(CloseReason::ByPeer { code, text }) => (code, text),
+            reason => panic!("{reason:?}"),
+        }
+    }
+
+    /// Sends bytes as they are.
+    pub async fn send_raw(&mut self, bytes: &[u8]) {
+        let (conn, _) = self.connection.expect("a connection");
+        self.link.send(conn, bytes.to_vec()).await.expect("room");
+    }
+
+    async fn work(&mut self) {
+        let mut buffer = [0; 16 << 10];
+        while let Some(output) = self.replica.poll_output(moment(), &mut buffer) {
+            match output {
+                Output::Persist(token) => {
+                    self.replica.take_unsaved(|_| {});
+                    self.replica.handle_persisted(token);
+                }
+                Output::Transmit { len, .. } => {
+                    let Some((conn, _)) = self.connection else { continue };
+                    // Fails if the connection has ended; the event is on its way.
+                    let _ = self.link.send(conn, buffer[..len].to_vec()).await;
+                }
+                Output::Event(event) => self.events.push(event),
+                Output::Close { .. } => {}
+            }
+        }
+    }
+
+    fn take(&mut self, event: LinkEvent) {
+        let Some((current, session)) = self.connection.filter(|(conn, _)| *conn == event.conn()) else {
+            return;
+        };
+        match event {
+            LinkEvent::Message { message, .. } => {
+                self.replica.handle_frame(moment(), session, &message).expect("the aggregator makes sense");
+            }
+            LinkEvent::Closed { reason, .. } => {
+                assert_eq!(current, self.connection.expect("checked").0);
+                self.replica.disconnect(session);
+                self.connection = None;
+                self.closed = Some(reason);
+            }
+            _ => {}
+        }
+    }
+}
+
+pub fn identity(number: u8) -> Identity {
+    Identity::from_bytes([number; 32])
+}
+
+pub fn moment() -> Moment {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    Moment::new(now, u64::from_le_bytes(random()[..8].try_into().unwrap()))
+}
+
+fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("random bytes");
+    bytes
+}
