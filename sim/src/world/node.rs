@@ -1,0 +1,155 @@
+//! A node: what stays of it when its process dies.
+
+use std::net::SocketAddr;
+
+use crdt_core::{DocumentName, Role};
+use transport_quic::{Config, Count, Identity, Link, PublicKey};
+
+use super::disk::{Disk, Image};
+use super::host::{Counters, Host, Note};
+use super::policy::Policy;
+use super::process::Process;
+use crate::clock::{Clock, SimTime, WallClock};
+use crate::network::NodeId;
+use crate::rng::SimRng;
+
+pub(super) struct Node {
+    pub(super) id: NodeId,
+    pub(super) role: Role,
+    pub(super) identity: Identity,
+    pub(super) documents: Vec<DocumentName>,
+    pub(super) disk: Disk,
+    pub(super) backup: Option<Image>,
+    /// Its disk was wiped or replaced: forks and losses are not the fault of the product.
+    pub(super) was_tampered_with: bool,
+    pub(super) wall: WallClock,
+    pub(super) wants_receipts: bool,
+    pub(super) sends_before_commit: bool,
+    pub(super) process: Option<Process>,
+    /// When its process wants its next turn.
+    pub(super) wake: SimTime,
+    pub(super) notes: Vec<Note>,
+    aggregator: Option<(SocketAddr, PublicKey)>,
+    policy: Policy,
+    transport: Config,
+    reset_key: [u8; 32],
+    rng: SimRng,
+    counters: Counters,
+    /// What the links of former processes cost.
+    sent_before: Count,
+    received_before: Count,
+}
+
+impl Node {
+    pub(super) fn new(id: NodeId, role: Role, mut rng: SimRng, disk: Disk, policy: Policy) -> Self {
+        let mut secret = [0; 32];
+        rng.fill(&mut secret);
+        let mut reset_key = [0; 32];
+        rng.fill(&mut reset_key);
+        Self {
+            id,
+            role,
+            identity: Identity::from_bytes(secret),
+            documents: Vec::new(),
+            disk,
+            backup: None,
+            was_tampered_with: false,
+            wall: WallClock::ACCURATE,
+            wants_receipts: true,
+            sends_before_commit: false,
+            process: None,
+            wake: SimTime::MAX,
+            notes: Vec::new(),
+            aggregator: None,
+            policy,
+            transport: Config::cat_m1(),
+            reset_key,
+            rng,
+            counters: Counters::default(),
+            sent_before: Count::default(),
+            received_before: Count::default(),
+        }
+    }
+
+    pub(super) fn with_aggregator(mut self, addr: SocketAddr, key: PublicKey, transport: Config) -> Self {
+        self.aggregator = Some((addr, key));
+        self.transport = transport;
+        self
+    }
+
+    /// Starts the process from what the disk has.
+    pub(super) fn start(&mut self, now: SimTime, clock: Clock) {
+        if self.process.is_some() {
+            return;
+        }
+        let mut seed = [0; 32];
+        self.rng.fill(&mut seed);
+        let link = match self.role {
+            Role::Aggregator => Link::server(self.identity.clone(), self.transport, self.reset_key, seed),
+            Role::Member | Role::Mesh => Link::client(self.identity.clone(), self.transport, seed),
+        };
+        let mut process = Process::new(self.role, self.policy, link, self.aggregator, now);
+        let mut names = self.documents.clone();
+        names.extend(self.disk.image().documents().filter(|name| !self.documents.contains(name)).cloned());
+        self.with_host(now, clock, |disk, host| {
+            names.iter().for_each(|name| process.open(name, disk, host));
+        });
+        self.process = Some(process);
+    }
+
+    /// The power goes.
+    pub(super) fn crash(&mut self) {
+        let Some(process) = self.process.take() else { return };
+        let ledger = process.ledger();
+        self.sent_before += ledger.sent.total();
+        self.received_before += ledger.received.total();
+        self.counters.crashes += 1;
+        self.disk.cut_power();
+        self.wake = SimTime::MAX;
+    }
+
+    /// Lets the process do what it can do now.
+    pub(super) fn turn(&mut self, now: SimTime, clock: Clock, send: impl FnMut(SocketAddr, &[u8])) {
+        let Some(mut process) = self.process.take() else { return };
+        self.wake = self.with_host(now, clock, |disk, host| process.turn(disk, host, send));
+        self.process = Some(process);
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        let (mut sent, mut received) = (self.sent_before, self.received_before);
+        if let Some(process) = &self.process {
+            sent += process.ledger().sent.total();
+            received += process.ledger().received.total();
+        }
+        Counters {
+            packets_sent: sent.packets,
+            ip_bytes_sent: sent.bytes,
+            packets_received: received.packets,
+            ip_bytes_received: received.bytes,
+            ..self.counters
+        }
+    }
+
+    pub(super) fn count_acknowledged(&mut self, updates: u64) {
+        self.counters.acknowledged += updates;
+    }
+
+    fn with_host<T>(
+        &mut self,
+        now: SimTime,
+        clock: Clock,
+        body: impl FnOnce(&mut Disk, &mut Host<'_>) -> T,
+    ) -> T {
+        let mut host = Host {
+            now,
+            clock,
+            wall: self.wall,
+            rng: &mut self.rng,
+            counters: &mut self.counters,
+            notes: &mut self.notes,
+            wants_receipts: self.wants_receipts,
+            sends_before_commit: self.sends_before_commit,
+        };
+        body(&mut self.disk, &mut host)
+    }
+}

@@ -1,0 +1,155 @@
+//! What must hold, whatever happens to the nodes: the log of all writes, and what was promised about them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crdt_core::{Document, DocumentName, Heap, ReplicaId, Stamp, Time};
+
+use super::Edit;
+use super::host::UpdateId;
+use crate::clock::SimTime;
+use crate::network::NodeId;
+
+/// Something that must never happen has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// When it was noticed.
+    pub at: SimTime,
+    /// At which node, if at one.
+    pub node: Option<NodeId>,
+    /// What, for people.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.node {
+            Some(node) => write!(f, "at {}, node {}: {}", self.at, node.index(), self.what),
+            None => write!(f, "at {}: {}", self.at, self.what),
+        }
+    }
+}
+
+/// All updates of a run, and what became of them.
+#[derive(Debug, Default)]
+pub(super) struct WriteLog {
+    updates: Vec<Update>,
+    /// Which update a stamp stands for; a write that is written again has several.
+    by_stamp: BTreeMap<(DocumentName, Stamp), UpdateId>,
+    /// Per node, those that wait for their receipt.
+    waiting: BTreeMap<NodeId, Vec<(Stamp, UpdateId)>>,
+}
+
+#[derive(Debug)]
+struct Update {
+    node: NodeId,
+    document: DocumentName,
+    targets: Vec<Target>,
+    /// Its own stamp first, then those under which it was written again.
+    stamps: Vec<Stamp>,
+    is_acknowledged: bool,
+    /// It must survive what happens to its node.
+    is_durable: bool,
+}
+
+#[derive(Debug)]
+struct Target {
+    path: Box<str>,
+    is_delete: bool,
+}
+
+impl WriteLog {
+    pub(super) fn begin(&mut self, node: NodeId, document: DocumentName, edits: &[Edit]) -> UpdateId {
+        let target = |edit: &Edit| Target { path: edit.path().into(), is_delete: edit.is_delete() };
+        let targets = edits.iter().map(target).collect();
+        let update =
+            Update { node, document, targets, stamps: Vec::new(), is_acknowledged: false, is_durable: false };
+        self.updates.push(update);
+        UpdateId(self.updates.len() - 1)
+    }
+
+    pub(super) fn written(&mut self, id: UpdateId, stamp: Stamp) {
+        let update = &mut self.updates[id.0];
+        update.stamps.push(stamp);
+        self.by_stamp.insert((update.document.clone(), stamp), id);
+        self.waiting.entry(update.node).or_default().push((stamp, id));
+    }
+
+    pub(super) fn durable(&mut self, updates: &[UpdateId]) {
+        updates.iter().for_each(|id| self.updates[id.0].is_durable = true);
+    }
+
+    pub(super) fn written_again(&mut self, document: &DocumentName, original: Stamp, reissued: Stamp) {
+        let Some(&id) = self.by_stamp.get(&(document.clone(), original)) else { return };
+        self.by_stamp.insert((document.clone(), reissued), id);
+        let update = &mut self.updates[id.0];
+        update.stamps.push(reissued);
+        if !update.is_acknowledged {
+            self.waiting.entry(update.node).or_default().push((reissued, id));
+        }
+    }
+
+    /// `node` was told that all of `replica` up to `through` is safe. Tells how many updates that acknowledges.
+    pub(super) fn acknowledged(&mut self, node: NodeId, replica: ReplicaId, through: Time) -> u64 {
+        let Some(waiting) = self.waiting.get_mut(&node) else { return 0 };
+        let mut count = 0;
+        let updates = &mut self.updates;
+        waiting.retain(|(stamp, id)| {
+            let is_meant = stamp.replica == replica && stamp.time <= through;
+            if is_meant && !updates[id.0].is_acknowledged {
+                updates[id.0].is_acknowledged = true;
+                count += 1;
+            }
+            !is_meant
+        });
+        count
+    }
+
+    /// The disk of `node` is gone or an old one: what it had not been told to be safe may be lost.
+    pub(super) fn storage_replaced(&mut self, node: NodeId) {
+        self.waiting.remove(&node);
+        self.updates.iter_mut().filter(|update| update.node == node).for_each(|u| u.is_durable = false);
+    }
+
+    /// Checks that nothing is lost of what was promised to be in `document`, which everyone has.
+    pub(super) fn lost_from(&self, name: &DocumentName, document: &Document<Heap>) -> Vec<String> {
+        let here: BTreeMap<&str, Stamp> =
+            document.cells().map(|cell| (cell.path.as_str(), cell.stamp)).collect();
+        // Whatever was written later at a path or above it may have replaced what was there.
+        let mut newest = here.clone();
+        let updates = || self.updates.iter().filter(|update| update.document == *name);
+        for update in updates() {
+            let Some(&stamp) = update.stamps.iter().max() else { continue };
+            for target in &update.targets {
+                let entry = newest.entry(&target.path).or_insert(stamp);
+                *entry = (*entry).max(stamp);
+            }
+        }
+        let mut lost = Vec::new();
+        for update in updates().filter(|update| update.is_acknowledged || update.is_durable) {
+            let Some(&stamp) = update.stamps.iter().max() else { continue };
+            for Target { path, is_delete } in &update.targets {
+                let is_here = here.get(&**path).is_some_and(|here| update.stamps.contains(here));
+                let is_replaced =
+                    with_ancestors(path).any(|at| newest.get(at).is_some_and(|newest| *newest > stamp));
+                // The mark of a delete may be forgotten once everyone has it.
+                let is_forgotten = *is_delete && document.version_vector().covers(stamp);
+                if !(is_here || is_replaced || is_forgotten) {
+                    let promise = if update.is_acknowledged { "acknowledged" } else { "durable at its node" };
+                    let node = update.node.index();
+                    lost.push(format!("{name}: {path} of node {node} at {stamp} was {promise}, and is lost"));
+                }
+            }
+        }
+        lost
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.updates.len()
+    }
+}
+
+/// `a/b/c`, `a/b`, `a`.
+fn with_ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(above, _)| above))
+}
