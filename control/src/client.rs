@@ -25,7 +25,7 @@ pub struct Client {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The system refused it.
-    #[error("{} cannot be opened: {source}", .path.display())]
+    #[error("{} cannot be opened", .path.display())]
     Io {
         /// The socket.
         path: PathBuf,
@@ -50,11 +50,11 @@ pub enum RequestError {
     )]
     Closed,
     /// The connection broke.
-    #[error("the connection to the process broke: {0}")]
+    #[error("the connection to the process broke")]
     Io(#[from] io::Error),
     /// The answer is no reply: the process is of another version, or something else.
-    #[error("the answer is no reply of this protocol: {0}")]
-    NotAReply(serde_json::Error),
+    #[error("the answer is no reply of this protocol")]
+    NotAReply(#[source] serde_json::Error),
     /// The process says why it was not done.
     #[error(transparent)]
     Refused(ErrorReply),
@@ -68,8 +68,8 @@ pub enum RequestError {
     #[error("the reply has more than {REPLY_LEN_MAX} bytes: ask for a part of it")]
     ReplyTooLong,
     /// The request cannot be written as JSON. It was not sent.
-    #[error("the request cannot be written as JSON: {0}")]
-    Unwritable(serde_json::Error),
+    #[error("the request cannot be written as JSON")]
+    Unwritable(#[source] serde_json::Error),
 }
 
 impl Client {

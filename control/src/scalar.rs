@@ -39,7 +39,7 @@ pub enum Scalar {
 #[non_exhaustive]
 pub enum ScalarError {
     /// The text in `{"bytes":...}` is not base64.
-    #[error("{text:?} is not base64 with padding: {source}")]
+    #[error("{text:?} is not base64 with padding")]
     Base64 {
         /// The text.
         text: String,

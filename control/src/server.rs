@@ -38,7 +38,7 @@ pub enum BindError {
         path: PathBuf,
     },
     /// The system refused it.
-    #[error("no socket can be made at {}: {source}", .path.display())]
+    #[error("no socket can be made at {}", .path.display())]
     Io {
         /// The socket.
         path: PathBuf,

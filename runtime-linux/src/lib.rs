@@ -1,1 +1,68 @@
-//! Placeholder.
+//! The edge runtime: a document on a Linux device that works offline and syncs with an aggregator when it can.
+//!
+//! It is no database server and has no network API: a program embeds it, and people use the binary `edge`.
+//!
+//! ```
+//! use runtime_linux::{Change, Edge, Options, Scalar, Transaction};
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! # let directory = tempfile::tempdir()?;
+//! # let directory = directory.path();
+//! // With an aggregator: Options::new(..).document(..).aggregator("203.0.113.7:4433", key)
+//! let edge = Edge::open(Options::new(directory).document("pump-42")).await?;
+//!
+//! // On this device's disk when it returns, with or without a connection.
+//! let receipt = edge.set("pump/3/setpoint", 4.5).await?;
+//! edge.update(Transaction::new().set("pump/3/mode", "auto").delete("pump/3/alarm")).await?;
+//! assert_eq!(edge.get("pump/3/setpoint").await?, Some(Scalar::F64(4.5)));
+//!
+//! // Everybody's changes, also those that come from the cloud.
+//! let mut watch = edge.watch(Some("pump/3"))?;
+//! assert!(matches!(watch.next().await?, Change::Snapshot { .. }));
+//!
+//! // receipt.durable_at_aggregator().await? waits until the aggregator has it on its disk.
+//! # assert!(receipt.stamp().is_some());
+//! println!("{}", edge.status().await?.waits_for);
+//! edge.shut_down().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What holds
+//!
+//! - What [`Edge::set`] and its like confirm is on the disk, and survives a power cut. What a receipt confirms is on
+//!   the aggregator's disk too.
+//! - Nothing is sent, and nobody is told, before it is on the disk. Calls at the same time share one commit.
+//! - Nothing grows without bound while the device is offline: overwritten values are gone, watchers have no queues.
+//! - One process has the store. The binary lends its own to others through a control socket ([`serve`]).
+//!
+//! # Layers
+//!
+//! `options`, `error`, `status`, `clock`, `backoff` (data) <- `changes`, `connection` <- `engine` (a state machine without
+//! clock, disk or socket) <- `driver` (one tokio task that has them) <- `handle` (what applications hold) <- `service`
+//! (the control socket).
+//!
+//! The [engine](engine) is public for those who bring their own driver, such as a simulation.
+
+mod backoff;
+mod changes;
+mod clock;
+mod connection;
+mod driver;
+pub mod engine;
+mod error;
+mod handle;
+mod options;
+mod service;
+mod status;
+
+pub use backoff::Backoff;
+pub use changes::{Changes, Cursor};
+pub use clock::Now;
+pub use connection::Attempt;
+pub use control::{Change, Scalar};
+pub use error::{EdgeError, OpenError};
+pub use handle::{Edge, Receipt, Transaction, Watch, public_key, socket_path};
+pub use options::{Aggregator, Options, Timing};
+pub use service::{EdgeRequest, Written, serve};
+pub use status::{Awaited, LinkState, Problem, Status};

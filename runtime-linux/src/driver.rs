@@ -1,0 +1,281 @@
+//! The engine with a clock, a disk and a socket: one tokio task.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use storage_redb::{Batch, Store, StoreError};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use transport_quic::{
+    CloseCode, ConnectionId, Driver as LinkDriver, EventReceiver, Handle as LinkHandle, Link, LinkEvent,
+    PublicKey,
+};
+
+use crate::clock::Now;
+use crate::connection::Attempt;
+use crate::engine::{Command, Engine, LinkInput, Output};
+use crate::error::EdgeError;
+use crate::options::Aggregator;
+use crate::status::Problem;
+
+/// How the task ended: `None` while it runs, then whether the store failed.
+pub(crate) type Ended = Option<Result<(), EdgeError>>;
+
+/// What the task is asked beside commands.
+pub(crate) enum Request {
+    Command(Command),
+    ShutDown,
+}
+
+/// The link to the aggregator; there is none without an aggregator.
+pub(crate) struct Network {
+    handle: LinkHandle,
+    events: EventReceiver,
+    aggregator: Aggregator,
+    by_attempt: HashMap<Attempt, ConnectionId>,
+    by_connection: HashMap<ConnectionId, Attempt>,
+}
+
+impl Network {
+    /// Takes a free port. The device's side of a connection has no fixed address, so IPv6 or IPv4 is taken as it comes.
+    pub(crate) fn start(link: Link, aggregator: Aggregator) -> std::io::Result<Self> {
+        let any = |ip: std::net::IpAddr| SocketAddr::new(ip, 0);
+        // One link cannot be tried twice, so the address is tried with a socket first.
+        let has_ipv6 = std::net::UdpSocket::bind(any(Ipv6Addr::UNSPECIFIED.into())).is_ok();
+        let local =
+            if has_ipv6 { any(Ipv6Addr::UNSPECIFIED.into()) } else { any(Ipv4Addr::UNSPECIFIED.into()) };
+        let (handle, events) = LinkDriver::bind(local, link)?;
+        Ok(Self { handle, events, aggregator, by_attempt: HashMap::new(), by_connection: HashMap::new() })
+    }
+
+    /// Starts a connection, or tells at once why there will be none.
+    async fn connect(&mut self, attempt: Attempt) -> Result<(), Problem> {
+        let Aggregator { address, key } = &self.aggregator;
+        let fail = |detail: String| Problem::Address { address: address.clone(), detail };
+        let mut found =
+            tokio::net::lookup_host(address.as_str()).await.map_err(|error| fail(error.to_string()))?;
+        let remote = found.next().ok_or_else(|| fail("the name has no address".to_owned()))?;
+        let key: PublicKey = *key;
+        let connection = self.handle.connect(remote, key).await.map_err(|error| fail(error.to_string()))?;
+        self.by_attempt.insert(attempt, connection);
+        self.by_connection.insert(connection, attempt);
+        Ok(())
+    }
+
+    /// What an event means to the engine.
+    fn translate(&mut self, event: LinkEvent) -> Option<(Attempt, LinkInput)> {
+        let connection = event.conn();
+        let attempt = *self.by_connection.get(&connection)?;
+        let input = match event {
+            LinkEvent::Closed { reason, .. } => {
+                self.by_connection.remove(&connection);
+                self.by_attempt.remove(&attempt);
+                reason.into()
+            }
+            LinkEvent::Connected { .. } => LinkInput::Connected,
+            LinkEvent::Delivered { id, .. } => LinkInput::Delivered(id.0),
+            LinkEvent::Message { message, .. } => LinkInput::Message(message),
+            _ => return None,
+        };
+        Some((attempt, input))
+    }
+
+    async fn send(&self, attempt: Attempt, frame: Vec<u8>, is_after_silence: bool) {
+        let Some(&connection) = self.by_attempt.get(&attempt) else { return };
+        if is_after_silence {
+            // An error says that the link has stopped, and so does the next call.
+            let _ = self.handle.path_changed(connection).await;
+        }
+        if let Err(error) = self.handle.send(connection, frame).await {
+            // The end of a connection comes as an event too. The engine sends no more than there is room for; if that
+            // went wrong nevertheless, the connection must end, because what follows would lack this message.
+            tracing::debug!(%error, "a message was not sent");
+            let _ =
+                self.handle.close(connection, CloseCode::ProtocolError.into(), "a message was lost").await;
+        }
+    }
+
+    async fn disconnect(&self, attempt: Attempt, code: CloseCode, reason: String) {
+        if let Some(&connection) = self.by_attempt.get(&attempt) {
+            // An error says that the link has stopped.
+            let _ = self.handle.close(connection, code.into(), reason).await;
+        }
+    }
+}
+
+/// The task that owns everything.
+pub(crate) struct Driver {
+    pub(crate) engine: Engine,
+    pub(crate) store: Arc<Store>,
+    pub(crate) network: Option<Network>,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) ended: watch::Sender<Ended>,
+}
+
+/// A commit on its way to the disk.
+type Commit = JoinHandle<Result<(), StoreError>>;
+
+/// Why the task goes on.
+enum Wake {
+    Committed(Result<(), Arc<StoreError>>),
+    LinkEvent(Option<LinkEvent>),
+    Request(Option<Request>),
+    Timeout,
+}
+
+impl Driver {
+    pub(crate) async fn run(mut self) {
+        let mut commit: Option<Commit> = None;
+        loop {
+            if self.act(&mut commit).await {
+                break;
+            }
+            match self.wait(&mut commit).await {
+                Wake::Committed(result) => self.engine.handle_committed(result),
+                Wake::LinkEvent(event) => {
+                    self.take_link_event(event);
+                    self.take_waiting().await;
+                }
+                Wake::Request(request) => {
+                    self.take_request(request).await;
+                    self.take_waiting().await;
+                }
+                Wake::Timeout => {}
+            }
+        }
+        self.end().await;
+    }
+
+    /// Does what the engine wants. True when it has stopped.
+    async fn act(&mut self, commit: &mut Option<Commit>) -> bool {
+        while let Some(output) = self.engine.poll_output(Now::read()) {
+            match output {
+                Output::Commit(batch) => *commit = Some(self.commit(batch)),
+                Output::Connect(attempt) => {
+                    let Some(network) = &mut self.network else { continue };
+                    if let Err(problem) = network.connect(attempt).await {
+                        self.engine.handle_link(Now::read(), attempt, LinkInput::Closed(problem));
+                    }
+                }
+                Output::Disconnect { attempt, code, reason } => {
+                    if let Some(network) = &self.network {
+                        network.disconnect(attempt, code, reason).await;
+                    }
+                }
+                Output::Send { attempt, frame, is_after_silence } => {
+                    if let Some(network) = &self.network {
+                        network.send(attempt, frame, is_after_silence).await;
+                    }
+                }
+                Output::Stopped => return true,
+            }
+        }
+        false
+    }
+
+    /// Waits for the end of a commit alone while one is under way: inputs stay in their queues.
+    async fn wait(&mut self, commit: &mut Option<Commit>) -> Wake {
+        if let Some(running) = commit {
+            let result = running.await.unwrap_or_else(|error| {
+                Err(StoreError::Stopped { cause: format!("the commit did not end: {error}") })
+            });
+            *commit = None;
+            return Wake::Committed(result.map_err(Arc::new));
+        }
+        let timeout = self.engine.poll_timeout();
+        tokio::select! {
+            request = self.requests.recv() => Wake::Request(request),
+            event = next_event(self.network.as_mut()) => Wake::LinkEvent(event),
+            () = sleep_until(timeout) => Wake::Timeout,
+        }
+    }
+
+    fn commit(&self, batch: Batch<'static>) -> Commit {
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || store.commit(&batch))
+    }
+
+    /// Takes what waits too, so that it shares a commit.
+    async fn take_waiting(&mut self) {
+        for _ in 0..INPUTS_AT_ONCE {
+            let event = self.network.as_mut().and_then(|network| network.events.try_recv());
+            let request = self.requests.try_recv().ok();
+            if event.is_none() && request.is_none() {
+                return;
+            }
+            if event.is_some() {
+                self.take_link_event(event);
+            }
+            if request.is_some() {
+                self.take_request(request).await;
+            }
+        }
+    }
+
+    fn take_link_event(&mut self, event: Option<LinkEvent>) {
+        let Some(network) = &mut self.network else { return };
+        let Some(event) = event else {
+            // The link's task is gone, which it is not while its handle lives.
+            tracing::error!("the link has stopped; the edge goes on without the aggregator");
+            self.network = None;
+            return;
+        };
+        if let Some((attempt, input)) = network.translate(event) {
+            self.engine.handle_link(Now::read(), attempt, input);
+        }
+    }
+
+    async fn take_request(&mut self, request: Option<Request>) {
+        match request {
+            Some(Request::Command(command)) => {
+                if let (Command::Status { .. }, Some(network)) = (&command, &self.network)
+                    && let Ok(ledger) = network.handle.ledger().await
+                {
+                    self.engine.note_traffic(ledger.sent.total().bytes, ledger.received.total().bytes);
+                }
+                self.engine.handle_command(Now::read(), command);
+            }
+            // All handles are gone: nobody can ask for anything any more.
+            Some(Request::ShutDown) | None => self.engine.shut_down(),
+        }
+    }
+
+    async fn end(mut self) {
+        self.requests.close();
+        let failure = self.engine.failure();
+        while let Ok(request) = self.requests.try_recv() {
+            if let Request::Command(command) = request {
+                command.fail(failure.clone().unwrap_or(EdgeError::Stopped));
+            }
+        }
+        if let Some(network) = &self.network {
+            network.handle.shutdown(CloseCode::ShuttingDown.into(), "the device shuts down").await;
+        }
+        // The engine goes first: whoever still waits for a receipt learns that none will come.
+        drop(self.engine);
+        let store = self.store;
+        let closed = tokio::task::spawn_blocking(move || Arc::into_inner(store).map_or(Ok(()), Store::close));
+        if let Ok(Err(error)) = closed.await {
+            tracing::warn!(%error, "the store was not closed in order; the next start checks it");
+        }
+        self.ended.send_replace(Some(failure.map_or(Ok(()), Err)));
+    }
+}
+
+async fn next_event(network: Option<&mut Network>) -> Option<LinkEvent> {
+    match network {
+        Some(network) => network.events.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(timeout: Option<std::time::Instant>) {
+    match timeout {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Rounds of inputs that share a commit at most.
+const INPUTS_AT_ONCE: usize = 1024;

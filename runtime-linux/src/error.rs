@@ -1,0 +1,123 @@
+//! What can be wrong with opening an edge, and with a call to it. What is wrong with the connection is no error of a
+//! call, because the edge works without one; it is a [`Problem`](crate::Problem) of the status.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crdt_core::{NameError, PathError, UpdateError, ValueError};
+use storage_redb::{LoadError, StoreError};
+
+/// An edge cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The directory of the store cannot be made or used.
+    #[error("the directory {} cannot be used, check the path and its owner", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The document cannot be loaded.
+    #[error(transparent)]
+    Document(#[from] LoadError),
+    /// The name of the document is no name.
+    #[error("{name:?} is no name of a document")]
+    Name {
+        /// What was given.
+        name: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// No name was given, and the store remembers none.
+    #[error("the store in {} has no document yet: name one", .path.display())]
+    NoDocument {
+        /// The directory of the store.
+        path: PathBuf,
+    },
+    /// There is no store, and none was to be made.
+    #[error("there is no store in {}: make one first, or check the path", .path.display())]
+    NoStore {
+        /// The directory that was looked into.
+        path: PathBuf,
+    },
+    /// The system gives no random numbers, without which there are no keys and no ids.
+    #[error("the system gives no random numbers")]
+    Random(#[source] getrandom::Error),
+    /// The device's secret key in the store has the wrong length.
+    #[error("the secret key in the store has {len} bytes, not 32: restore the store from a backup")]
+    SecretKey {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// The socket for the aggregator cannot be made.
+    #[error("no UDP socket can be made")]
+    Socket(#[source] io::Error),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A call to a running edge failed. Unless the variant says otherwise, nothing has changed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EdgeError {
+    /// A path is no path.
+    #[error("{path:?} is no path")]
+    Path {
+        /// What was given.
+        path: String,
+        /// What is wrong with it.
+        source: PathError,
+    },
+    /// The edge was shut down.
+    #[error("the edge was shut down: open it again")]
+    Stopped,
+    /// The disk failed, and the edge stopped. Whether the last writes are on the disk is not known; they were not
+    /// confirmed, and nothing of them was sent.
+    #[error("the edge stopped because its store failed")]
+    Store(#[source] Arc<StoreError>),
+    /// Too many wait for receipts.
+    #[error("{limit} receipts are waited for already: wait for some of them first")]
+    TooManyReceipts {
+        /// Most that may wait.
+        limit: usize,
+    },
+    /// Too many writes in one transaction.
+    #[error("a transaction has at most {limit} writes, this one has {writes}: make several")]
+    TooManyWrites {
+        /// Writes of the transaction.
+        writes: usize,
+        /// Most that one may have.
+        limit: usize,
+    },
+    /// The document does not take it.
+    #[error(transparent)]
+    Update(#[from] UpdateError),
+    /// A value is too long.
+    #[error("the value for {path:?} cannot be stored")]
+    Value {
+        /// Where it should have gone.
+        path: String,
+        /// What is wrong with it.
+        source: ValueError,
+    },
+}
+
+impl EdgeError {
+    /// A word for programs; the same as long as the cause is the same.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Path { .. } => "bad_path",
+            Self::Stopped => "stopped",
+            Self::Store(_) => "store_failed",
+            Self::TooManyReceipts { .. } => "too_many_receipts",
+            Self::TooManyWrites { .. } => "too_many_writes",
+            Self::Update(UpdateError::Capacity(_)) => "full",
+            Self::Update(UpdateError::Value(_)) | Self::Value { .. } => "bad_value",
+            Self::Update(_) => "refused",
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What an edge is told at its start.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crdt_core::Limits;
+use transport_quic::PublicKey;
+
+/// How to open an edge. Plain data; begin with [`Options::new`].
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the store lies. With [`create`](Self::create) it is made if its parent exists.
+    pub directory: PathBuf,
+    /// The document's name, 1 to 64 bytes. It is remembered; `None` takes the one that was used last.
+    pub document: Option<String>,
+    /// Whom to sync with; `None` for nobody.
+    pub aggregator: Option<Aggregator>,
+    /// Whether a missing store is made.
+    pub create: bool,
+    /// Most cells and bytes of the document.
+    pub limits: Limits,
+    /// The transport's settings.
+    pub transport: transport_quic::Config,
+    /// How to go about failures of the connection.
+    pub timing: Timing,
+}
+
+/// The cloud side of a document: where it is, and who it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aggregator {
+    /// Host and port, `203.0.113.7:4433` or `sync.example.com:4433`. A name is resolved at each attempt.
+    pub address: String,
+    /// Its public key. Whoever answers with another one gets nothing.
+    pub key: PublicKey,
+}
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// The first pause before another attempt; the next ones double.
+    pub backoff_first: Duration,
+    /// The longest pause.
+    pub backoff_last: Duration,
+    /// The longest pause where the aggregator answers and says no, because each attempt costs a handshake of 4 kB.
+    pub refused_last: Duration,
+    /// How long the aggregator may take to answer what asks for an answer: an Open, a delivery, an acknowledgement.
+    /// Then the connection is given up for another one.
+    pub answer_timeout: Duration,
+    /// Own writes that are not acknowledged for so long are asked for, even if nobody waits for a receipt.
+    pub acknowledge_after: Duration,
+    /// A connection on which nothing was sent or received for so long is made anew, because the other side may be
+    /// gone without a word. Costs a handshake of 4 kB each time.
+    pub silence_max: Duration,
+}
+
+impl Options {
+    /// The defaults, for a store in this directory: no aggregator, the document that was used last.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            document: None,
+            aggregator: None,
+            create: true,
+            limits: Limits::default(),
+            transport: transport_quic::Config::cat_m1(),
+            timing: Timing::default(),
+        }
+    }
+
+    /// The same with a document.
+    #[must_use]
+    pub fn document(self, name: impl Into<String>) -> Self {
+        Self { document: Some(name.into()), ..self }
+    }
+
+    /// The same with an aggregator.
+    #[must_use]
+    pub fn aggregator(self, address: impl Into<String>, key: PublicKey) -> Self {
+        Self { aggregator: Some(Aggregator { address: address.into(), key }), ..self }
+    }
+}
+
+impl Default for Timing {
+    /// For cellular links: pauses from 1 s to 5 min (1 h when refused), 2 min for an answer, a receipt an hour.
+    fn default() -> Self {
+        Self {
+            backoff_first: Duration::from_secs(1),
+            backoff_last: Duration::from_secs(300),
+            refused_last: Duration::from_secs(3600),
+            answer_timeout: Duration::from_secs(120),
+            acknowledge_after: Duration::from_secs(3600),
+            silence_max: Duration::from_secs(6 * 3600),
+        }
+    }
+}
+
+impl fmt::Display for Aggregator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.address, self.key)
+    }
+}

@@ -1,0 +1,172 @@
+//! The answer to "why is it not syncing?".
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use transport_quic::{CloseCode, CloseReason, PublicKey};
+
+/// How an edge is. Made anew for each question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The document's name.
+    pub document: String,
+    /// The device's public key: what the aggregator must let in.
+    pub public_key: PublicKey,
+    /// The id under which this copy writes, 16 hexadecimal digits.
+    pub replica: String,
+    /// Host and port of the aggregator.
+    pub aggregator: Option<String>,
+    /// How far the connection is.
+    pub link: LinkState,
+    /// Whether the aggregator has opened the document in answer.
+    pub connected: bool,
+    /// Whether own writes are held back until the aggregator has told that this copy is not an old one.
+    pub unverified: bool,
+    /// Cells in the document, tombstones included.
+    pub cells: usize,
+    /// Bytes of their paths and values.
+    pub bytes: usize,
+    /// Cells that the aggregator is not known to have on its disk.
+    pub backlog_cells: usize,
+    /// Bytes of their paths and values.
+    pub backlog_bytes: usize,
+    /// When the aggregator last confirmed something, by the local clock, in milliseconds since 1970; in this process.
+    pub last_acknowledged_ms: Option<u64>,
+    /// Own writes up to this time are on the aggregator's disk; in milliseconds since 1970.
+    pub acknowledged_through_ms: u64,
+    /// What has to happen next, for people.
+    pub waits_for: String,
+    /// What went wrong last, if it has not gone well since.
+    pub problem: Option<Problem>,
+    /// Attempts to connect that failed since the last one that went well.
+    pub failed_attempts: u32,
+    /// Milliseconds until the next attempt, if it waits for one.
+    pub next_attempt_ms: Option<u64>,
+    /// Whether the system's clock can be right.
+    pub clock_is_trusted: bool,
+    /// Bytes of IP sent by this process, headers included.
+    pub ip_bytes_sent: u64,
+    /// Bytes of IP received by this process, headers included.
+    pub ip_bytes_received: u64,
+}
+
+/// How far the connection to the aggregator is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// The document is open on both sides.
+    Connected,
+    /// The handshake is under way.
+    Connecting,
+    /// There is no aggregator to connect to.
+    Off,
+    /// The handshake is done, and the aggregator has not opened the document yet.
+    Opening,
+    /// A pause before the next attempt.
+    Waiting,
+}
+
+/// Why the connection does not work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "code", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Problem {
+    /// The aggregator does not let this device in.
+    #[error("the aggregator refuses this device: {text}; let its key in there: aggregator allow KEY")]
+    AccessDenied {
+        /// What the aggregator says.
+        text: String,
+    },
+    /// The address leads nowhere.
+    #[error("{address} is no address of an aggregator: {detail}")]
+    Address {
+        /// What was given.
+        address: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The connection ended.
+    #[error("{text}")]
+    Closed {
+        /// Why.
+        text: String,
+    },
+    /// The aggregator accepted the connection, or a message, and then did not do its part.
+    #[error("the aggregator did not answer in {} s: {what} did not come", after.as_secs_f32())]
+    NoAnswer {
+        /// What did not come.
+        what: Awaited,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The aggregator does not take what was written here. It stays here.
+    #[error("the aggregator refuses what was written here: {text}")]
+    Refused {
+        /// Its reason.
+        text: String,
+    },
+    /// Somebody else answers at the aggregator's address.
+    #[error("wrong aggregator key: expected {expected}, but the one that answers has {presented}")]
+    WrongKey {
+        /// The key that was given at the start.
+        expected: PublicKey,
+        /// The key that it has.
+        presented: PublicKey,
+    },
+}
+
+/// What an aggregator owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaited {
+    /// The durable acknowledgement that was asked for.
+    Acknowledgement,
+    /// The transport's word that a message has arrived.
+    Delivery,
+    /// Its Open.
+    Open,
+}
+
+impl Problem {
+    /// Whether somebody answered and said no: to try again soon would cost and change nothing.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::AccessDenied { .. } | Self::Refused { .. } | Self::WrongKey { .. })
+    }
+}
+
+impl From<CloseReason> for Problem {
+    fn from(reason: CloseReason) -> Self {
+        match reason {
+            CloseReason::WrongServerKey { expected, presented } => Self::WrongKey { expected, presented },
+            CloseReason::ByPeer { code, text }
+                if CloseCode::from_number(code) == Some(CloseCode::AccessDenied) =>
+            {
+                Self::AccessDenied { text }
+            }
+            reason => Self::Closed { text: reason.to_string() },
+        }
+    }
+}
+
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Acknowledgement => "the acknowledgement",
+            Self::Delivery => "the receipt of a message",
+            Self::Open => "its opening of the document",
+        })
+    }
+}
+
+impl fmt::Display for LinkState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connected => "connected",
+            Self::Connecting => "connecting",
+            Self::Off => "off",
+            Self::Opening => "opening",
+            Self::Waiting => "waiting",
+        })
+    }
+}
