@@ -170,6 +170,8 @@ pub struct Engine {
     last_acknowledged: Option<Time>,
     /// Bytes of IP sent and received, as the driver last said.
     traffic: (u64, u64),
+    /// Bytes of frames sent and received.
+    payload: (u64, u64),
     buffer: Vec<u8>,
 }
 
@@ -214,6 +216,7 @@ impl Engine {
             unacknowledged_since: None,
             last_acknowledged: None,
             traffic: (0, 0),
+            payload: (0, 0),
             buffer: vec![0; FRAME_LEN],
         }
     }
@@ -265,7 +268,10 @@ impl Engine {
                     open.note_delivered(now.at, message);
                 }
             }
-            LinkInput::Message(frame) => self.take_frame(now, attempt, &frame),
+            LinkInput::Message(frame) => {
+                self.payload.1 += frame.len() as u64;
+                self.take_frame(now, attempt, &frame);
+            }
         }
     }
 
@@ -367,6 +373,8 @@ impl Engine {
             clock_is_trusted: now.wall.is_some(),
             ip_bytes_sent: self.traffic.0,
             ip_bytes_received: self.traffic.1,
+            payload_bytes_sent: self.payload.0,
+            payload_bytes_received: self.payload.1,
         }
     }
 
@@ -581,6 +589,7 @@ impl Engine {
                 if let Some(open) = self.connector.open_mut().filter(|open| open.session == session) {
                     let is_after_silence = open.note_sent(now.at, len);
                     let (attempt, frame) = (open.attempt, self.buffer[..len].to_vec());
+                    self.payload.0 += frame.len() as u64;
                     self.outputs.push_back(Output::Send { attempt, frame, is_after_silence });
                 }
             }

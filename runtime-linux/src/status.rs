@@ -49,6 +49,10 @@ pub struct Status {
     pub ip_bytes_sent: u64,
     /// Bytes of IP received by this process, headers included.
     pub ip_bytes_received: u64,
+    /// Bytes of messages sent by this process: what the document itself costs, without QUIC, UDP and IP.
+    pub payload_bytes_sent: u64,
+    /// Bytes of messages received by this process, the same way.
+    pub payload_bytes_received: u64,
 }
 
 /// How far the connection to the aggregator is.
