@@ -42,6 +42,8 @@
 //! | [`outages`] | when a node is cut off |
 //! | [`access_link`] | both directions of a node, its radio, what it is charged for |
 //! | [`network`] | many nodes, their addresses, datagrams under way |
+//! | [`history`] | random histories of replicas with every fault, and what must hold at their end |
+//! | [`world`] | an aggregator and its devices: the real replica and the real transport on all of the above |
 //!
 //! # Determinism
 //!
@@ -54,8 +56,10 @@
 
 pub mod access_link;
 pub mod clock;
+pub mod history;
 pub mod link_profiles;
 pub mod network;
 pub mod outages;
 pub mod pipe;
 pub mod rng;
+pub mod world;

@@ -1,0 +1,124 @@
+//! The end of a history: everyone connects, everything flows, and then all must be the same.
+
+use super::Failure;
+use super::connection::End;
+use super::facts::PATHS;
+use super::world::{AGGREGATOR, World};
+
+impl World {
+    /// Lets everything flow, in at most [`ROUNDS_MAX`] rounds, and checks what must hold then.
+    pub(super) fn heal(&mut self) -> Result<(), Failure> {
+        let open: Vec<u32> = self.connections.iter().map(|c| c.id).collect();
+        for id in open {
+            self.lose(id, None);
+        }
+        let mut quiet = 0;
+        for round in 1..=ROUNDS_MAX {
+            self.now_ms += 10;
+            self.sums.rounds_max = self.sums.rounds_max.max(round);
+            let (missing, sent) = (self.connect_all()?, self.round()?);
+            if sent || missing {
+                quiet = 0;
+                continue;
+            }
+            quiet += 1;
+            if quiet == 2 {
+                return self.check_end();
+            }
+            // Acknowledgements are lazy: to see them, ask.
+            for node in &mut self.nodes {
+                node.copy.request_acknowledgement();
+            }
+        }
+        Err(Failure::Restless { rounds: ROUNDS_MAX })
+    }
+
+    fn connect_all(&mut self) -> Result<bool, Failure> {
+        let mut missing = false;
+        for at in 1..self.nodes.len() {
+            let peers = if self.variant.mesh { at } else { 1 };
+            for to in 0..peers {
+                if !self.is_connected(at, to) {
+                    missing = true;
+                    self.connect(at, to)?;
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Everyone stores and sends; then everything under way arrives, in any order between connections.
+    fn round(&mut self) -> Result<bool, Failure> {
+        let mut sent = false;
+        let first = self.dice.below(self.nodes.len());
+        for turn in 0..self.nodes.len() {
+            sent |= self.settle((first + turn) % self.nodes.len())?;
+        }
+        loop {
+            let waiting: Vec<u32> = self.connections.iter().filter(|c| c.has_items()).map(|c| c.id).collect();
+            if waiting.is_empty() {
+                return Ok(sent);
+            }
+            let id = self.dice.pick(&waiting);
+            for end in End::BOTH {
+                self.deliver(id, end)?;
+            }
+        }
+    }
+
+    /// Equal vectors mean equal documents, and every document is what its vector says.
+    pub(super) fn check_truth(&self) -> Result<(), Failure> {
+        for (at, node) in self.nodes.iter().enumerate() {
+            if node.holds_back() || !node.is_clean() {
+                continue;
+            }
+            if self.variant.truth {
+                let checked = self.registry.check(at, &self.nodes);
+                checked.map_err(|what| Failure::Untrue { node: at, what })?;
+            }
+            for (other_at, other) in self.nodes.iter().enumerate().take(at) {
+                if node.copy.knowledge() == other.copy.knowledge()
+                    && other.is_clean()
+                    && !other.holds_back()
+                    && node.copy.readings() != other.copy.readings()
+                {
+                    return Err(Failure::Diverged { nodes: (other_at, at) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_end(&mut self) -> Result<(), Failure> {
+        let top = &self.nodes[AGGREGATOR];
+        let knowledge = top.copy.knowledge();
+        for (at, node) in self.nodes.iter().enumerate() {
+            if node.copy.readings() != top.copy.readings()
+                || node.copy.fingerprint() != top.copy.fingerprint()
+            {
+                return Err(Failure::Diverged { nodes: (AGGREGATOR, at) });
+            }
+            if node.copy.knowledge() != knowledge {
+                return Err(Failure::VectorsDiffer { nodes: (AGGREGATOR, at) });
+            }
+            if !node.is_clean() {
+                return Err(Failure::Uncovered { node: at });
+            }
+            let lost = node.own.writes.iter().find(|((_, stamp), _)| !knowledge.covers(*stamp));
+            if let Some(((path, stamp), _)) = lost {
+                return Err(Failure::Lost { node: at, path: PATHS[usize::from(*path)], stamp: *stamp });
+            }
+            let own = node.copy.id();
+            if at != AGGREGATOR && node.copy.acknowledged_by(top.peer).time_of(own) < knowledge.time_of(own) {
+                return Err(Failure::NoReceipt { node: at });
+            }
+        }
+        if !self.variant.aggregator_restores && !knowledge.dominates(&self.receipts) {
+            return Err(Failure::ReceiptBroken);
+        }
+        self.check_truth()
+    }
+}
+
+/// Round trips after which everything must be quiet. Seven were the most that the executable model took.
+const ROUNDS_MAX: u32 = 14;
