@@ -119,7 +119,8 @@ impl<S: Storage> Replica<S> {
                 self.take_need(index, batch, full, vv);
             }
             Message::Stable(vector) => {
-                if let Some(stable) = self.resolve_vector(index, vector)? {
+                let stable = self.resolve_vector(index, vector)?;
+                if let Some(stable) = stable.filter(|_| self.sessions[index].with_aggregator) {
                     let forgotten = self.document.forget_tombstones(|stamp| stable.covers(stamp));
                     self.unsaved |= forgotten > 0;
                 }
@@ -286,6 +287,10 @@ impl<S: Storage> Replica<S> {
     fn take_cells(&mut self, moment: Moment, index: usize, mut run: RunReader<'_>) -> Result<(), PeerError> {
         while let Some(cell) = run.next()? {
             self.take_cell(moment, index, &cell, run.literal().path_if(&cell))?;
+            if self.sessions[index].closing {
+                // A fork: the rest was meant for the id that is gone.
+                break;
+            }
         }
         Ok(())
     }
@@ -395,6 +400,10 @@ impl<S: Storage> Replica<S> {
         index: usize,
         raise: impl Fn(&mut VersionVector<S>) -> Result<(), CapacityError>,
     ) -> Result<(), PeerError> {
+        if self.sessions[index].closing {
+            // A fork left out a cell that this claims.
+            return Ok(());
+        }
         if !self.sessions[index].gap {
             let mut raised = self.document.vv.clone();
             if raise(&mut raised).is_err() {
@@ -688,15 +697,21 @@ fn check_frame<'a, S: Storage>(
 
 /// Notes that the sender of a full batch has this cell. There is room for every cell that is held.
 fn note_seen<S: Storage>(document: &Document<S>, session: &mut Session<S>, seq: u64) {
-    if session.seen.push(seq).is_err() {
-        // Some of those noted were replaced since: their numbers mean nothing any more.
-        let mut held = S::Sequences::default();
-        for cell in document.cells.below(None).filter(|cell| session.seen.contains(&cell.seq)) {
-            held.push(cell.seq).ok();
-        }
-        held.push(seq).ok();
-        session.seen = held;
+    // A peer that names the same cells over and over does not make this grow without end.
+    let limit = 64 + 2 * document.cells.count();
+    if session.seen.len() < limit && session.seen.push(seq).is_ok() {
+        return;
     }
+    // Some of those noted were replaced since: their numbers mean nothing any more.
+    session.seen.sort_unstable();
+    let mut held = S::Sequences::default();
+    for cell in document.cells.below(None).filter(|cell| session.seen.binary_search(&cell.seq).is_ok()) {
+        held.push(cell.seq).ok();
+    }
+    if held.iter().all(|held| *held != seq) {
+        held.push(seq).ok();
+    }
+    session.seen = held;
 }
 
 fn refusal(error: UpdateError) -> Refusal {

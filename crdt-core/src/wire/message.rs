@@ -274,7 +274,7 @@ pub(crate) struct MessageReader<'a> {
     reader: Reader<'a>,
     /// Where this direction of the session stands after what was read.
     pub(crate) cursor: Cursor,
-    /// Highest time of a cell.
+    /// Highest time of a cell or a claim.
     pub(crate) highest_time: u64,
 }
 
@@ -302,12 +302,12 @@ impl<'a> MessageReader<'a> {
             }
             tag::CELLS => Message::Cells(self.run()?),
             tag::END | tag::END_ASK => {
-                let claim = self.vector()?;
+                let claim = self.claim()?;
                 self.cursor.defining = true;
                 Message::End { claim, ask: tag == tag::END_ASK }
             }
             tag::END_FULL => {
-                let (claim, floor) = (self.vector()?, self.vector()?);
+                let (claim, floor) = (self.claim()?, self.vector()?);
                 let replica = read_replica(&mut self.reader, &mut self.cursor)?;
                 let time = self.reader.time_after(self.cursor.last_time)?;
                 self.cursor.last_time = time;
@@ -353,6 +353,13 @@ impl<'a> MessageReader<'a> {
 
     fn vector(&mut self) -> Result<VectorSection<'a>, DecodeError> {
         VectorSection::read(&mut self.reader, &mut self.cursor)
+    }
+
+    /// A vector whose times count as written: nobody can have seen what was not.
+    fn claim(&mut self) -> Result<VectorSection<'a>, DecodeError> {
+        let claim = self.vector()?;
+        self.highest_time = claim.entries().map(|(_, time)| time).fold(self.highest_time, u64::max);
+        Ok(claim)
     }
 
     fn run(&mut self) -> Result<RunReader<'a>, DecodeError> {

@@ -81,10 +81,6 @@ impl<S: Storage> Side<S> {
             None => Ok(()),
         }
     }
-
-    pub(crate) fn payload(&self) -> usize {
-        self.frames.iter().map(Vec::len).sum()
-    }
 }
 
 /// Opens a session: `a` is the device, `b` the aggregator.
