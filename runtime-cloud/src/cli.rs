@@ -27,7 +27,7 @@ use crate::error::ServeError;
 use crate::offline::Offline;
 use crate::place::Place;
 use crate::report;
-use crate::server::{Options, Server};
+use crate::server::{Options, Server, now};
 
 /// Keeps the documents of a fleet: takes what devices send, makes it durable, and passes it on.
 #[derive(Debug, Parser)]
@@ -160,7 +160,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::List { json } => {
             let devices = ask(&place, false, Request::List).await?;
-            print(&if json { devices.to_string() } else { report::devices(devices) })
+            print(&if json { devices.to_string() } else { report::devices(now(), devices) })
         }
         Command::Get { document, path } => {
             let value = ask(&place, false, Request::Get(Get { document: Some(document), path })).await?;

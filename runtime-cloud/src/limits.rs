@@ -9,7 +9,7 @@ use crdt_core::Limits;
 use crdt_core::limits::{PATH_LEN_MAX, VALUE_LEN_MAX};
 use transport_quic::MESSAGE_LEN_MAX;
 
-/// Most documents in memory, all of one process. Each stays there from its first use to the end of the process.
+/// Most documents of one aggregator. Each is in memory from its first use to the end of the process.
 pub const DOCUMENTS_MAX: usize = 10_000;
 
 /// Most cells, and bytes of paths and values, of one document.

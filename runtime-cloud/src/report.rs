@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
+use crdt_core::Time;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::status::{DeviceStatus, Status};
 
 /// The devices, one a line.
-pub(crate) fn devices(json: Json) -> String {
+pub(crate) fn devices(now: Time, json: Json) -> String {
     let devices: Vec<DeviceStatus> = match parse(json) {
         Ok(devices) => devices,
         Err(raw) => return raw,
@@ -16,12 +17,13 @@ pub(crate) fn devices(json: Json) -> String {
     if devices.is_empty() {
         return "no device may come in; to let one in: aggregator allow KEY".to_owned();
     }
-    let mut text = format!("{:64}  {:4}  {:24}  documents", "key", "here", "last seen");
+    let mut text = format!("{:64}  {:4}  {:16}  documents", "key", "here", "last seen");
     for device in devices {
         let here = if device.is_connected { "yes" } else { "no" };
-        let seen = device.last_seen_ms.map_or("never".to_owned(), |ms| format!("{ms} ms since 1970"));
-        let documents = device.documents.map_or("every document".to_owned(), |names| names.join(", "));
-        put(&mut text, format_args!("\n{}  {here:4}  {seen:24}  {documents}", device.key));
+        let ago = |ms| format!("{} s ago", now.as_ms().saturating_sub(ms) / 1000);
+        let seen = device.last_seen_ms.map_or("never".to_owned(), ago);
+        let documents = device.documents.map_or("every document".to_owned(), |names| quoted(&names));
+        put(&mut text, format_args!("\n{}  {here:4}  {seen:16}  {documents}", device.key));
     }
     text
 }
@@ -62,7 +64,7 @@ pub(crate) fn status(json: Json) -> String {
     put(&mut text, format_args!("\ndevices    {here} here of {allowed} allowed"));
     for device in &status.devices {
         let seconds = device.connected_ms / 1000;
-        let (waiting, documents) = (device.unacknowledged_bytes, device.documents.join(", "));
+        let (waiting, documents) = (device.unacknowledged_bytes, quoted(&device.documents));
         put(
             &mut text,
             format_args!("\n  {}  {seconds} s, {waiting} bytes under way: {documents}", device.key),
@@ -75,10 +77,15 @@ pub(crate) fn status(json: Json) -> String {
         let state = if document.is_committing { ", committing" } else { "" };
         put(
             &mut text,
-            format_args!("\n  {}: {cells} cells, {size} bytes, {sessions} devices{state}", document.name),
+            format_args!("\n  {:?}: {cells} cells, {size} bytes, {sessions} devices{state}", document.name),
         );
     }
     text
+}
+
+/// Names come from devices: whatever is in them, a terminal shows it and does not obey it.
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
 }
 
 /// An answer of another version is shown as it is.

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use transport_quic::{
     CloseCode, Config, ConnectionId, Driver, EventReceiver, Handle, HandleError, Link, PublicKey, SendError,
+    WINDOW_BYTES_MIN,
 };
 
 use crate::disk::{Disk, Done};
@@ -45,7 +46,6 @@ pub struct Server {
     answers: HashMap<RequestId, mpsc::Sender<Reply>>,
     control: JoinHandle<()>,
     stop_control: oneshot::Sender<()>,
-    config: Config,
 }
 
 /// What comes from the control socket.
@@ -78,7 +78,7 @@ impl Server {
             key,
             access: opened.access,
             documents: opened.documents,
-            window_bytes: transport.send_window_bytes as usize,
+            window_bytes: transport.send_window_bytes.max(WINDOW_BYTES_MIN) as usize,
             seed: random_seed()?,
         };
         let (ask_sender, asks) = mpsc::channel(ASKS_MAX);
@@ -102,7 +102,6 @@ impl Server {
             answers: HashMap::new(),
             control,
             stop_control,
-            config: transport,
         })
     }
 
@@ -116,12 +115,6 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.link.local_addr()
-    }
-
-    /// The settings of the transport.
-    #[must_use]
-    pub fn transport(&self) -> Config {
-        self.config
     }
 
     /// Serves until `stop` resolves, then stops in order: what came in is committed, devices and people are told, the
@@ -292,6 +285,8 @@ async fn serve_request(
     }
     loop {
         let reply = tokio::select! {
+            // What is said already is still told to a listener that goes.
+            biased;
             reply = answers.recv() => reply,
             // Whoever asked one thing may close its sending side and still listen.
             () = replies.gone(), if is_stream => {

@@ -83,7 +83,7 @@ pub enum RequestError {
     #[error("the aggregator is stopping; start it again and repeat the request")]
     Stopping,
     /// As many documents as there may be.
-    #[error("{DOCUMENTS_MAX} documents are open, which is the limit of one aggregator; run a second one")]
+    #[error("{DOCUMENTS_MAX} documents are here, which is the limit of one aggregator; run a second one")]
     TooManyDocuments,
     /// As many watches as there may be.
     #[error("{WATCHES_MAX} watches are open, which is the limit; close one first")]

@@ -521,7 +521,7 @@ impl Engine {
         if let Some((name, _)) = self.documents.get_key_value(name) {
             return Ok(name.clone());
         }
-        if self.documents.len() >= DOCUMENTS_MAX {
+        if !self.stored.contains(name) && self.stored.len() >= DOCUMENTS_MAX {
             return Err(RequestError::TooManyDocuments);
         }
         let shared: Arc<str> = name.into();

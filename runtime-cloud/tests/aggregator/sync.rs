@@ -18,6 +18,7 @@ async fn two_devices_converge_through_it() {
     right.connect(&aggregator).await;
     left.set("pump/speed", 1450);
     right.set("valve/open", true);
+    right.until("sent", |device| device.connection.is_some()).await;
     left.until("the valve", |device| device.get("valve/open") == Some(Value::Bool(true))).await;
     right.until("the pump", |device| device.get("pump/speed") == Some(Value::I64(1450))).await;
 
@@ -36,7 +37,7 @@ async fn two_devices_converge_through_it() {
     assert!(status["counters"]["commits"].as_u64().unwrap() >= 1, "{status}");
     assert!(status["bytes"]["received"]["handshake"]["bytes"].as_u64().unwrap() > 2 * 1200, "{status}");
     assert_eq!(status["counters"]["protocol_errors"], 0);
-    assert!(done(store, &["status"]).contains("site: "));
+    assert!(done(store, &["status"]).contains("\"site\": "));
     assert!(done(store, &["list"]).contains("every document"));
 }
 
@@ -94,7 +95,6 @@ fn bad_requests_name_the_value_and_the_limit() {
     assert!(failed(store, &["set", "site", "a//b", "1"], 1).contains("no empty keys"));
     assert!(failed(store, &["set", &"n".repeat(65), "a", "1"], 1).contains("1 to 64 bytes, this one has 65"));
     assert!(failed(store, &["set", "site", "a", &"x".repeat(5000)], 1).contains("4096"));
-    assert!(failed(store, &["set", "site", "a", "99999999999999999999"], 1).contains(""));
     assert!(failed(store, &["allow", "abc"], 2).contains("64 hexadecimal digits"));
     assert_eq!(done(store, &["get", "site", "a"]), "1", "nothing has changed");
 }
