@@ -73,7 +73,8 @@ pub enum Change {
         /// Where.
         path: String,
     },
-    /// This stands at the path now, and nothing else below it that is not told later.
+    /// This stands at the path now, and nothing else below it that is not told later. A value told before for a place
+    /// above it is hidden.
     Set {
         /// Where.
         path: String,

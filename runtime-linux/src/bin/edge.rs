@@ -1,1 +1,458 @@
-fn main() {}
+//! The command `edge`: runs an edge, and talks to one that runs.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use control::{Client, ConnectError, Delete, ErrorReply, Get, RequestError, Scalar, Set};
+use runtime_linux::{
+    Edge, EdgeError, EdgeRequest, OpenError, Options, Status, Written, public_key, serve, socket_path,
+};
+use serde_json::Value as Json;
+use storage_redb::StoreError;
+use tokio::signal::unix::{SignalKind, signal};
+use transport_quic::PublicKey;
+
+#[derive(Parser)]
+#[command(name = "edge", version, about = "A document on this device, in sync with an aggregator", after_help = HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run in the foreground: keep the document in sync until SIGTERM or Ctrl-C
+    Run {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Host and port of the aggregator; without it the edge works alone
+        #[arg(long, value_name = "ADDR", requires = "key")]
+        aggregator: Option<String>,
+        /// The aggregator's public key, 64 hexadecimal digits
+        #[arg(long, requires = "aggregator")]
+        key: Option<PublicKey>,
+        /// The document's name; it is remembered in the store
+        #[arg(long, value_name = "NAME")]
+        document: Option<String>,
+    },
+    /// Print this device's public key; makes store and key if there are none
+    Key {
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Put VALUE at PATH; returns when it is on this device's disk
+    Set {
+        /// Keys joined by slashes, such as pump/3/setpoint
+        path: String,
+        /// A JSON scalar (21.5, true, "7"); anything else is a string
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
+    /// Print what stands at PATH and below as JSON; the whole document without it
+    Get {
+        /// Keys joined by slashes
+        path: Option<String>,
+        #[command(flatten)]
+        target: TargetArgs,
+        /// Print a string as it is, without quotes
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Delete what stands at PATH and below; returns when that is on this device's disk
+    Delete {
+        /// Keys joined by slashes
+        path: String,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
+    /// Print the changes at PATH and below as they come, one JSON object per line
+    Watch {
+        /// Keys joined by slashes
+        path: Option<String>,
+        #[command(flatten)]
+        target: TargetArgs,
+    },
+    /// Tell how the running edge is, and why it does not sync if it does not
+    Status {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+struct StoreArgs {
+    /// The directory of the store
+    #[arg(long = "store", value_name = "DIR", env = "GODWIT_STORE", default_value = ".")]
+    directory: PathBuf,
+}
+
+#[derive(Args)]
+struct TargetArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// The document's name; the one of the last run without it
+    #[arg(long, value_name = "NAME")]
+    document: Option<String>,
+}
+
+#[derive(Args)]
+struct WriteArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Wait until the aggregator has it on its disk
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds, requires = "wait")]
+    timeout: f64,
+    /// Print the receipt as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+const HELP: &str = "\
+Examples:
+  edge key --store /var/lib/pump                  print the key that the aggregator must let in
+  edge run --store /var/lib/pump --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42
+  edge set pump/3/setpoint 4.5 --store /var/lib/pump
+  edge set pump/3/mode auto --wait --timeout 30   with GODWIT_STORE set, or in the directory of the store
+  edge get pump/3
+  edge watch pump
+
+Exit codes:
+  0  done
+  1  failed; stderr tells why
+  2  wrong arguments, or a path or a value that cannot be stored
+  3  no edge is running (watch, status, set --wait)
+  4  nothing stands at the path (get)
+  5  the aggregator's receipt did not come in time; the write is on this device's disk
+  6  the store cannot be used: missing, damaged, of a newer version, or in use by another process
+
+Log: stderr; RUST_LOG=debug for more.";
+
+/// A failure with its exit code.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+const FAILED: u8 = 1;
+const BAD_ARGUMENT: u8 = 2;
+const NOT_RUNNING: u8 = 3;
+const NOT_FOUND: u8 = 4;
+const NO_RECEIPT: u8 = 5;
+const BAD_STORE: u8 = 6;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let is_run = matches!(cli.command, Command::Run { .. });
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if is_run { "info" } else { "error" }));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("edge: no threads can be started: {error}");
+            return ExitCode::from(FAILED);
+        }
+    };
+    match runtime.block_on(execute(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("edge: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+async fn execute(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Run { store, aggregator, key, document } => {
+            let mut options = Options::new(store.directory);
+            options.document = document;
+            if let (Some(address), Some(key)) = (aggregator, key) {
+                options = options.aggregator(address, key);
+            }
+            run(options).await
+        }
+        Command::Key { store } => print_key(&store.directory).await,
+        Command::Set { path, value, write } => {
+            let value = Scalar::from_argument(&value).map_err(|error| Failure::of(BAD_ARGUMENT, &error))?;
+            let document = write.target.document.clone();
+            change(write, EdgeRequest::Set(Set { document, path, value })).await
+        }
+        Command::Delete { path, write } => {
+            let document = write.target.document.clone();
+            change(write, EdgeRequest::Delete(Delete { document, path })).await
+        }
+        Command::Get { path, target, raw } => get(target, path, raw).await,
+        Command::Watch { path, target } => watch(target, path).await,
+        Command::Status { store, json } => {
+            let mut client = connect(&store.directory).await?;
+            let status = client.request(&EdgeRequest::Status).await?;
+            if json {
+                println!("{status}");
+            } else {
+                print_status(&parse(status)?);
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Failure> {
+    let directory = options.directory.clone();
+    let socket = socket_path(&directory);
+    let edge = Edge::open(options).await?;
+    let status = edge.status().await?;
+    println!(
+        "key {} document {:?} cells {} backlog {} link {} socket {}",
+        status.public_key,
+        status.document,
+        status.cells,
+        status.backlog_cells,
+        status.link,
+        socket.display()
+    );
+    let serving = serve(edge.clone(), &socket, stop_signal()?).await;
+    let ended = edge.shut_down().await;
+    serving.map_err(|error| Failure::of(FAILED, &error))?;
+    ended?;
+    Ok(())
+}
+
+/// Resolves at SIGTERM or SIGINT.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::of(FAILED, &error));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+async fn print_key(directory: &Path) -> Result<(), Failure> {
+    let key = match Client::connect(&socket_path(directory)).await {
+        Ok(mut client) => parse::<Status>(client.request(&EdgeRequest::Status).await?)?.public_key,
+        Err(_) => public_key(directory)?,
+    };
+    println!("{key}");
+    Ok(())
+}
+
+/// Makes a change in the running edge, or in the store if none is running.
+async fn change(args: WriteArgs, request: EdgeRequest) -> Result<(), Failure> {
+    let directory = &args.target.store.directory;
+    let mut written: Written = match reach(&args.target).await? {
+        Reached::Running(mut client) => {
+            let mut written = parse(client.request(&request).await?)?;
+            if args.wait {
+                let receipt = EdgeRequest::Receipt(Written::clone(&written));
+                let timeout = Duration::from_secs_f64(args.timeout);
+                match tokio::time::timeout(timeout, client.request(&receipt)).await {
+                    Ok(answer) => written = parse(answer?)?,
+                    Err(_) => return Err(no_receipt(args.timeout)),
+                }
+            }
+            written
+        }
+        Reached::Opened(edge) => {
+            let receipt = match request {
+                EdgeRequest::Set(Set { path, value, .. }) => edge.set(&path, value).await,
+                EdgeRequest::Delete(Delete { path, .. }) => edge.delete(&path).await,
+                _ => return Err(Failure { code: FAILED, message: "this is no change".to_owned() }),
+            };
+            let written = receipt.map(|receipt| Written::new(&edge, &receipt));
+            edge.shut_down().await?;
+            let written = written?;
+            if args.wait {
+                let message = format!(
+                    "the write is on the disk, but no edge is running for {} that could send it: start edge run",
+                    directory.display()
+                );
+                return Err(Failure { code: NOT_RUNNING, message });
+            }
+            written
+        }
+    };
+    if args.json {
+        written.at_aggregator |= written.time_ms.is_none();
+        println!("{}", serde_json::to_value(&written).unwrap_or_default());
+    }
+    Ok(())
+}
+
+async fn get(target: TargetArgs, path: Option<String>, raw: bool) -> Result<(), Failure> {
+    let json = match reach(&target).await? {
+        Reached::Running(mut client) => {
+            client.request(&EdgeRequest::Get(Get { document: target.document, path })).await?
+        }
+        Reached::Opened(edge) => {
+            let found = edge.tree(path.as_deref()).await;
+            edge.shut_down().await?;
+            found?.ok_or_else(|| {
+                let message = path
+                    .map_or_else(|| "the document is empty".to_owned(), |p| format!("nothing is at {p:?}"));
+                Failure { code: NOT_FOUND, message }
+            })?
+        }
+    };
+    match json {
+        Json::String(text) if raw => println!("{text}"),
+        json => println!("{json}"),
+    }
+    Ok(())
+}
+
+async fn watch(target: TargetArgs, path: Option<String>) -> Result<(), Failure> {
+    let mut client = connect(&target.store.directory).await?;
+    client.send(&EdgeRequest::Watch(control::Watch { document: target.document, path })).await?;
+    let mut out = std::io::stdout().lock();
+    while let Some(change) = client.next().await? {
+        use std::io::Write as _;
+        if writeln!(out, "{change}").and_then(|()| out.flush()).is_err() {
+            // Nobody reads any more.
+            return Ok(());
+        }
+    }
+    Err(Failure { code: NOT_RUNNING, message: "the edge has stopped".to_owned() })
+}
+
+fn print_status(status: &Status) {
+    println!("document      {:?}, {} cells, {} bytes", status.document, status.cells, status.bytes);
+    println!("public key    {}", status.public_key);
+    println!("aggregator    {}", status.aggregator.as_deref().unwrap_or("none"));
+    println!("link          {}", status.link);
+    println!("waits for     {}", status.waits_for);
+    if let Some(problem) = &status.problem {
+        println!("problem       {problem}");
+    }
+    println!("backlog       {} cells, {} bytes", status.backlog_cells, status.backlog_bytes);
+    if status.unverified {
+        println!("unverified    own writes are held back until the aggregator has verified this copy");
+    }
+    if !status.clock_is_trusted {
+        println!("clock         not set; times go on from the last one seen");
+    }
+    println!("IP bytes      {} sent, {} received", status.ip_bytes_sent, status.ip_bytes_received);
+}
+
+/// What a command works on.
+enum Reached {
+    /// An edge that runs.
+    Running(Client),
+    /// The store, opened by this process.
+    Opened(Edge),
+}
+
+/// The running edge, or else the store. An edge that is just starting or stopping has the store and no socket; it is
+/// given some time.
+async fn reach(target: &TargetArgs) -> Result<Reached, Failure> {
+    let directory = &target.store.directory;
+    let mut attempts = 20;
+    loop {
+        match Client::connect(&socket_path(directory)).await {
+            Ok(client) => return Ok(Reached::Running(client)),
+            Err(ConnectError::NotRunning { .. }) => {}
+            Err(error) => return Err(Failure::of(FAILED, &error)),
+        }
+        let mut options = Options::new(directory);
+        options.document.clone_from(&target.document);
+        options.create = false;
+        match Edge::open(options).await {
+            Ok(edge) => return Ok(Reached::Opened(edge)),
+            Err(OpenError::Store(StoreError::InUse { .. })) if attempts > 0 => {
+                attempts -= 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn connect(directory: &Path) -> Result<Client, Failure> {
+    Client::connect(&socket_path(directory)).await.map_err(|error| {
+        let code = if matches!(error, ConnectError::NotRunning { .. }) { NOT_RUNNING } else { FAILED };
+        Failure::of(code, &error)
+    })
+}
+
+fn parse<T: serde::de::DeserializeOwned>(json: Json) -> Result<T, Failure> {
+    serde_json::from_value(json).map_err(|error| {
+        let message = format!("the running edge is of another version: {error}");
+        Failure { code: FAILED, message }
+    })
+}
+
+fn no_receipt(seconds: f64) -> Failure {
+    let message = format!(
+        "the write is on this device's disk, but the aggregator's receipt did not come in {seconds} s; edge status tells why"
+    );
+    Failure { code: NO_RECEIPT, message }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if (0.0..=1e6).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("0 to 1000000 seconds are possible".to_owned())
+    }
+}
+
+impl Failure {
+    fn of(code: u8, error: &dyn std::error::Error) -> Self {
+        Self { code, message: ErrorReply::with_sources("", error).message }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let code = match &error {
+            OpenError::Document(_)
+            | OpenError::NoStore { .. }
+            | OpenError::SecretKey { .. }
+            | OpenError::Store(_)
+            | OpenError::Directory { .. } => BAD_STORE,
+            OpenError::Name { .. } | OpenError::NoDocument { .. } => BAD_ARGUMENT,
+            _ => FAILED,
+        };
+        Self::of(code, &error)
+    }
+}
+
+impl From<EdgeError> for Failure {
+    fn from(error: EdgeError) -> Self {
+        Self::of(code_of(error.code()), &error)
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        let code = match &error {
+            RequestError::Refused(reply) => code_of(&reply.code),
+            _ => FAILED,
+        };
+        Self::of(code, &error)
+    }
+}
+
+/// The exit code for a reply's code.
+fn code_of(code: &str) -> u8 {
+    match code {
+        "bad_path" | "bad_value" | "other_document" | ErrorReply::BAD_REQUEST => BAD_ARGUMENT,
+        "not_found" => NOT_FOUND,
+        "store_failed" => BAD_STORE,
+        _ => FAILED,
+    }
+}

@@ -1,0 +1,181 @@
+//! A small aggregator for tests, and the real `edge` as a process.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use crdt_core::{
+    Config as ReplicaConfig, Connect, DocumentName, Heap, Moment, Output as ReplicaOutput, Path as CellPath,
+    PeerId, Replica, ReplicaId, Role, SessionId, Write, peek_open,
+};
+use tokio::sync::{mpsc, oneshot};
+use transport_quic::{CloseCode, Config, ConnectionId, Driver, Handle, Identity, Link, LinkEvent, PublicKey};
+
+/// One document in memory, on a real socket. It acknowledges what it was sent, as if memory were a disk.
+pub struct Aggregator {
+    pub address: String,
+    pub key: PublicKey,
+    asks: mpsc::Sender<Ask>,
+}
+
+type Ask = Box<dyn FnOnce(&mut Replica<Heap>) + Send>;
+
+impl Aggregator {
+    /// Starts one on a free port; the keys in `denied` are turned away.
+    pub async fn start(document: &str, denied: HashSet<PublicKey>) -> Self {
+        let identity = Identity::generate().unwrap();
+        let key = identity.public_key();
+        let link = Link::server(identity, Config::cat_m1(), [1; 32], random_seed());
+        let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+        let (handle, mut events) = Driver::bind(local, link).unwrap();
+        let address = handle.local_addr().to_string();
+        let name = DocumentName::new(document).unwrap();
+        let mut replica =
+            Replica::<Heap>::new(&name, ReplicaId::new(random()), ReplicaConfig::new(Role::Aggregator));
+        let (asks, mut asked) = mpsc::channel::<Ask>(16);
+        tokio::spawn(async move {
+            let mut peers = HashMap::new();
+            let mut sessions: HashMap<ConnectionId, SessionId> = HashMap::new();
+            loop {
+                tokio::select! {
+                    ask = asked.recv() => match ask {
+                        Some(ask) => ask(&mut replica),
+                        None => return handle.shutdown(CloseCode::ShuttingDown.into(), "the test is over").await,
+                    },
+                    Some(event) = events.recv() => match event {
+                        LinkEvent::Connected { conn, peer, .. } if denied.contains(&peer) => {
+                            handle.close(conn, CloseCode::AccessDenied.into(), "this key is not enrolled").await.unwrap();
+                        }
+                        LinkEvent::Connected { conn, peer, .. } => drop(peers.insert(conn, peer)),
+                        LinkEvent::Message { conn, message } => {
+                            if let Some((number, _)) = peek_open(&message) {
+                                let peer = PeerId(peers[&conn].0);
+                                let connect =
+                                    Connect { peer, with_aggregator: false, initiator: false, confirmed: true, handle: number };
+                                sessions.insert(conn, replica.connect(connect).unwrap());
+                            }
+                            if let Some(session) = sessions.get(&conn) {
+                                replica.handle_frame(moment(), *session, &message).unwrap();
+                            }
+                        }
+                        LinkEvent::Closed { conn, .. } => {
+                            if let Some(session) = sessions.remove(&conn) {
+                                replica.disconnect(session);
+                            }
+                        }
+                        _ => {}
+                    },
+                }
+                transmit(&mut replica, &handle, &sessions).await;
+            }
+        });
+        Self { address, key, asks }
+    }
+
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Replica<Heap>) -> T + Send + 'static,
+    ) -> T {
+        let (reply, answer) = oneshot::channel();
+        let ask = move |replica: &mut Replica<Heap>| assert!(reply.send(ask(replica)).is_ok());
+        assert!(self.asks.send(Box::new(ask)).await.is_ok(), "the aggregator runs");
+        answer.await.unwrap()
+    }
+
+    pub async fn set(&self, path: &'static str, value: i64) {
+        self.ask(move |replica| {
+            replica.update(moment(), &[Write::set(CellPath::new(path).unwrap(), value)]).unwrap();
+        })
+        .await;
+    }
+
+    /// The document as JSON.
+    pub async fn tree(&self) -> serde_json::Value {
+        self.ask(|replica| control::tree(None, replica.document().iter(None)).unwrap_or_default()).await
+    }
+}
+
+async fn transmit(replica: &mut Replica<Heap>, handle: &Handle, sessions: &HashMap<ConnectionId, SessionId>) {
+    let mut buffer = vec![0; 1200];
+    while let Some(output) = replica.poll_output(moment(), &mut buffer) {
+        match output {
+            ReplicaOutput::Persist(token) => replica.handle_persisted(token),
+            ReplicaOutput::Transmit { session, len } => {
+                let (conn, _) = sessions.iter().find(|(_, s)| **s == session).unwrap();
+                // A connection that has just ended takes no more.
+                let _ = handle.send(*conn, buffer[..len].to_vec()).await;
+            }
+            ReplicaOutput::Event(_) | ReplicaOutput::Close { .. } => {}
+        }
+    }
+}
+
+pub fn moment() -> Moment {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    Moment::new(since.as_millis() as u64, random())
+}
+
+fn random() -> u64 {
+    u64::from_le_bytes(random_seed()[..8].try_into().unwrap())
+}
+
+fn random_seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).unwrap();
+    seed
+}
+
+/// Waits until `is_so`, for at most ten seconds.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so().await {
+        assert!(start.elapsed() < Duration::from_secs(10), "{what} did not happen");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Runs the real binary to its end.
+pub fn edge(store: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_edge"));
+    command.args(arguments).arg("--store").arg(store).output().unwrap()
+}
+
+pub fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// `edge run`; killed when dropped.
+pub struct Running(pub Child);
+
+impl Running {
+    pub fn start(store: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edge"));
+        command.arg("run").args(arguments).arg("--store").arg(store);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let running = Self(child);
+        let start = Instant::now();
+        while std::os::unix::net::UnixStream::connect(store.join("control.sock")).is_err() {
+            assert!(start.elapsed() < Duration::from_secs(10), "edge run did not start");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        running
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
