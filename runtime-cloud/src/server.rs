@@ -189,10 +189,10 @@ impl Server {
         match tokio::time::timeout(STOP_TIMEOUT, settle).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::error!(%error, "the last commit failed; nothing of it was acknowledged")
+                tracing::error!(%error, "the last commit failed; nothing of it was acknowledged");
             }
             Err(_) => {
-                tracing::error!(timeout = ?STOP_TIMEOUT, "the last commit takes too long; it was not acknowledged")
+                tracing::error!(timeout = ?STOP_TIMEOUT, "the last commit takes too long; it was not acknowledged");
             }
         }
     }

@@ -13,37 +13,38 @@ use transport_quic::{
 
 use crate::process::Aggregator;
 
-pub struct Device {
+pub(crate) struct Device {
     identity: Identity,
     link: Handle,
     link_events: EventReceiver,
-    pub replica: Replica<Heap>,
-    pub connection: Option<(ConnectionId, SessionId)>,
+    pub(crate) replica: Replica<Heap>,
+    pub(crate) connection: Option<(ConnectionId, SessionId)>,
     /// Why the last connection ended.
-    pub closed: Option<CloseReason>,
-    pub events: Vec<Event>,
+    pub(crate) closed: Option<CloseReason>,
+    pub(crate) events: Vec<Event>,
 }
 
 impl Device {
-    pub fn new(number: u8, document: &str) -> Self {
+    pub(crate) fn new(number: u8, document: &str) -> Self {
         let identity = identity(number);
         let link = Link::client(identity.clone(), Config::cat_m1(), random());
-        let (link, link_events) = Driver::bind("127.0.0.1:0".parse().unwrap(), link).expect("a free port");
-        let name = DocumentName::new(document).unwrap();
+        let (link, link_events) =
+            Driver::bind("127.0.0.1:0".parse().expect("an address"), link).expect("a free port");
+        let name = DocumentName::new(document).expect("a document name");
         let id = ReplicaId::new(moment().random);
         let replica = Replica::new(&name, id, ReplicaConfig::new(Role::Member));
         Self { identity, link, link_events, replica, connection: None, closed: None, events: Vec::new() }
     }
 
-    pub fn key(&self) -> PublicKey {
+    pub(crate) fn key(&self) -> PublicKey {
         self.identity.public_key()
     }
 
     /// Starts a connection, and opens the document on it.
-    pub async fn connect(&mut self, aggregator: &Aggregator) {
+    pub(crate) async fn connect(&mut self, aggregator: &Aggregator) {
         if let Some((conn, session)) = self.connection.take() {
             self.replica.disconnect(session);
-            self.link.abandon(conn, 0).await.unwrap();
+            self.link.abandon(conn, 0).await.expect("the link runs");
         }
         let peer = PeerId(aggregator.key.0);
         let conn = self.link.connect(aggregator.address, aggregator.key).await.expect("a connection");
@@ -53,21 +54,21 @@ impl Device {
         self.closed = None;
     }
 
-    pub fn set<'a>(&mut self, path: &'a str, value: impl Into<Value<'a>>) -> Time {
-        let write = Write::set(Path::new(path).unwrap(), value);
-        self.replica.update(moment(), &[write]).unwrap().expect("something changes").time
+    pub(crate) fn set<'a>(&mut self, path: &'a str, value: impl Into<Value<'a>>) -> Time {
+        let write = Write::set(Path::new(path).expect("a path"), value);
+        self.replica.update(moment(), &[write]).expect("room").expect("something changes").time
     }
 
-    pub fn delete(&mut self, path: &str) {
-        self.replica.update(moment(), &[Write::delete(Path::new(path).unwrap())]).unwrap();
+    pub(crate) fn delete(&mut self, path: &str) {
+        self.replica.update(moment(), &[Write::delete(Path::new(path).expect("a path"))]).expect("room");
     }
 
-    pub fn get(&self, path: &str) -> Option<Value<'_>> {
-        self.replica.document().get(Path::new(path).unwrap())
+    pub(crate) fn get(&self, path: &str) -> Option<Value<'_>> {
+        self.replica.document().get(Path::new(path).expect("a path"))
     }
 
     /// Works until `done` says so; panics after some seconds.
-    pub async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             self.work().await;
@@ -82,7 +83,7 @@ impl Device {
     }
 
     /// Works for a while.
-    pub async fn during(&mut self, time: Duration) {
+    pub(crate) async fn during(&mut self, time: Duration) {
         let deadline = Instant::now() + time;
         loop {
             self.work().await;
@@ -94,7 +95,7 @@ impl Device {
     }
 
     /// Waits until the aggregator has said that the write of this time is durable there.
-    pub async fn acknowledged(&mut self, aggregator: &Aggregator, time: Time) {
+    pub(crate) async fn acknowledged(&mut self, aggregator: &Aggregator, time: Time) {
         let peer = PeerId(aggregator.key.0);
         self.work().await;
         self.replica.request_acknowledgement();
@@ -102,7 +103,7 @@ impl Device {
     }
 
     /// Waits until the connection has been closed; gives what the aggregator said.
-    pub async fn told(&mut self) -> (u64, String) {
+    pub(crate) async fn told(&mut self) -> (u64, String) {
         self.until("the end of the connection", |device| device.closed.is_some()).await;
         match self.closed.clone() {
             Some(CloseReason::ByPeer { code, text }) => (code, text),
@@ -111,7 +112,7 @@ impl Device {
     }
 
     /// Sends bytes as they are.
-    pub async fn send_raw(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
         let (conn, _) = self.connection.expect("a connection");
         self.link.send(conn, bytes.to_vec()).await.expect("room");
     }
@@ -154,13 +155,13 @@ impl Device {
     }
 }
 
-pub fn identity(number: u8) -> Identity {
+pub(crate) fn identity(number: u8) -> Identity {
     Identity::from_bytes([number; 32])
 }
 
-pub fn moment() -> Moment {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-    Moment::new(now, u64::from_le_bytes(random()[..8].try_into().unwrap()))
+pub(crate) fn moment() -> Moment {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+    Moment::new(now, u64::from_le_bytes(random()[..8].try_into().expect("8 bytes")))
 }
 
 fn random() -> [u8; 32] {

@@ -75,12 +75,12 @@ async fn one_connection_opens_a_bounded_number_of_documents() {
 
 /// The first frame of an initiator, as the core writes it.
 fn open(handle: u16, document: &str) -> Vec<u8> {
-    let name = DocumentName::new(document).unwrap();
+    let name = DocumentName::new(document).expect("a document name");
     let mut replica = Replica::<crdt_core::Heap>::new(&name, ReplicaId::new(77), Config::new(Role::Member));
     let peer = crdt_core::PeerId([9; 32]);
     let connect =
         crdt_core::Connect { peer, with_aggregator: true, initiator: true, confirmed: true, handle };
-    replica.connect(connect).unwrap();
+    replica.connect(connect).expect("room for a session");
     let mut buffer = [0; 1024];
     loop {
         match replica.poll_output(crate::device::moment(), &mut buffer) {

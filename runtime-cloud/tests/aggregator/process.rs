@@ -10,20 +10,20 @@ use serde_json::Value as Json;
 use transport_quic::PublicKey;
 
 /// A running `aggregator serve`; killed when dropped.
-pub struct Aggregator {
+pub(crate) struct Aggregator {
     child: Child,
     _stdout: BufReader<ChildStdout>,
-    pub key: PublicKey,
-    pub address: SocketAddr,
+    pub(crate) key: PublicKey,
+    pub(crate) address: SocketAddr,
 }
 
 impl Aggregator {
     /// Starts one and waits until it says that it listens.
-    pub fn start(store: &Path) -> Self {
+    pub(crate) fn start(store: &Path) -> Self {
         Self::start_at(store, "127.0.0.1:0")
     }
 
-    pub fn start_at(store: &Path, listen: &str) -> Self {
+    pub(crate) fn start_at(store: &Path, listen: &str) -> Self {
         let mut child = command(store, &["serve", "--json", "--listen", listen])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -40,13 +40,13 @@ impl Aggregator {
     }
 
     /// SIGKILL: nothing is written any more, nobody is told.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it was started here");
     }
 
     /// SIGTERM: an orderly stop. Gives the exit code.
-    pub fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there").success());
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -69,50 +69,50 @@ impl Drop for Aggregator {
 }
 
 /// Runs a command to its end.
-pub fn run(store: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn run(store: &Path, arguments: &[&str]) -> Output {
     command(store, arguments).output().expect("the binary starts")
 }
 
 /// Runs a command that must succeed; gives what it printed.
-pub fn done(store: &Path, arguments: &[&str]) -> String {
+pub(crate) fn done(store: &Path, arguments: &[&str]) -> String {
     let output = run(store, arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
 }
 
 /// Runs a command that must fail with this exit code; gives what it said.
-pub fn failed(store: &Path, arguments: &[&str], code: i32) -> String {
+pub(crate) fn failed(store: &Path, arguments: &[&str], code: i32) -> String {
     let output = run(store, arguments);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
     String::from_utf8(output.stderr).expect("text")
 }
 
 /// The status of the running aggregator.
-pub fn status(store: &Path) -> Json {
+pub(crate) fn status(store: &Path) -> Json {
     serde_json::from_str(&done(store, &["status", "--json"])).expect("JSON")
 }
 
 /// A command that goes on, line by line.
-pub struct Lines {
+pub(crate) struct Lines {
     child: Child,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Lines {
-    pub fn of(store: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn of(store: &Path, arguments: &[&str]) -> Self {
         let mut child = command(store, arguments).stdout(Stdio::piped()).spawn().expect("the binary starts");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         Self { child, stdout }
     }
 
-    pub fn next(&mut self) -> Json {
+    pub(crate) fn next(&mut self) -> Json {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("a line");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 
     /// Waits for the end; gives the exit code.
-    pub fn end(mut self) -> Option<i32> {
+    pub(crate) fn end(mut self) -> Option<i32> {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).expect("text");
         self.child.wait().expect("it was started here").code()
