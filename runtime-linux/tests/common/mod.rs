@@ -36,7 +36,7 @@ impl Aggregator {
             Replica::<Heap>::new(&name, ReplicaId::new(random()), ReplicaConfig::new(Role::Aggregator));
         let (asks, mut asked) = mpsc::channel::<Ask>(16);
         tokio::spawn(async move {
-            let mut peers = HashMap::new();
+            let mut peers: HashMap<ConnectionId, PublicKey> = HashMap::new();
             let mut sessions: HashMap<ConnectionId, SessionId> = HashMap::new();
             loop {
                 tokio::select! {
@@ -50,8 +50,10 @@ impl Aggregator {
                         }
                         LinkEvent::Connected { conn, peer, .. } => drop(peers.insert(conn, peer)),
                         LinkEvent::Message { conn, message } => {
+                            // Who was turned away may have sent something before it knew.
+                            let Some(peer) = peers.get(&conn) else { continue };
                             if let Some((number, _)) = peek_open(&message) {
-                                let peer = PeerId(peers[&conn].0);
+                                let peer = PeerId(peer.0);
                                 let connect =
                                     Connect { peer, with_aggregator: false, initiator: false, confirmed: true, handle: number };
                                 sessions.insert(conn, replica.connect(connect).unwrap());
