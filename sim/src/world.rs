@@ -186,6 +186,13 @@ impl World {
             Action::Rebind(id) => {
                 self.network.rebind(id);
             }
+            Action::Reconnect(id) => {
+                let now = self.clock.instant(self.now);
+                if let Some(process) = &mut self.node_mut(id).process {
+                    process.hang_up(now);
+                }
+                self.turn(id);
+            }
             Action::Restore(id) => {
                 if let Some(image) = self.node(id).backup.clone() {
                     self.replace_disk(id, |disk| disk.restore(image));

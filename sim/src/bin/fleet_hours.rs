@@ -26,6 +26,9 @@ struct Args {
     /// Virtual hours of a scenario before all heals.
     #[arg(long, default_value_t = 24)]
     hours: u32,
+    /// Goes on after a failure.
+    #[arg(long)]
+    keep_going: bool,
     /// Prints the result as one JSON object on the last line.
     #[arg(long)]
     json: bool,
@@ -50,8 +53,7 @@ fn main() -> ExitCode {
     let begun = Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..threads).map(|_| scope.spawn(|| work(&shared, &options, args.device_hours))).collect();
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| work(&shared, &options, &args))).collect();
         while !workers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
             std::thread::sleep(Duration::from_millis(200));
             show_progress(&shared, begun, args.device_hours);
@@ -62,7 +64,7 @@ fn main() -> ExitCode {
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn work(shared: &Shared, options: &Options, device_hours: u64) {
+fn work(shared: &Shared, options: &Options, args: &Args) {
     while !shared.stop.load(Ordering::Relaxed) {
         let seed = shared.next_seed.fetch_add(1, Ordering::Relaxed);
         let result = fleet::run(seed, options);
@@ -71,13 +73,13 @@ fn work(shared: &Shared, options: &Options, device_hours: u64) {
             Ok(tally) => {
                 outcome.0.add(&tally);
                 let done = shared.device_hours.fetch_add(tally.device_hours, Ordering::Relaxed);
-                if done + tally.device_hours >= device_hours {
+                if done + tally.device_hours >= args.device_hours {
                     shared.stop.store(true, Ordering::Relaxed);
                 }
             }
             Err(failure) => {
                 outcome.1.push(failure);
-                shared.stop.store(true, Ordering::Relaxed);
+                shared.stop.fetch_or(!args.keep_going, Ordering::Relaxed);
             }
         }
     }
@@ -112,7 +114,7 @@ fn report(tally: &Tally, failures: &[Failure], took: Duration, json: bool) {
         tally.crashes, tally.forks, tally.late_writes
     );
     println!(
-        "all equal at most {} s and {} frames a device after the last report",
+        "all equal at most {} s, and at most {} frames for a device, after all had healed",
         tally.converged_after_max_s, tally.frames_to_converge_max
     );
     println!("divergences: {}", failures.len());

@@ -21,6 +21,8 @@ pub enum Action {
     Heal(NodeId),
     /// The node gets a new public address and is not told.
     Rebind(NodeId),
+    /// A device closes its connection, and makes a new one after a pause.
+    Reconnect(NodeId),
     /// The node comes back with the disk of its [`Action::Backup`], and does not know it. Without a backup nothing happens.
     Restore(NodeId),
     /// The node's clock is set.

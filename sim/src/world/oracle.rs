@@ -115,33 +115,61 @@ impl WriteLog {
     pub(super) fn lost_from(&self, name: &DocumentName, document: &Document<Heap>) -> Vec<String> {
         let here: BTreeMap<&str, Stamp> =
             document.cells().map(|cell| (cell.path.as_str(), cell.stamp)).collect();
-        // Whatever was written later at a path or above it may have replaced what was there.
-        let mut newest = here.clone();
-        let updates = || self.updates.iter().filter(|update| update.document == *name);
-        for update in updates() {
-            let Some(&stamp) = update.stamps.iter().max() else { continue };
+        // What was written at each path, by which update, at last under which stamp.
+        let mut written: BTreeMap<&str, Vec<(usize, Stamp)>> = BTreeMap::new();
+        let updates = || self.updates.iter().enumerate().filter(|(_, update)| update.document == *name);
+        for (number, update) in updates() {
+            let Some(&last) = update.stamps.iter().max() else { continue };
             for target in &update.targets {
-                let entry = newest.entry(&target.path).or_insert(stamp);
-                *entry = (*entry).max(stamp);
+                written.entry(&target.path).or_default().push((number, last));
             }
         }
         let mut lost = Vec::new();
-        for update in updates().filter(|update| update.is_acknowledged || update.is_durable) {
-            let Some(&stamp) = update.stamps.iter().max() else { continue };
+        for (number, update) in updates().filter(|(_, update)| update.is_acknowledged || update.is_durable) {
+            // Of an update that was written again in part, the other part was replaced before that.
+            let Some(&first) = update.stamps.first() else { continue };
             for Target { path, is_delete } in &update.targets {
                 let is_here = here.get(&**path).is_some_and(|here| update.stamps.contains(here));
-                let is_replaced =
-                    with_ancestors(path).any(|at| newest.get(at).is_some_and(|newest| *newest > stamp));
+                let is_replaced = with_ancestors(path).any(|at| {
+                    here.get(at).is_some_and(|here| *here > first)
+                        || written.get(at).is_some_and(|w| w.iter().any(|(n, s)| *n != number && *s > first))
+                });
                 // The mark of a delete may be forgotten once everyone has it.
-                let is_forgotten = *is_delete && document.version_vector().covers(stamp);
+                let is_known = update.stamps.iter().any(|stamp| document.version_vector().covers(*stamp));
+                let is_forgotten = *is_delete && is_known;
                 if !(is_here || is_replaced || is_forgotten) {
                     let promise = if update.is_acknowledged { "acknowledged" } else { "durable at its node" };
                     let node = update.node.index();
-                    lost.push(format!("{name}: {path} of node {node} at {stamp} was {promise}, and is lost"));
+                    let mut what =
+                        format!("{name}: {path} of node {node} at {first} was {promise}, and is lost");
+                    self.tell_neighbours(&mut what, path, update, document);
+                    lost.push(what);
                 }
             }
         }
         lost
+    }
+
+    /// Adds what else is known about `path`, for whoever looks for the cause.
+    fn tell_neighbours(&self, what: &mut String, path: &str, lost: &Update, document: &Document<Heap>) {
+        let is_near = |other: &str| {
+            with_ancestors(path).any(|at| at == other) || with_ancestors(other).any(|at| at == path)
+        };
+        for cell in document.cells().filter(|cell| is_near(cell.path.as_str())) {
+            what.push_str(&format!(
+                "\n    here: {} is {:?} at {}",
+                cell.path.as_str(),
+                cell.content,
+                cell.stamp
+            ));
+        }
+        for update in self.updates.iter().filter(|update| update.document == lost.document) {
+            for target in update.targets.iter().filter(|target| is_near(&target.path)) {
+                let did = if target.is_delete { "deleted" } else { "wrote" };
+                let (node, stamps) = (update.node.index(), &update.stamps);
+                what.push_str(&format!("\n    node {node} {did} {} at {stamps:?}", target.path));
+            }
+        }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -32,9 +32,9 @@ pub(super) struct Process {
 }
 
 /// A device's connection to its aggregator.
-pub(super) struct Uplink {
-    pub(super) aggregator: SocketAddr,
-    pub(super) key: PublicKey,
+struct Uplink {
+    aggregator: SocketAddr,
+    key: PublicKey,
     state: UplinkState,
     /// Attempts since the last one that worked.
     attempt: u32,
@@ -119,6 +119,13 @@ impl Process {
 
     pub(super) fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         self.link.handle_datagram(now, from, datagram);
+    }
+
+    /// Closes the connection to the aggregator.
+    pub(super) fn hang_up(&mut self, now: Instant) {
+        if let Some(Uplink { state: UplinkState::Open(conn), .. }) = self.uplink {
+            self.link.close(now, conn, CloseCode::Normal.into(), "");
+        }
     }
 
     /// Does everything that can be done now; `send` takes the datagrams. Tells when the next turn is due.

@@ -81,22 +81,33 @@ fn a_small_update_with_its_receipt_costs_this_much() {
     assert_eq!((ip, up, down), (35_242, 1_288, 552));
 }
 
-/// The Opens of both sides, of a document whose name has six bytes.
-#[test]
-fn a_restart_without_news_costs_this_much() {
-    let counters = repeats(|seed| {
+/// What a device does again after `actions`, without any news.
+fn coming_back(actions: fn(NodeId) -> Vec<Action>) -> Counters {
+    repeats(|seed| {
         let (mut world, device) = connected(seed, Device::new(cat_m1(), "pump-1"));
         let counters = spent(&mut world, device, |world| {
-            world.act(Action::Crash(device));
-            world.act(Action::Start(device));
+            actions(device).into_iter().for_each(|action| world.act(action));
             world.run_for(a_minute());
         });
+        assert_eq!(counters.connections, 1);
         assert!(world.has_converged());
         world.check().unwrap();
         (counters, world.trace())
-    });
+    })
+}
+
+/// The Opens of both sides, of a document whose name has six bytes.
+#[test]
+fn a_reconnect_without_news_costs_this_much() {
+    let counters = coming_back(|device| vec![Action::Reconnect(device)]);
+    assert_eq!((counters.payload_bytes_sent, counters.payload_bytes_received), (0, 0));
+}
+
+/// The Opens, and the last update again: that it was acknowledged was not worth a commit of its own.
+#[test]
+fn a_crash_without_news_costs_this_much() {
+    let counters = coming_back(|device| vec![Action::Crash(device), Action::Start(device)]);
     assert_eq!((counters.payload_bytes_sent, counters.payload_bytes_received), (55, 29));
-    assert_eq!(counters.connections, 1);
 }
 
 /// Forty values arrive at a device that had nothing, and both sides' Opens. The
