@@ -1,6 +1,7 @@
 //! The engine with a clock, a disk and a socket: one tokio task.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -33,31 +34,39 @@ pub(crate) struct Network {
     handle: LinkHandle,
     events: EventReceiver,
     aggregator: Aggregator,
+    /// The address being looked up, which takes long when there is no network: nothing else waits for it.
+    lookup: Option<(Attempt, JoinHandle<io::Result<Vec<SocketAddr>>>)>,
     by_attempt: HashMap<Attempt, ConnectionId>,
     by_connection: HashMap<ConnectionId, Attempt>,
 }
 
 impl Network {
     /// Takes a free port. The device's side of a connection has no fixed address, so IPv6 or IPv4 is taken as it comes.
-    pub(crate) fn start(link: Link, aggregator: Aggregator) -> std::io::Result<Self> {
+    pub(crate) fn start(link: Link, aggregator: Aggregator) -> io::Result<Self> {
         let any = |ip: std::net::IpAddr| SocketAddr::new(ip, 0);
         // One link cannot be tried twice, so the address is tried with a socket first.
         let has_ipv6 = std::net::UdpSocket::bind(any(Ipv6Addr::UNSPECIFIED.into())).is_ok();
         let local =
             if has_ipv6 { any(Ipv6Addr::UNSPECIFIED.into()) } else { any(Ipv4Addr::UNSPECIFIED.into()) };
         let (handle, events) = LinkDriver::bind(local, link)?;
-        Ok(Self { handle, events, aggregator, by_attempt: HashMap::new(), by_connection: HashMap::new() })
+        let (by_attempt, by_connection) = (HashMap::new(), HashMap::new());
+        Ok(Self { handle, events, aggregator, lookup: None, by_attempt, by_connection })
+    }
+
+    /// Looks the aggregator's address up; [`NetworkEvent::LookedUp`] follows.
+    fn look_up(&mut self, attempt: Attempt) {
+        let address = self.aggregator.address.clone();
+        let lookup = async move { Ok(tokio::net::lookup_host(address).await?.collect()) };
+        self.lookup = Some((attempt, tokio::spawn(lookup)));
     }
 
     /// Starts a connection, or tells at once why there will be none.
-    async fn connect(&mut self, attempt: Attempt) -> Result<(), Problem> {
+    async fn connect(&mut self, attempt: Attempt, found: io::Result<Vec<SocketAddr>>) -> Result<(), Problem> {
         let Aggregator { address, key } = &self.aggregator;
         let fail = |detail: String| Problem::Address { address: address.clone(), detail };
-        let mut found =
-            tokio::net::lookup_host(address.as_str()).await.map_err(|error| fail(error.to_string()))?;
-        let remote = found.next().ok_or_else(|| fail("the name has no address".to_owned()))?;
-        let key: PublicKey = *key;
-        let connection = self.handle.connect(remote, key).await.map_err(|error| fail(error.to_string()))?;
+        let found = found.map_err(|error| fail(error.to_string()))?;
+        let remote = *found.first().ok_or_else(|| fail("the name has no address".to_owned()))?;
+        let connection = self.handle.connect(remote, *key).await.map_err(|error| fail(error.to_string()))?;
         self.by_attempt.insert(attempt, connection);
         self.by_connection.insert(connection, attempt);
         Ok(())
@@ -116,10 +125,16 @@ pub(crate) struct Driver {
 /// A commit on its way to the disk.
 type Commit = JoinHandle<Result<(), StoreError>>;
 
+/// What comes from the network.
+enum NetworkEvent {
+    Link(Option<LinkEvent>),
+    LookedUp(Attempt, io::Result<Vec<SocketAddr>>),
+}
+
 /// Why the task goes on.
 enum Wake {
     Committed(Result<(), Arc<StoreError>>),
-    LinkEvent(Option<LinkEvent>),
+    Network(NetworkEvent),
     Request(Option<Request>),
     Timeout,
 }
@@ -133,9 +148,15 @@ impl Driver {
             }
             match self.wait(&mut commit).await {
                 Wake::Committed(result) => self.engine.handle_committed(result),
-                Wake::LinkEvent(event) => {
+                Wake::Network(NetworkEvent::Link(event)) => {
                     self.take_link_event(event);
                     self.take_waiting().await;
+                }
+                Wake::Network(NetworkEvent::LookedUp(attempt, found)) => {
+                    let Some(network) = &mut self.network else { continue };
+                    if let Err(problem) = network.connect(attempt, found).await {
+                        self.engine.handle_link(Now::read(), attempt, LinkInput::Closed(problem));
+                    }
                 }
                 Wake::Request(request) => {
                     self.take_request(request).await;
@@ -153,9 +174,8 @@ impl Driver {
             match output {
                 Output::Commit(batch) => *commit = Some(self.commit(batch)),
                 Output::Connect(attempt) => {
-                    let Some(network) = &mut self.network else { continue };
-                    if let Err(problem) = network.connect(attempt).await {
-                        self.engine.handle_link(Now::read(), attempt, LinkInput::Closed(problem));
+                    if let Some(network) = &mut self.network {
+                        network.look_up(attempt);
                     }
                 }
                 Output::Disconnect { attempt, code, reason } => {
@@ -186,7 +206,7 @@ impl Driver {
         let timeout = self.engine.poll_timeout();
         tokio::select! {
             request = self.requests.recv() => Wake::Request(request),
-            event = next_event(self.network.as_mut()) => Wake::LinkEvent(event),
+            event = next_event(self.network.as_mut()) => Wake::Network(event),
             () = sleep_until(timeout) => Wake::Timeout,
         }
     }
@@ -263,10 +283,20 @@ impl Driver {
     }
 }
 
-async fn next_event(network: Option<&mut Network>) -> Option<LinkEvent> {
-    match network {
-        Some(network) => network.events.recv().await,
-        None => std::future::pending().await,
+/// Nothing is lost if the future is dropped.
+async fn next_event(network: Option<&mut Network>) -> NetworkEvent {
+    let Some(network) = network else { return std::future::pending().await };
+    let lookup = async {
+        let Some((attempt, running)) = &mut network.lookup else { return std::future::pending().await };
+        let found = running.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        (*attempt, found)
+    };
+    tokio::select! {
+        event = network.events.recv() => NetworkEvent::Link(event),
+        (attempt, found) = lookup => {
+            network.lookup = None;
+            NetworkEvent::LookedUp(attempt, found)
+        }
     }
 }
 
