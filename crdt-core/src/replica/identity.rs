@@ -113,9 +113,14 @@ impl<S: Storage> Replica<S> {
             return;
         }
         let given_up = core::mem::take(&mut self.given_up);
+        let sessions = core::mem::take(&mut self.sessions);
         self.reissue_while(moment, |document, cell| {
-            given_up.contains(&cell.stamp.replica) && !document.vv.covers(cell.stamp)
+            let replica = cell.stamp.replica;
+            // An early session may be about to claim its cells.
+            let talks = || sessions.iter().any(|s| !s.closing && s.peer_replica == Some(replica));
+            given_up.contains(&replica) && !document.vv.covers(cell.stamp) && !talks()
         });
+        self.sessions = sessions;
         self.given_up = given_up;
     }
 

@@ -210,6 +210,9 @@ impl<S: Storage> Replica<S> {
             self.peers[peer].acked.copy_from(&theirs);
             self.note_acknowledged(peer);
             self.peer_is_there(moment, index);
+        } else if self.peers[peer].replica != Some(peer_replica) {
+            // If this session ends before it is confirmed, nobody may ever claim the cells it brought.
+            self.give_up(peer_replica);
         }
         if let Some(digest) = head.digest
             && same
@@ -260,6 +263,7 @@ impl<S: Storage> Replica<S> {
         if let Some(before) = before.filter(|before| *before != replica) {
             self.give_up(before);
         }
+        self.given_up.retain(|id| *id != replica);
         self.adopt(moment);
     }
 
