@@ -1,3 +1,4 @@
 //! Parts that the demo programs share.
 
+pub mod fleet;
 pub mod relay;
