@@ -180,7 +180,10 @@ impl World {
                 let node = self.node_mut(id);
                 node.backup = Some(node.disk.image().clone());
             }
-            Action::Crash(id) => self.node_mut(id).crash(),
+            Action::Crash(id) => {
+                self.node_mut(id).crash();
+                self.log.crashed(id);
+            }
             Action::Cut(id, cut) => self.network.cut(id, cut),
             Action::Heal(id) => self.network.restore(id),
             Action::Rebind(id) => {

@@ -105,6 +105,13 @@ impl WriteLog {
         count
     }
 
+    /// The power of `node` went: what its disk did not have was never written, though later stamps of it may be claimed.
+    pub(super) fn crashed(&mut self, node: NodeId) {
+        if let Some(waiting) = self.waiting.get_mut(&node) {
+            waiting.retain(|(_, id)| self.updates[id.0].is_durable);
+        }
+    }
+
     /// The disk of `node` is gone or an old one: what it had not been told to be safe may be lost.
     pub(super) fn storage_replaced(&mut self, node: NodeId) {
         self.waiting.remove(&node);
