@@ -137,7 +137,7 @@ mod tests {
                 _ => Write::set(at, ms as i64),
             };
             document.update(Moment::new(ms, ms), &[write]).unwrap();
-            if (random >> 50) % 3 > 0 {
+            if !(random >> 50).is_multiple_of(3) {
                 continue;
             }
             let changes = since(&document, None, cursor);

@@ -10,7 +10,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use transport_quic::{
     CloseCode, ConnectionId, Driver as LinkDriver, EventReceiver, Handle as LinkHandle, Link, LinkEvent,
-    PublicKey,
 };
 
 use crate::clock::Now;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use control::Change;
 use crdt_core::{Config, Role, UpdateError};
 use serde_json::json;
-use transport_quic::Identity;
+use tokio::sync::oneshot;
+use transport_quic::{CloseReason, Identity};
 
 use super::*;
 use crate::status::Awaited;

@@ -14,9 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 use transport_quic::{CloseCode, Config, ConnectionId, Driver, Handle, Identity, Link, LinkEvent, PublicKey};
 
 /// One document in memory, on a real socket. It acknowledges what it was sent, as if memory were a disk.
-pub struct Aggregator {
-    pub address: String,
-    pub key: PublicKey,
+pub(crate) struct Aggregator {
+    pub(crate) address: String,
+    pub(crate) key: PublicKey,
     asks: mpsc::Sender<Ask>,
 }
 
@@ -24,7 +24,7 @@ type Ask = Box<dyn FnOnce(&mut Replica<Heap>) + Send>;
 
 impl Aggregator {
     /// Starts one on a free port; the keys in `denied` are turned away.
-    pub async fn start(document: &str, denied: HashSet<PublicKey>) -> Self {
+    pub(crate) async fn start(document: &str, denied: HashSet<PublicKey>) -> Self {
         let identity = Identity::generate().unwrap();
         let key = identity.public_key();
         let link = Link::server(identity, Config::cat_m1(), [1; 32], random_seed());
@@ -76,7 +76,7 @@ impl Aggregator {
         Self { address, key, asks }
     }
 
-    pub async fn ask<T: Send + 'static>(
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&mut Replica<Heap>) -> T + Send + 'static,
     ) -> T {
@@ -86,7 +86,7 @@ impl Aggregator {
         answer.await.unwrap()
     }
 
-    pub async fn set(&self, path: &'static str, value: i64) {
+    pub(crate) async fn set(&self, path: &'static str, value: i64) {
         self.ask(move |replica| {
             replica.update(moment(), &[Write::set(CellPath::new(path).unwrap(), value)]).unwrap();
         })
@@ -94,7 +94,7 @@ impl Aggregator {
     }
 
     /// The document as JSON.
-    pub async fn tree(&self) -> serde_json::Value {
+    pub(crate) async fn tree(&self) -> serde_json::Value {
         self.ask(|replica| control::tree(None, replica.document().iter(None)).unwrap_or_default()).await
     }
 }
@@ -114,7 +114,7 @@ async fn transmit(replica: &mut Replica<Heap>, handle: &Handle, sessions: &HashM
     }
 }
 
-pub fn moment() -> Moment {
+pub(crate) fn moment() -> Moment {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     Moment::new(since.as_millis() as u64, random())
 }
@@ -130,7 +130,7 @@ fn random_seed() -> [u8; 32] {
 }
 
 /// Waits until `is_so`, for at most ten seconds.
-pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !is_so().await {
         assert!(start.elapsed() < Duration::from_secs(10), "{what} did not happen");
@@ -139,28 +139,28 @@ pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 }
 
 /// Runs the real binary to its end.
-pub fn edge(store: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn edge(store: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_edge"));
     command.args(arguments).arg("--store").arg(store).output().unwrap()
 }
 
-pub fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// `edge run`; killed when dropped.
-pub struct Running(pub Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
-    pub fn start(store: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(store: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edge"));
         command.arg("run").args(arguments).arg("--store").arg(store);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

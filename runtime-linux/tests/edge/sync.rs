@@ -1,11 +1,9 @@
 //! A real edge and a small aggregator over real UDP.
 
-mod common;
-
 use std::collections::HashSet;
 use std::time::Duration;
 
-use common::{Aggregator, until};
+use crate::support::{Aggregator, until};
 use runtime_linux::{Change, Edge, LinkState, Options, Problem, Scalar, Timing, Transaction};
 use serde_json::json;
 use transport_quic::Identity;

@@ -1,14 +1,12 @@
 //! The binary `edge` as a process: what a person sees, and what a kill leaves behind.
 
-mod common;
-
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Aggregator, Running, code, edge, stderr, stdout, until};
+use crate::support::{Aggregator, Running, code, edge, stderr, stdout, until};
 use control::{Client, Scalar, Set};
 use runtime_linux::{EdgeRequest, socket_path};
 use serde_json::{Value as Json, json};

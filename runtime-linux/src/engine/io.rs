@@ -1,0 +1,143 @@
+//! What goes into the engine and what comes out: plain data for drivers.
+
+use control::Scalar;
+use crdt_core::{Heap, Replica, Stamp};
+use serde_json::Value as Json;
+use storage_redb::Batch;
+use tokio::sync::oneshot;
+use transport_quic::{CloseCode, CloseReason, PublicKey};
+
+use crate::changes::{Changes, Cursor};
+use crate::connection::Attempt;
+use crate::error::EdgeError;
+use crate::options::{Aggregator, Timing};
+use crate::status::{Problem, Status};
+
+/// Where the answer to a command goes.
+pub type Reply<T> = oneshot::Sender<Result<T, EdgeError>>;
+
+/// What an application wants.
+#[derive(Debug)]
+pub enum Command {
+    /// Changes at a prefix, as soon as there are some; at once, and everything, without `after`.
+    Changes {
+        /// Where; everywhere without it.
+        prefix: Option<String>,
+        /// The last change that the caller knows.
+        after: Option<Cursor>,
+        /// The answer.
+        reply: Reply<Changes>,
+    },
+    /// The scalar at a path.
+    Get {
+        /// Where.
+        path: String,
+        /// The answer.
+        reply: Reply<Option<Scalar>>,
+    },
+    /// Wait until the aggregator has a write on its disk.
+    Receipt {
+        /// The write.
+        stamp: Stamp,
+        /// The answer.
+        reply: Reply<()>,
+    },
+    /// How it is.
+    Status {
+        /// The answer.
+        reply: Reply<Status>,
+    },
+    /// What stands at a path and below, as JSON.
+    Tree {
+        /// Where; everything without it.
+        path: Option<String>,
+        /// The answer.
+        reply: Reply<Option<Json>>,
+    },
+    /// A transaction.
+    Update {
+        /// Path and value, or nothing to delete; in order.
+        writes: Vec<(String, Option<Scalar>)>,
+        /// The answer: the stamp, or `None` when there was nothing to do.
+        reply: Reply<Option<Stamp>>,
+    },
+}
+
+/// What happened on the link.
+#[derive(Debug)]
+pub enum LinkInput {
+    /// The connection ended, or none came about.
+    Closed(Problem),
+    /// The handshake is done.
+    Connected,
+    /// The peer's transport has this message of the connection, counted from 0.
+    Delivered(u64),
+    /// A message from the aggregator.
+    Message(Vec<u8>),
+}
+
+/// Work for the driver.
+#[derive(Debug)]
+#[must_use = "an output is work still to do"]
+pub enum Output {
+    /// Make this durable, then call [`Engine::handle_committed`](super::Engine::handle_committed). No input before that.
+    Commit(Batch<'static>),
+    /// Connect to the aggregator.
+    Connect(Attempt),
+    /// Close a connection.
+    Disconnect {
+        /// Which.
+        attempt: Attempt,
+        /// What to tell the aggregator.
+        code: CloseCode,
+        /// The same for people.
+        reason: String,
+    },
+    /// Send a message.
+    Send {
+        /// On which connection.
+        attempt: Attempt,
+        /// Its bytes.
+        frame: Vec<u8>,
+        /// Nothing was sent or received for a while: the path may have changed.
+        is_after_silence: bool,
+    },
+    /// After [`Engine::shut_down`](super::Engine::shut_down): everything is durable and said. The engine is of no more use.
+    Stopped,
+}
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The document.
+    pub replica: Replica<Heap>,
+    /// The device's public key.
+    pub public_key: PublicKey,
+    /// Whom to sync with.
+    pub aggregator: Option<Aggregator>,
+    /// How long to wait for what.
+    pub timing: Timing,
+    /// 32 unpredictable bytes, new at each start: replica ids come from it.
+    pub seed: [u8; 32],
+}
+
+impl Command {
+    /// Answers with an error.
+    pub(crate) fn fail(self, error: EdgeError) {
+        // Whoever does not wait any more needs no answer.
+        match self {
+            Self::Changes { reply, .. } => drop(reply.send(Err(error))),
+            Self::Get { reply, .. } => drop(reply.send(Err(error))),
+            Self::Receipt { reply, .. } => drop(reply.send(Err(error))),
+            Self::Status { reply } => drop(reply.send(Err(error))),
+            Self::Tree { reply, .. } => drop(reply.send(Err(error))),
+            Self::Update { reply, .. } => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+impl From<CloseReason> for LinkInput {
+    fn from(reason: CloseReason) -> Self {
+        Self::Closed(reason.into())
+    }
+}

@@ -1,0 +1,7 @@
+//! The edge against a small aggregator over real UDP, and the binary as a process.
+
+#![expect(clippy::unwrap_used, reason = "a test says by its panic what went wrong")]
+
+mod process;
+mod support;
+mod sync;
