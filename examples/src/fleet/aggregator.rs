@@ -14,7 +14,7 @@ use super::protocol::AggregatorReport;
 ///
 /// # Errors
 /// [`ServeError`], and a supervisor that cannot be told.
-pub async fn run(role: AggregatorRole) -> Result<(), AggregatorError> {
+pub(crate) async fn run(role: AggregatorRole) -> Result<(), AggregatorError> {
     let place = Place::new(&role.directory);
     let socket = place.socket.clone();
     let listen = (Ipv4Addr::LOCALHOST, role.port).into();
@@ -30,7 +30,7 @@ pub async fn run(role: AggregatorRole) -> Result<(), AggregatorError> {
 
 /// The aggregator cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub enum AggregatorError {
+pub(crate) enum AggregatorError {
     /// The supervisor cannot be told.
     #[error("no reports: {0}")]
     Io(#[from] io::Error),

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 /// Path and value of each leaf. An empty container is a leaf.
-pub type Cells = BTreeMap<String, Json>;
+pub(crate) type Cells = BTreeMap<String, Json>;
 
 /// The leaves of a document that came as nested objects.
 #[must_use]
-pub fn leaves(tree: &Json) -> Cells {
+pub(crate) fn leaves(tree: &Json) -> Cells {
     let mut cells = Cells::new();
     collect("", tree, &mut cells);
     cells
@@ -17,7 +17,7 @@ pub fn leaves(tree: &Json) -> Cells {
 
 /// Paths whose values are not the same on both sides.
 #[must_use]
-pub fn differences<'a>(here: &'a Cells, there: &'a Cells) -> Vec<&'a str> {
+pub(crate) fn differences<'a>(here: &'a Cells, there: &'a Cells) -> Vec<&'a str> {
     let missing = there.keys().filter(|path| !here.contains_key(*path));
     let other = here.iter().filter(|(path, value)| there.get(*path) != Some(value)).map(|(path, _)| path);
     other.chain(missing).map(String::as_str).collect()

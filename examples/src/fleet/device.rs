@@ -12,27 +12,27 @@ use super::report::DeviceSummary;
 
 /// One device, its process or not.
 #[derive(Debug)]
-pub(super) struct Device {
-    pub(super) number: u32,
-    pub(super) name: String,
-    pub(super) process: Option<Process<EdgeOrder>>,
-    pub(super) journal: Journal,
-    pub(super) key: Option<PublicKey>,
+pub(crate) struct Device {
+    pub(crate) number: u32,
+    pub(crate) name: String,
+    pub(crate) process: Option<Process<EdgeOrder>>,
+    pub(crate) journal: Journal,
+    pub(crate) key: Option<PublicKey>,
     /// What the store held when the process was started; none before it is open.
-    pub(super) stored: Option<Cells>,
+    pub(crate) stored: Option<Cells>,
     /// The document, as it was told last.
-    pub(super) cells: Option<Cells>,
-    pub(super) is_connected: bool,
-    pub(super) is_cut_off: bool,
-    pub(super) is_killed: bool,
-    pub(super) is_resting: bool,
+    pub(crate) cells: Option<Cells>,
+    pub(crate) is_connected: bool,
+    pub(crate) is_cut_off: bool,
+    pub(crate) is_killed: bool,
+    pub(crate) is_resting: bool,
     /// What was done to it, for the table.
-    pub(super) fate: &'static str,
+    pub(crate) fate: &'static str,
     /// From the last change until the copies were equal.
-    pub(super) converged_ms: Option<u64>,
-    pub(super) traffic: Traffic,
+    pub(crate) converged_ms: Option<u64>,
+    pub(crate) traffic: Traffic,
     /// Whether the traffic was told since it was asked for.
-    pub(super) has_traffic: bool,
+    pub(crate) has_traffic: bool,
     /// Of the present process, and of those before it.
     cost: Cost,
     cost_before: Cost,
@@ -40,7 +40,7 @@ pub(super) struct Device {
 }
 
 impl Device {
-    pub(super) fn new(number: u32) -> Self {
+    pub(crate) fn new(number: u32) -> Self {
         Self {
             number,
             name: format!("device-{:02}", number + 1),
@@ -63,13 +63,13 @@ impl Device {
         }
     }
 
-    pub(super) fn begin_process(&mut self, process: Process<EdgeOrder>) {
+    pub(crate) fn begin_process(&mut self, process: Process<EdgeOrder>) {
         self.process = Some(process);
         self.journal.process_started();
         self.stored = None;
     }
 
-    pub(super) fn process_ended(&mut self) {
+    pub(crate) fn process_ended(&mut self) {
         self.process = None;
         self.is_connected = false;
         self.cost_before = self.cost_before + self.cost;
@@ -77,19 +77,19 @@ impl Device {
     }
 
     /// A device without a process does nothing.
-    pub(super) async fn order(&mut self, order: &EdgeOrder) {
+    pub(crate) async fn order(&mut self, order: &EdgeOrder) {
         if let Some(process) = &mut self.process {
             process.order(order).await;
         }
     }
 
     /// Lets it make its reports, from the one that comes next.
-    pub(super) async fn work(&mut self) {
+    pub(crate) async fn work(&mut self) {
         let turn = self.next_turn;
         self.order(&EdgeOrder::Work { turn }).await;
     }
 
-    pub(super) fn take(&mut self, report: EdgeReport, now_ms: u64) {
+    pub(crate) fn take(&mut self, report: EdgeReport, now_ms: u64) {
         match report {
             EdgeReport::Acknowledged { through } => self.journal.acknowledged(through),
             EdgeReport::Cost(cost) => self.cost = cost,
@@ -111,13 +111,13 @@ impl Device {
     }
 
     /// Notes if its document is equal to the aggregator's copy.
-    pub(super) fn compare(&mut self, copy: &Cells, now_ms: u64) {
+    pub(crate) fn compare(&mut self, copy: &Cells, now_ms: u64) {
         if self.converged_ms.is_none() && self.cells.as_ref() == Some(copy) {
             self.converged_ms = Some(now_ms.saturating_sub(self.journal.last_change_ms()));
         }
     }
 
-    pub(super) fn row(&self) -> Row {
+    pub(crate) fn row(&self) -> Row {
         let condition = match self {
             Self { is_killed: true, .. } => Condition::Killed,
             Self { is_cut_off: true, .. } => Condition::CutOff,
@@ -134,7 +134,7 @@ impl Device {
         }
     }
 
-    pub(super) fn summary(&self, copy: &Cells) -> DeviceSummary {
+    pub(crate) fn summary(&self, copy: &Cells) -> DeviceSummary {
         let different = self.cells.as_ref().map_or_else(Vec::new, |cells| differences(cells, copy));
         let cost = self.cost_before + self.cost;
         DeviceSummary {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// How the fleet is, for people.
 #[derive(Debug, Clone, Default)]
-pub struct Board {
+pub(crate) struct Board {
     /// What is going on, in a few words.
     pub phase: &'static str,
     /// Updates of a full bar.
@@ -18,7 +18,7 @@ pub struct Board {
 
 /// How a device is, for people.
 #[derive(Debug, Clone, Default)]
-pub struct Row {
+pub(crate) struct Row {
     /// Its document.
     pub name: String,
     /// How it is.
@@ -33,7 +33,7 @@ pub struct Row {
 
 /// How a device is, in a word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Condition {
+pub(crate) enum Condition {
     /// Its aggregator is there.
     Connected,
     /// Its copy is equal to the aggregator's.
@@ -49,7 +49,7 @@ pub enum Condition {
 
 /// Shows a [`Board`].
 #[derive(Debug)]
-pub struct Display {
+pub(crate) struct Display {
     begun: Instant,
     is_terminal: bool,
     /// Lines of the table that stand on the terminal.
@@ -60,12 +60,12 @@ pub struct Display {
 impl Display {
     /// On the standard error.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { begun: Instant::now(), is_terminal: io::stderr().is_terminal(), drawn: 0, last_line: None }
     }
 
     /// Shows how things are. Call it often; without a terminal it does something only now and then.
-    pub fn show(&mut self, board: &Board) {
+    pub(crate) fn show(&mut self, board: &Board) {
         let elapsed = self.begun.elapsed();
         if self.is_terminal {
             let table = table(board, elapsed);
@@ -78,14 +78,14 @@ impl Display {
     }
 
     /// Tells an event; it stays.
-    pub fn tell(&mut self, event: &str) {
+    pub(crate) fn tell(&mut self, event: &str) {
         let elapsed = self.begun.elapsed().as_secs_f32();
         self.put(&format!("{}{elapsed:5.1} s  {event}\n", self.back()));
         self.drawn = 0;
     }
 
     /// Takes the table away.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.put(&self.back());
         self.drawn = 0;
     }

@@ -20,7 +20,7 @@ use super::weather::Weather;
 ///
 /// # Errors
 /// The store fails, or the supervisor cannot be heard or told.
-pub async fn run(role: EdgeRole) -> Result<(), DeviceError> {
+pub(crate) async fn run(role: EdgeRole) -> Result<(), DeviceError> {
     let mut orders = Orders::from_stdin();
     let options = Options::new(&role.directory).document(&role.document);
     // At first without an aggregator: what the store holds is told before anything can come from elsewhere.
@@ -63,7 +63,7 @@ pub async fn run(role: EdgeRole) -> Result<(), DeviceError> {
 
 /// The device cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub enum DeviceError {
+pub(crate) enum DeviceError {
     /// The edge failed.
     #[error(transparent)]
     Edge(#[from] EdgeError),

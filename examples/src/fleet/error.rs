@@ -9,7 +9,7 @@ use control::{ConnectError, RequestError};
 /// The fleet could not be run. Every process was ended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum FleetError {
+pub(crate) enum FleetError {
     /// The aggregator's control socket cannot be opened.
     #[error("the aggregator's control socket: {0}")]
     Connect(#[from] ConnectError),
@@ -54,7 +54,7 @@ pub enum FleetError {
 }
 
 impl FleetError {
-    pub(super) fn start(name: &str, source: io::Error) -> Self {
+    pub(crate) fn start(name: &str, source: io::Error) -> Self {
         Self::Start { name: name.to_owned(), source }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 
 /// Load and memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Host {
+pub(crate) struct Host {
     /// Mean number of processes that ran or wanted to, over the last minute.
     pub load1: f64,
     /// Memory that a new program could have, in kB.
@@ -17,7 +17,7 @@ impl Host {
     ///
     /// # Errors
     /// The system has no `/proc`, or another one than Linux has.
-    pub fn now() -> io::Result<Self> {
+    pub(crate) fn now() -> io::Result<Self> {
         Self::parse(&fs::read_to_string("/proc/loadavg")?, &fs::read_to_string("/proc/meminfo")?)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc is not what Linux writes"))
     }

@@ -12,7 +12,7 @@ use super::cells::Cells;
 
 /// The writes to one document.
 #[derive(Debug, Default)]
-pub struct Journal {
+pub(crate) struct Journal {
     writes: Vec<Write>,
     /// Where the writes of the present process are, by number.
     numbers: Vec<usize>,
@@ -20,7 +20,7 @@ pub struct Journal {
 
 /// A promise about writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Promise {
+pub(crate) enum Promise {
     /// On the aggregator's disk.
     Acknowledged,
     /// On the device's disk.
@@ -46,45 +46,50 @@ struct Write {
 
 impl Journal {
     /// The device's process was started: its numbers begin again.
-    pub fn process_started(&mut self) {
+    pub(crate) fn process_started(&mut self) {
         self.numbers.clear();
     }
 
     /// The device is about to write. The writes of a process have numbers, from 1.
-    pub fn device_writes(&mut self, begun_ms: u64, cells: Cells) {
+    pub(crate) fn device_writes(&mut self, begun_ms: u64, cells: Cells) {
         self.numbers.push(self.writes.len());
         let writer = Writer::Device;
         self.writes.push(Write { writer, cells, begun_ms, ended_ms: None, is_acknowledged: false });
     }
 
     /// The cloud side wrote; the aggregator has answered that it has it.
-    pub fn cloud_wrote(&mut self, begun_ms: u64, ended_ms: u64, path: &str, value: Json) {
+    pub(crate) fn cloud_wrote(&mut self, begun_ms: u64, ended_ms: u64, path: &str, value: Json) {
         let cells = Cells::from([(path.to_owned(), value)]);
         let writer = Writer::Cloud;
         self.writes.push(Write { writer, cells, begun_ms, ended_ms: Some(ended_ms), is_acknowledged: true });
     }
 
     /// The device was told that its writes up to this number are on its own disk.
-    pub fn durable(&mut self, through: u64, now_ms: u64) {
+    pub(crate) fn durable(&mut self, through: u64, now_ms: u64) {
         self.each_through(through, |write| {
             write.ended_ms.get_or_insert(now_ms);
         });
     }
 
-    /// The device was told that its writes up to this number are on the aggregator's disk.
-    pub fn acknowledged(&mut self, through: u64) {
+    /// The device was told that its writes up to this number are on the aggregator's disk, and with them what it made
+    /// durable before: a replica is acknowledged from its begin.
+    pub(crate) fn acknowledged(&mut self, through: u64) {
         self.each_through(through, |write| write.is_acknowledged = true);
+        let before = self.numbers.first().copied().unwrap_or(0);
+        for write in self.writes[..before].iter_mut().filter(|write| write.ended_ms.is_some()) {
+            write.is_acknowledged = true;
+        }
     }
 
     /// Writes of the device that are known to be made.
     #[must_use]
-    pub fn device_updates(&self) -> u64 {
+    pub(crate) fn device_updates(&self) -> u64 {
         self.count(|write| write.writer == Writer::Device && write.ended_ms.is_some())
     }
 
     /// Cells in them.
     #[must_use]
-    pub fn device_cells(&self) -> u64 {
+    pub(crate) fn device_cells(&self) -> u64 {
         let made =
             self.writes.iter().filter(|write| write.writer == Writer::Device && write.ended_ms.is_some());
         made.map(|write| write.cells.len() as u64).sum()
@@ -92,26 +97,32 @@ impl Journal {
 
     /// Writes of the cloud side.
     #[must_use]
-    pub fn cloud_updates(&self) -> u64 {
+    pub(crate) fn cloud_updates(&self) -> u64 {
         self.count(|write| write.writer == Writer::Cloud)
     }
 
     /// Writes that are promised to be on the aggregator's disk.
     #[must_use]
-    pub fn acknowledged_updates(&self) -> u64 {
+    pub(crate) fn acknowledged_updates(&self) -> u64 {
         self.count(|write| write.is_acknowledged)
+    }
+
+    /// Whether something that was made is not known to be at the aggregator.
+    #[must_use]
+    pub(crate) fn awaits_receipt(&self) -> bool {
+        self.writes.iter().any(|write| write.ended_ms.is_some() && !write.is_acknowledged)
     }
 
     /// When the document was last changed; zero if never.
     #[must_use]
-    pub fn last_change_ms(&self) -> u64 {
+    pub(crate) fn last_change_ms(&self) -> u64 {
         self.writes.iter().map(|write| write.ended_ms.unwrap_or(write.begun_ms)).max().unwrap_or(0)
     }
 
     /// Writes that were promised and of which something is missing in `found`: a path has neither their value nor a
     /// newer one. Empty when all promises are kept.
     #[must_use]
-    pub fn lost<'a>(&'a self, promise: Promise, found: &Cells) -> Vec<(&'a str, &'a Json)> {
+    pub(crate) fn lost<'a>(&'a self, promise: Promise, found: &Cells) -> Vec<(&'a str, &'a Json)> {
         let mut last = BTreeMap::new();
         for (index, write) in self.writes.iter().enumerate() {
             let is_promised = match promise {
@@ -211,6 +222,10 @@ mod tests {
         journal.device_writes(5, cells("a", 3));
         journal.durable(1, 6);
         assert_eq!(journal.device_updates(), 2);
+        assert!(journal.awaits_receipt());
+        journal.acknowledged(1);
+        assert!(!journal.awaits_receipt());
+        assert_eq!(journal.acknowledged_updates(), 2, "what was durable before is acknowledged with it");
         assert_eq!(journal.lost(Promise::Durable, &cells("a", 2)), [("a", &json!(3))]);
         assert_eq!(journal.last_change_ms(), 6);
     }

@@ -12,7 +12,7 @@ use transport_quic::PublicKey;
 /// is a proof: every copy is equal, and nothing that was acknowledged is missing.
 #[derive(Debug, Parser)]
 #[command(name = "fleet", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
-pub struct Command {
+pub(crate) struct Command {
     #[command(flatten)]
     options: Options,
     #[command(subcommand)]
@@ -21,13 +21,13 @@ pub struct Command {
 
 /// What a person can choose.
 #[derive(Debug, Clone, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Number of edge nodes.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub devices: u32,
 
     /// How long they work before everything has to converge, in seconds.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(4..=86_400))]
+    #[arg(long, default_value_t = 35, value_parser = clap::value_parser!(u32).range(4..=86_400))]
     pub seconds: u32,
 
     /// The link of each device: cat-m1, nb-iot, lte or loopback.
@@ -53,21 +53,21 @@ pub struct Options {
 
 /// What a process of the fleet is; how the program starts itself again.
 #[derive(Debug, Subcommand)]
-pub enum Role {
+pub(crate) enum Role {
     /// Serve all documents.
-    #[command(hide = true)]
-    RoleAggregator(AggregatorRole),
+    #[command(name = "role-aggregator", hide = true)]
+    Aggregator(AggregatorRole),
     /// Be one device.
-    #[command(hide = true)]
-    RoleEdge(EdgeRole),
+    #[command(name = "role-edge", hide = true)]
+    Edge(EdgeRole),
     /// Be the links of all devices.
-    #[command(hide = true)]
-    RoleRelay(RelayRole),
+    #[command(name = "role-relay", hide = true)]
+    Relay(RelayRole),
 }
 
 /// Arguments of the aggregator's process.
 #[derive(Debug, Args)]
-pub struct AggregatorRole {
+pub(crate) struct AggregatorRole {
     /// Where the store and the control socket go.
     #[arg(long)]
     pub directory: PathBuf,
@@ -78,7 +78,7 @@ pub struct AggregatorRole {
 
 /// Arguments of a device's process.
 #[derive(Debug, Args)]
-pub struct EdgeRole {
+pub(crate) struct EdgeRole {
     /// Where the store is.
     #[arg(long)]
     pub directory: PathBuf,
@@ -101,7 +101,7 @@ pub struct EdgeRole {
 
 /// Arguments of the relay's process.
 #[derive(Debug, Args)]
-pub struct RelayRole {
+pub(crate) struct RelayRole {
     /// The aggregator's UDP address.
     #[arg(long)]
     pub upstream: SocketAddr,
@@ -117,16 +117,15 @@ pub struct RelayRole {
 }
 
 impl Command {
-    /// What this process is: a part of the fleet, or the one that runs it.
-    #[must_use]
-    pub fn into_role(self) -> Result<Role, Options> {
+    /// What this process is: a part of the fleet, or the one that runs it, which has options instead.
+    pub(crate) fn into_role(self) -> Result<Role, Options> {
         self.role.ok_or(self.options)
     }
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  fleet                                    twelve devices on Cat-M1, about 45 s
+  fleet                                    twelve devices on Cat-M1, about 40 s
   fleet --devices 3 --seconds 6 --link loopback
   fleet --link nb-iot --seconds 60         round trips of seconds
   fleet --json | tail -n 1 | jq .ip_bytes_per_update

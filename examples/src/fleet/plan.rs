@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct Step {
     /// After the begin of the work.
     pub at: Duration,
     /// What.
@@ -17,7 +17,7 @@ pub struct Step {
 
 /// What can happen to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
+pub(crate) enum Act {
     /// Somebody at the cloud side sets how many seconds lie between two reports.
     CloudSetsInterval {
         /// Which device.
@@ -66,7 +66,7 @@ pub enum Act {
 /// A third of the devices is cut off for a third of the time; their set-points are edited on both sides meanwhile. One
 /// device is killed: one that is connected, where there is one.
 #[must_use]
-pub fn plan(devices: u32, length: Duration, seed: u64) -> Vec<Step> {
+pub(crate) fn plan(devices: u32, length: Duration, seed: u64) -> Vec<Step> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut shuffled: Vec<u32> = (0..devices).collect();
     shuffled.shuffle(&mut rng);

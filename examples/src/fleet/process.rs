@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// A process that takes orders of type `O`.
 #[derive(Debug)]
-pub struct Process<O> {
+pub(crate) struct Process<O> {
     stdin: ChildStdin,
     kill: Option<oneshot::Sender<()>>,
     orders: PhantomData<fn(O)>,
@@ -27,7 +27,7 @@ pub struct Process<O> {
 
 /// What happened to a process.
 #[derive(Debug)]
-pub enum Happening<R> {
+pub(crate) enum Happening<R> {
     /// It is gone.
     Ended {
         /// How.
@@ -45,7 +45,7 @@ impl<O: Serialize> Process<O> {
     ///
     /// # Errors
     /// The system starts no process, or the file cannot be written.
-    pub fn start<R: DeserializeOwned + Send + 'static, H: Send + 'static>(
+    pub(crate) fn start<R: DeserializeOwned + Send + 'static, H: Send + 'static>(
         arguments: impl IntoIterator<Item = OsString>,
         log: &Path,
         happenings: mpsc::Sender<H>,
@@ -68,7 +68,7 @@ impl<O: Serialize> Process<O> {
     }
 
     /// Gives an order. A process that is gone does not get it; that it is gone is told by its [`Happening::Ended`].
-    pub async fn order(&mut self, order: &O) {
+    pub(crate) async fn order(&mut self, order: &O) {
         let mut line = serde_json::to_vec(order).expect("an order is plain data");
         line.push(b'\n');
         if let Err(error) = self.stdin.write_all(&line).await {
@@ -77,7 +77,7 @@ impl<O: Serialize> Process<O> {
     }
 
     /// Ends it at once, in the middle of whatever it does (SIGKILL).
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(kill) = self.kill.take() {
             // Nobody listens when it is gone already.
             kill.send(()).ok();
@@ -136,7 +136,7 @@ const TAIL_BYTES: u64 = 4_096;
 const TAIL_LINES: usize = 12;
 
 /// The other end: what a process itself does with its orders and reports.
-pub mod role {
+pub(crate) mod role {
     use std::io::{self, BufRead, Write};
     use std::thread;
 
@@ -146,12 +146,12 @@ pub mod role {
 
     /// The orders that come in.
     #[derive(Debug)]
-    pub struct Orders(mpsc::Receiver<io::Result<String>>);
+    pub(crate) struct Orders(mpsc::Receiver<io::Result<String>>);
 
     impl Orders {
         /// From the standard input, which a thread reads until it ends.
         #[must_use]
-        pub fn from_stdin() -> Self {
+        pub(crate) fn from_stdin() -> Self {
             let (sender, receiver) = mpsc::channel(ORDERS_MAX);
             thread::spawn(move || {
                 for line in io::stdin().lock().lines() {
@@ -167,7 +167,7 @@ pub mod role {
         ///
         /// # Errors
         /// The input cannot be read, or holds something else than orders.
-        pub async fn next<O: DeserializeOwned>(&mut self) -> io::Result<Option<O>> {
+        pub(crate) async fn next<O: DeserializeOwned>(&mut self) -> io::Result<Option<O>> {
             match self.0.recv().await {
                 Some(line) => Ok(Some(serde_json::from_str(&line?)?)),
                 None => Ok(None),
@@ -180,7 +180,7 @@ pub mod role {
     ///
     /// # Errors
     /// The supervisor is gone.
-    pub fn report(report: &impl Serialize) -> io::Result<()> {
+    pub(crate) fn report(report: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(report)?;
         line.push(b'\n');
         // One write for the line, because a process may be killed between two.

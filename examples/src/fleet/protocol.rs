@@ -16,7 +16,7 @@ use super::cells::Cells;
 /// What the aggregator's process reports.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "report", rename_all = "snake_case")]
-pub enum AggregatorReport {
+pub(crate) enum AggregatorReport {
     /// Devices may connect, and its control socket is open.
     Ready {
         /// Its UDP address.
@@ -31,7 +31,7 @@ pub enum AggregatorReport {
 /// What the relay's process is told.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "snake_case")]
-pub enum RelayOrder {
+pub(crate) enum RelayOrder {
     /// Cut a device off.
     Cut {
         /// Its number.
@@ -49,7 +49,7 @@ pub enum RelayOrder {
 /// What the relay's process reports.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "report", rename_all = "snake_case")]
-pub enum RelayReport {
+pub(crate) enum RelayReport {
     /// Each device has its lane.
     Ready {
         /// Where each device sends to.
@@ -65,7 +65,7 @@ pub enum RelayReport {
 /// What the process of an edge node is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "snake_case")]
-pub enum EdgeOrder {
+pub(crate) enum EdgeOrder {
     /// Begin to connect.
     Connect,
     /// Change the valve by hand, as somebody at the device would.
@@ -89,7 +89,7 @@ pub enum EdgeOrder {
 /// What the process of an edge node reports.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "report", rename_all = "snake_case")]
-pub enum EdgeReport {
+pub(crate) enum EdgeReport {
     /// The aggregator has it.
     Acknowledged {
         /// All writes up to this one.
@@ -134,7 +134,7 @@ pub enum EdgeReport {
 
 /// What one process of a device has sent and received, as its runtime counts it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// Bytes of messages sent, without QUIC, UDP and IP.
     pub sent_payload_bytes: u64,
     /// Bytes of messages received, the same way.

@@ -14,7 +14,7 @@ use crate::relay::{Lane, LaneConfig, LaneError};
 ///
 /// # Errors
 /// No sockets, or orders that are none.
-pub async fn run(role: RelayRole) -> Result<(), RelayError> {
+pub(crate) async fn run(role: RelayRole) -> Result<(), RelayError> {
     let mut lanes = Vec::new();
     for index in 0..role.devices {
         let config =
@@ -41,7 +41,7 @@ pub async fn run(role: RelayRole) -> Result<(), RelayError> {
 
 /// The relay cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub enum RelayError {
+pub(crate) enum RelayError {
     /// The supervisor cannot be heard or told.
     #[error("no orders: {0}")]
     Io(#[from] io::Error),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// What a run has shown.
 #[derive(Debug, Clone, Serialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Number of devices.
     pub devices: usize,
     /// The link of each.
@@ -51,7 +51,7 @@ pub struct Summary {
 
 /// The same for one device.
 #[derive(Debug, Clone, Serialize)]
-pub struct DeviceSummary {
+pub(crate) struct DeviceSummary {
     /// Its document.
     pub name: String,
     /// Transactions made on the device.
@@ -75,7 +75,7 @@ pub struct DeviceSummary {
 impl Summary {
     /// Whether the run shows what it should.
     #[must_use]
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.converged && self.acknowledged_lost == 0 && self.durable_lost == Some(0)
     }
 }
@@ -121,7 +121,7 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "updates: transactions on the device; edits: transactions at the aggregator; converged: after the last of both"
+            "updates: transactions on the device, with so many cells; edits: transactions at the aggregator; converged: after the last of both"
         )?;
         writeln!(
             f,
@@ -155,6 +155,6 @@ impl fmt::Display for Summary {
 
 /// Bytes for each update.
 #[must_use]
-pub fn per(bytes: u64, updates: u64) -> f64 {
+pub(crate) fn per(bytes: u64, updates: u64) -> f64 {
     bytes as f64 / updates.max(1) as f64
 }

@@ -1,7 +1,7 @@
 //! From the command line to the exit code.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -26,9 +26,9 @@ pub fn main() -> ExitCode {
             Err(error) => return fail(&error),
         };
     let result: Result<(), Box<dyn Error>> = match command.into_role() {
-        Ok(Role::RoleAggregator(role)) => runtime.block_on(aggregator::run(role)).map_err(Into::into),
-        Ok(Role::RoleEdge(role)) => runtime.block_on(edge::run(role)).map_err(Into::into),
-        Ok(Role::RoleRelay(role)) => runtime.block_on(relays::run(role)).map_err(Into::into),
+        Ok(Role::Aggregator(role)) => runtime.block_on(aggregator::run(role)).map_err(Into::into),
+        Ok(Role::Edge(role)) => runtime.block_on(edge::run(role)).map_err(Into::into),
+        Ok(Role::Relay(role)) => runtime.block_on(relays::run(role)).map_err(Into::into),
         Err(options) => return supervise(&runtime, &options),
     };
     match result {
@@ -46,11 +46,13 @@ fn supervise(runtime: &tokio::runtime::Runtime, options: &Options) -> ExitCode {
         }
         Err(error) => return fail(&error),
     };
-    if options.json {
-        println!("{}", serde_json::to_string(&summary).expect("a summary is plain data"));
+    let text = if options.json {
+        serde_json::to_string(&summary).expect("a summary is plain data")
     } else {
-        println!("{summary}");
-    }
+        summary.to_string()
+    };
+    // Whoever does not read it to its end still gets the exit code.
+    writeln!(io::stdout(), "{text}").ok();
     if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -61,11 +63,13 @@ async fn run(options: &Options) -> Result<Summary, FleetError> {
         directory.disable_cleanup(true);
         eprintln!("everything stays in {}", directory.path().display());
     }
+    let mut hangup = signal(SignalKind::hangup()).map_err(FleetError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(FleetError::Signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(FleetError::Signals)?;
     let mut fleet = Fleet::new(options, directory.path());
     let outcome = tokio::select! {
         outcome = fleet.live() => outcome,
+        _ = hangup.recv() => Err(FleetError::Interrupted),
         _ = interrupt.recv() => Err(FleetError::Interrupted),
         _ = terminate.recv() => Err(FleetError::Interrupted),
     };

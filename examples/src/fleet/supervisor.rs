@@ -26,7 +26,7 @@ use super::protocol::{AggregatorReport, EdgeOrder, EdgeReport, RelayOrder, Relay
 use super::report::{Summary, per};
 
 /// The fleet and everything that is known of it.
-pub(super) struct Fleet<'a> {
+pub(crate) struct Fleet<'a> {
     options: &'a Options,
     directory: &'a Path,
     begun: Instant,
@@ -66,7 +66,7 @@ struct Killed {
 
 impl<'a> Fleet<'a> {
     /// Nothing is started yet.
-    pub(super) fn new(options: &'a Options, directory: &'a Path) -> Self {
+    pub(crate) fn new(options: &'a Options, directory: &'a Path) -> Self {
         let (happened, happenings) = mpsc::channel(HAPPENINGS_MAX);
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -93,7 +93,7 @@ impl<'a> Fleet<'a> {
     }
 
     /// From the first process to the proof.
-    pub(super) async fn live(&mut self) -> Result<Summary, FleetError> {
+    pub(crate) async fn live(&mut self) -> Result<Summary, FleetError> {
         self.start_aggregator().await?;
         self.start_relay().await?;
         for index in 0..self.devices.len() {
@@ -141,7 +141,7 @@ impl<'a> Fleet<'a> {
     }
 
     /// Ends every process, in order if possible.
-    pub(super) async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.is_stopping = true;
         for device in &mut self.devices {
             device.process = None;
@@ -164,7 +164,7 @@ impl<'a> Fleet<'a> {
     }
 
     /// Takes the progress display away, so that an error stands alone.
-    pub(super) fn clear_display(&mut self) {
+    pub(crate) fn clear_display(&mut self) {
         self.display.clear();
     }
 
@@ -323,7 +323,7 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// Waits until the copies are equal; the aggregator's copies, as they were then.
+    /// Waits until the copies are equal and the devices know that; the aggregator's copies, as they were then.
     async fn converge(&mut self) -> Result<Vec<Cells>, FleetError> {
         let deadline = Instant::now() + CONVERGE_PATIENCE;
         loop {
@@ -344,7 +344,10 @@ impl<'a> Fleet<'a> {
             for (device, copy) in self.devices.iter_mut().zip(&copies) {
                 device.compare(copy, now);
             }
-            let is_done = self.devices.iter().all(|device| device.converged_ms.is_some());
+            let is_done = self
+                .devices
+                .iter()
+                .all(|device| device.converged_ms.is_some() && !device.journal.awaits_receipt());
             if is_done || Instant::now() > deadline {
                 return Ok(copies);
             }
@@ -534,7 +537,7 @@ fn index(device: u32) -> usize {
 }
 
 /// The wall clock, in milliseconds since 1970: the devices are on the same machine.
-pub(super) fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,13 +4,13 @@ use serde::Deserialize;
 
 /// The hours of the file, in order.
 #[derive(Debug)]
-pub struct Weather {
+pub(crate) struct Weather {
     hours: Vec<Hour>,
 }
 
 /// What a weather station says at one hour.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-pub struct Hour {
+pub(crate) struct Hour {
     /// Air pressure in hPa.
     pub pressure: f64,
     /// Degrees Celsius.
@@ -24,7 +24,7 @@ impl Weather {
     ///
     /// # Errors
     /// The file is not what it was when the program was written.
-    pub fn of_seattle() -> Result<Self, csv::Error> {
+    pub(crate) fn of_seattle() -> Result<Self, csv::Error> {
         let mut reader = csv::Reader::from_reader(SEATTLE.as_bytes());
         Ok(Self { hours: reader.deserialize().collect::<Result<_, _>>()? })
     }
@@ -32,7 +32,7 @@ impl Weather {
     /// The `turn`-th report of a device, and the number of its hour in the year. The devices begin at different days, so
     /// that each has its own weather, and begin again after a year.
     #[must_use]
-    pub fn report(&self, device: u32, devices: u32, turn: u64) -> (u64, Hour) {
+    pub(crate) fn report(&self, device: u32, devices: u32, turn: u64) -> (u64, Hour) {
         let len = self.hours.len() as u64;
         let begin = len * u64::from(device) / u64::from(devices.max(1));
         let index = (begin + turn) % len;
