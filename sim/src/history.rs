@@ -183,6 +183,14 @@ pub enum Failure {
         /// Rounds.
         rounds: u32,
     },
+    /// A node wrote again what it had known to be dead.
+    #[error("node {node} wrote the transaction {stamp:?} again, which it had known to be dead")]
+    Resurrected {
+        /// Which.
+        node: usize,
+        /// Of which transaction.
+        stamp: Stamp,
+    },
     /// One stamp and path have two contents.
     #[error("the cell at {path} with stamp {stamp:?} has two contents")]
     TwoContents {
@@ -237,6 +245,7 @@ impl Failure {
             Failure::Protocol { .. } => "protocol",
             Failure::ReceiptBroken => "receipt broken",
             Failure::Restless { .. } => "restless",
+            Failure::Resurrected { .. } => "resurrected",
             Failure::TwoContents { .. } => "two contents",
             Failure::Uncovered { .. } => "uncovered",
             Failure::Unexpected { .. } => "unexpected",

@@ -12,17 +12,67 @@ fn histories(seeds: std::ops::Range<u64>, failures_max: u64, variant: Variant, r
 }
 
 #[test]
+fn histories_with_every_fault_converge() {
+    for variant in Variant::ALL {
+        let tally = histories(0..RUNS, 1, variant, None);
+        assert_eq!(tally.failed, 0, "{}: {:?}", variant.name, tally.kinds);
+        // A run in which nothing goes wrong proves nothing.
+        let sums = tally.sums;
+        assert!(sums.writes > 10 * RUNS && sums.receipts > RUNS, "{}: {sums:?}", variant.name);
+        if variant.restores && !variant.mesh {
+            assert!(sums.forks > 0 && sums.verified > 0 && sums.late > 0, "{}: {sums:?}", variant.name);
+        }
+        assert!(!variant.wipes || sums.wipes > 0, "{}: {sums:?}", variant.name);
+        assert!(!variant.replays || sums.replays > 0, "{}: {sums:?}", variant.name);
+    }
+}
+
+/// A device sent a part of its first batch as early data, lost the connection and then its storage: nobody ever claimed the
+/// cells it had left at the aggregator.
+#[test]
+fn cells_of_an_early_session_that_never_got_confirmed_are_adopted() {
+    run(207_569, Variant::named("star-aggregator-restored").unwrap()).unwrap();
+}
+
+#[test]
+fn fixed_memory_behaves_as_the_heap_does() {
+    for seed in 0..200 {
+        let heap = run(seed, Variant::named("star").unwrap());
+        let fixed = run(seed, Variant::named("star-fixed").unwrap());
+        assert_eq!(heap, fixed, "seed {seed}");
+    }
+}
+
+#[test]
+fn each_weakened_rule_is_noticed() {
+    for (rule, variant, runs) in NOTICED_RULES {
+        let tally = histories(0..runs, 1, Variant::named(variant).unwrap(), Some(rule));
+        assert!(tally.failed > 0, "{runs} histories of {variant} converge without {rule:?}");
+    }
+}
+
+#[test]
+fn each_neglected_duty_of_the_driver_is_noticed() {
+    for (broken, variant, runs) in NOTICED_BROKEN {
+        let variant = Variant { broken: Some(broken), ..Variant::named(variant).unwrap() };
+        let tally = histories(0..runs, 1, variant, None);
+        assert!(tally.failed > 0, "{runs} histories of {} converge with {broken:?}", variant.name);
+    }
+}
+
+#[test]
 #[ignore = "a survey for whoever changes the table: prints how often each weakening is noticed, in each variant"]
 fn how_often_each_weakening_is_noticed() {
     let runs: u64 = std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2_000);
     std::panic::set_hook(Box::new(|_| {}));
+    let only = std::env::var("SURVEY").unwrap_or_default();
     for variant in Variant::ALL {
-        for rule in RULES {
+        for rule in RULES.into_iter().filter(|rule| format!("{rule:?}").contains(&only)) {
             let tally = histories(0..runs, u64::MAX, variant, Some(rule));
             let kinds: Vec<_> = tally.kinds.iter().map(|(kind, noted)| (kind, noted.0)).collect();
             println!("{:24} without {rule:?}: {} of {runs} {kinds:?}", variant.name, tally.failed);
         }
-        for broken in BROKEN {
+        for broken in BROKEN.into_iter().filter(|broken| format!("{broken:?}").contains(&only)) {
             let tally = histories(0..runs, u64::MAX, Variant { broken: Some(broken), ..variant }, None);
             let kinds: Vec<_> = tally.kinds.iter().map(|(kind, noted)| (kind, noted.0)).collect();
             println!("{:24} {broken:?}: {} of {runs} {kinds:?}", variant.name, tally.failed);
@@ -51,3 +101,31 @@ const RULES: [Rule; 16] = [
 
 const BROKEN: [Broken; 4] =
     [Broken::BelieveEarlyInput, Broken::LyingAggregator, Broken::LyingDisks, Broken::SameIdAfterWipe];
+
+/// Histories of each variant in the test that all converge; the program `histories` runs many more.
+const RUNS: u64 = 400;
+
+/// Rules, where it shows that they are missing, and within how many histories it must (several times the mean).
+///
+/// Not here: `NeedOnce` and `FullAsDelta` only save bytes and re-issues. `AbsenceByPath` was noticed once in 500 histories
+/// and not reliably since. `Adopt`, `Base`, `DigestWhenClean`, `RestartBatch` and `Yours` were not noticed within 250 histories of
+/// any variant (the survey above prints it): cells that are left unclaimed, and batches that stay open while the floor
+/// moves, are too rare in these histories.
+const NOTICED_RULES: [(Rule, &str, u64); 8] = [
+    (Rule::Covered, "star", 600),
+    (Rule::Floor, "mesh", 1_000),
+    (Rule::FloorMap, "star", 2_000),
+    (Rule::Hold, "star", 600),
+    (Rule::Late, "mesh", 800),
+    (Rule::LateIsKept, "star-forgets", 200),
+    (Rule::OwnLate, "star-forgets", 6_000),
+    (Rule::SentIsClaimed, "mesh", 3_000),
+];
+
+/// Duties, where it shows that they are neglected, and within how many histories it must.
+const NOTICED_BROKEN: [(Broken, &str, u64); 4] = [
+    (Broken::BelieveEarlyInput, "star", 6_000),
+    (Broken::LyingAggregator, "star", 50),
+    (Broken::LyingDisks, "star", 50),
+    (Broken::SameIdAfterWipe, "star", 300),
+];

@@ -61,6 +61,8 @@ pub(super) struct Node {
     pub(super) previous_id: ReplicaId,
     noted_seq: u64,
     seen: Vec<CellName>,
+    /// What it knew and held when it last had nothing to tell.
+    before: (Knowledge, Vec<Fact>),
     records: Records,
     writing: VecDeque<(PersistToken, Rc<Image>)>,
     pub(super) disk: Rc<Image>,
@@ -79,6 +81,7 @@ impl Node {
             previous_id: id,
             noted_seq: 0,
             seen: Vec::new(),
+            before: Default::default(),
             records: Records::default(),
             writing: VecDeque::new(),
             disk: Rc::default(),
@@ -105,6 +108,7 @@ impl Node {
         self.records = image.records.clone();
         self.writing.clear();
         self.seen.clear();
+        self.note_told();
         self.disk = image.clone();
         Ok(())
     }
@@ -135,6 +139,17 @@ impl Node {
         self.disk = image;
         self.copy.handle_persisted(token);
         true
+    }
+
+    /// All events have been told.
+    pub(super) fn note_told(&mut self) {
+        self.before = (self.copy.knowledge(), self.copy.facts());
+    }
+
+    /// Whether the copy knew a transaction whose cells it did not hold: they were dead.
+    pub(super) fn knew_dead(&self, stamp: Stamp) -> bool {
+        let (knowledge, cells) = &self.before;
+        knowledge.covers(stamp) && cells.iter().all(|cell| cell.stamp != stamp)
     }
 
     /// An application's write was made.

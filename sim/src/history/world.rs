@@ -152,9 +152,11 @@ impl World {
             // Short frames, so that batches span several; the two vectors of a full batch must fit all the same.
             let len = self.dice.pick(&[256, 300, 400, 1_200]) + 24 * self.nodes[at].copy.knowledge().len();
             self.buffer.resize(self.buffer.len().max(len), 0);
-            let Some(output) = self.nodes[at].copy.poll_output(moment, &mut self.buffer[..len]) else {
-                break;
-            };
+            let output = self.nodes[at].copy.poll_output(moment, &mut self.buffer[..len]);
+            if !matches!(output, Some(Output::Event(_))) {
+                self.nodes[at].note_told();
+            }
+            let Some(output) = output else { break };
             match output {
                 Output::Event(event) => self.take_event(at, event)?,
                 Output::Close { session } => {
@@ -222,6 +224,9 @@ impl World {
             Event::Forked { .. } => self.sums.forks += 1,
             Event::LateWrite { original, reissued } => {
                 self.sums.late += 1;
+                if self.nodes[at].knew_dead(original) {
+                    return Err(Failure::Resurrected { node: at, stamp: original });
+                }
                 let mut cells = self.nodes[at].copy.facts().into_iter().filter(|cell| cell.stamp == reissued);
                 let deleted = cells.find(|cell| {
                     cell.held == Held::Tombstone && self.registry.is_value((cell.path, original))
