@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 
 fn fleet(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fleet")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_fleet")).args(arguments).output().expect("the program starts")
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn wait_for(what: &str, condition: impl Fn() -> bool) {
 /// Processes that have this text in their environment.
 fn processes_with(text: &str) -> usize {
     let is_process = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().parse::<u32>().is_ok();
-    let entries = std::fs::read_dir("/proc").unwrap().flatten().filter(is_process);
+    let entries = std::fs::read_dir("/proc").expect("the tests run on Linux").flatten().filter(is_process);
     let environments = entries.filter_map(|entry| std::fs::read(entry.path().join("environ")).ok());
     environments.filter(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes())).count()
 }
