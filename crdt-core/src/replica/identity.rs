@@ -7,8 +7,10 @@ use crate::document::Document;
 use crate::id::ReplicaId;
 use crate::limits::PATH_LEN_MAX;
 use crate::storage::{CellStore, List, Storage, Stored};
+use crate::sync::Peer;
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
+use crate::wire::{Refusal, Resource};
 
 impl<S: Storage> Replica<S> {
     /// This copy came from storage: its id may have gone further than it knows.
@@ -61,8 +63,9 @@ impl<S: Storage> Replica<S> {
         self.close_all_sessions();
         let document = &mut self.document;
         if !document.vv.fits(1) {
-            self.events.push(Event::Damaged { session: crate::sync::SessionId(0) });
-            return Err(PeerError::Dangling);
+            // Without room for another id there is nothing to go on under: the copy stays as it is, and talks to nobody.
+            let (needed, limit) = (document.vv.len() as u64 + 1, document.vv.room() as u64);
+            return Err(PeerError::Refused(Refusal::Capacity { what: Resource::Replicas, needed, limit }));
         }
         document.replica = new;
         self.unverified = None;
@@ -109,19 +112,40 @@ impl<S: Storage> Replica<S> {
 
     /// Writes the uncovered cells of given-up ids again: nobody else will ever claim them.
     pub(super) fn adopt(&mut self, moment: Moment) {
-        if self.given_up.is_empty() || !holds(Rule::Adopt) {
+        if !holds(Rule::Adopt) {
             return;
         }
+        let orphans = self.orphans && self.every_member_is_here();
+        self.orphans &= !orphans;
+        if self.given_up.is_empty() && !orphans {
+            return;
+        }
+        let own = self.document.replica;
+        let peers = core::mem::take(&mut self.peers);
         let given_up = core::mem::take(&mut self.given_up);
         let sessions = core::mem::take(&mut self.sessions);
         self.reissue_while(moment, |document, cell| {
             let replica = cell.stamp.replica;
             // An early session may be about to claim its cells.
             let talks = || sessions.iter().any(|s| !s.closing && s.peer_replica == Some(replica));
-            given_up.contains(&replica) && !document.vv.covers(cell.stamp) && !talks()
+            let nobodys = || orphans && replica != own && peers.iter().all(|p| p.replica != Some(replica));
+            !document.vv.covers(cell.stamp) && (given_up.contains(&replica) || nobodys()) && !talks()
         });
+        self.peers = peers;
         self.sessions = sessions;
         self.given_up = given_up;
+    }
+
+    /// Whether this is the aggregator and every active member is in session with it: then an id that none of them uses
+    /// is used by nobody.
+    fn every_member_is_here(&self) -> bool {
+        let here = |peer: &Peer<S>| {
+            self.sessions.iter().any(|s| s.peer == peer.id && s.heard && s.confirmed && !s.closing)
+        };
+        let members = || self.peers.iter().filter(|p| p.active);
+        self.config.role == Role::Aggregator
+            && self.sessions.len() >= members().count()
+            && members().all(here)
     }
 
     /// Writes again, the oldest first, the cells that `wanted` says yes to, until there are none.

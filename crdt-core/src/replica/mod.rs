@@ -170,6 +170,8 @@ pub struct Replica<S: Storage> {
     pub(crate) peers: S::Peers,
     /// Ids that their owners have given up; nobody else will claim their cells.
     pub(crate) given_up: S::Ids,
+    /// Uncovered cells came from somebody else than their writer: perhaps their writer is gone.
+    pub(crate) orphans: bool,
     pub(crate) sessions: S::Sessions,
     next_session: u32,
     /// Something changed that nothing may leave before.
@@ -191,6 +193,8 @@ impl<S: Storage> Replica<S> {
             unverified: None,
             peers: S::Peers::default(),
             given_up: S::Ids::default(),
+            // What was loaded may hold some.
+            orphans: true,
             sessions: S::Sessions::default(),
             next_session: 0,
             unsaved: true,

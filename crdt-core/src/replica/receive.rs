@@ -339,6 +339,7 @@ impl<S: Storage> Replica<S> {
             }
             let before = document.seq;
             let joined = document.join(cell)?;
+            self.orphans |= session.peer_replica != Some(cell.stamp.replica);
             // The peer has what it just sent.
             if joined == Joined::Applied && session.cursor == before && !session.batch.is_some_and(|b| b.full)
             {
@@ -387,7 +388,11 @@ impl<S: Storage> Replica<S> {
             self.sessions[index].claims_received += 1;
             return Ok(());
         };
-        self.take_claim(moment, index, |vv| vv.join(&claim))
+        self.take_claim(moment, index, |vv| vv.join(&claim))?;
+        if self.orphans && self.config.role == Role::Aggregator {
+            self.adopt(moment);
+        }
+        Ok(())
     }
 
     fn refuse_replicas(&mut self, index: usize) {

@@ -160,6 +160,11 @@ impl Copy {
         each!(self, r => entries(r))
     }
 
+    /// Whether a tombstone of the id that it has now was forgotten.
+    pub(super) fn has_forgotten_own(&self) -> bool {
+        each!(self, r => r.document().floor().time_of(r.id()) > crdt_core::Time::ZERO)
+    }
+
     pub(super) fn acknowledged_by(&self, peer: PeerId) -> Knowledge {
         each!(self, r => r.acknowledged_by(peer).map_or(Knowledge::default(), |acked| {
             Knowledge::new(acked.iter().map(|e| (e.replica, e.time)))

@@ -59,6 +59,9 @@ pub(super) struct Node {
     /// The id that the harness saw last.
     id: ReplicaId,
     pub(super) previous_id: ReplicaId,
+    /// It forked after it had forgotten deletes that only it knew. What they killed is dead by the floor of its new id
+    /// alone: no cell tells why any more, so the registry cannot either.
+    pub(super) deleted_without_trace: bool,
     noted_seq: u64,
     seen: Vec<CellName>,
     /// What it knew and held when it last had nothing to tell.
@@ -79,6 +82,7 @@ impl Node {
             own: Own::default(),
             id,
             previous_id: id,
+            deleted_without_trace: false,
             noted_seq: 0,
             seen: Vec::new(),
             before: Default::default(),
@@ -90,7 +94,10 @@ impl Node {
 
     /// The store is lost.
     pub(super) fn wipe(&mut self, id: ReplicaId) {
+        // What it did to the others stays done.
+        let deleted_without_trace = self.deleted_without_trace;
         *self = Self::new(self.setup.clone(), self.peer, self.skew_ms, id);
+        self.deleted_without_trace = deleted_without_trace;
     }
 
     /// The process starts again, from what a disk holds.
@@ -165,6 +172,7 @@ impl Node {
         if old != new {
             let common = self.copy.knowledge().time_of(old);
             self.own.log.retain(|fact| fact.stamp.replica != old || fact.stamp.time <= common);
+            self.deleted_without_trace |= self.copy.has_forgotten_own();
             self.id = new;
             self.previous_id = old;
             forked = Some((old, common));
