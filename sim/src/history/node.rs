@@ -212,6 +212,11 @@ impl Node {
         });
     }
 
+    /// Whether the cell came here since the last commit, even if it is gone again.
+    pub(super) fn has_seen(&self, name: CellName) -> bool {
+        self.seen.contains(&name) || self.writing.iter().any(|(_, image)| image.seen.contains(&name))
+    }
+
     pub(super) fn is_clean(&self) -> bool {
         let known = self.copy.knowledge();
         self.copy.facts().iter().all(|cell| known.covers(cell.stamp))

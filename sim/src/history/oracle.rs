@@ -155,6 +155,8 @@ impl Registry {
         });
         let ended = self.ended.contains_key(&name);
         let owned = owner.is_some_and(|owner| nodes[owner].own.holds(name));
-        elsewhere && !ended || entry.spread == Spread::Covered || owned
+        // A replay brought it back, and it may have been forgotten again before anything was committed.
+        let came_back = nodes.iter().any(|node| node.has_seen(name));
+        elsewhere && !ended || entry.spread == Spread::Covered || owned || came_back
     }
 }
