@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crdt_core::{ReplicaId, Stamp};
 
 use super::facts::{CellName, Fact, Held, Knowledge, PATHS, is_above};
-use super::node::{Image, Node, Own};
+use super::node::{Image, Node};
 
 /// Every cell that may have left the copy that made it.
 #[derive(Default)]
@@ -70,20 +70,18 @@ impl Registry {
         Ok(())
     }
 
-    /// The disk of `node` is lost or set back: what `left` does not tell of and nobody else has is gone.
-    pub(super) fn end_time_line(&mut self, node: usize, left: &Own, nodes: &[Node]) {
-        let others: Vec<(Knowledge, Vec<Fact>)> = nodes
-            .iter()
-            .enumerate()
-            .filter(|(other, _)| *other != node)
-            .map(|(_, other)| (other.copy.knowledge(), other.copy.facts()))
-            .collect();
+    /// A disk was lost or set back, or a process lost what was not on its disk: cells that their writer no longer has, and
+    /// nobody else, are gone. Somebody else may have been the last to know of a time line that ended before.
+    pub(super) fn end_time_lines(&mut self, nodes: &[Node]) {
+        let everywhere: Vec<(Knowledge, Vec<Fact>)> =
+            nodes.iter().map(|node| (node.copy.knowledge(), node.copy.facts())).collect();
         let (owners, ended) = (&self.owners, &mut self.ended);
         self.cells.retain(|name, entry| {
-            let gone = owners.get(&name.1.replica) == Some(&node)
-                && entry.spread == Spread::Own
-                && !left.holds(*name)
-                && others.iter().all(|(knowledge, facts)| {
+            let Some(&owner) = owners.get(&name.1.replica) else { return true };
+            let others = everywhere.iter().enumerate().filter(|(at, _)| *at != owner);
+            let gone = entry.spread == Spread::Own
+                && !nodes[owner].own.holds(*name)
+                && others.map(|(_, known)| known).all(|(knowledge, facts)| {
                     !knowledge.covers(name.1) && facts.iter().all(|fact| fact.name() != *name)
                 });
             if gone {

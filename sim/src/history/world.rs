@@ -488,8 +488,7 @@ impl World {
         let id = if same { self.nodes[at].copy.id() } else { self.fresh_id() };
         self.nodes[at].wipe(id);
         self.registry.note_id(id, at);
-        let left = self.nodes[at].own.clone();
-        self.registry.end_time_line(at, &left, &self.nodes);
+        self.registry.end_time_lines(&self.nodes);
         self.sums.wipes += 1;
     }
 
@@ -502,8 +501,7 @@ impl World {
         let moment = self.moment(at);
         self.nodes[at].load(moment, disk).map_err(|error| Failure::Load { node: at, error })?;
         self.registry.note_id(self.nodes[at].copy.id(), at);
-        let left = self.nodes[at].own.clone();
-        self.registry.end_time_line(at, &left, &self.nodes);
+        self.registry.end_time_lines(&self.nodes);
         self.sums.restarts += 1;
         Ok(())
     }
