@@ -13,6 +13,7 @@
 //! let pump = world.device(Device::new(Link::CatM1.profile().lossless(), "pump-1"));
 //! world.set(pump, "pump/pressure", 4.5)?;
 //! world.run_until_converged(Duration::from_secs(60))?;
+//! world.run_for(Duration::from_secs(60)); // the receipt comes back
 //!
 //! let counters = world.counters(pump);
 //! println!("{} bytes of IP, {} of payload", counters.ip_bytes(), counters.payload_bytes());

@@ -1,5 +1,7 @@
 //! Whole fleets in virtual time: what they cost, to the byte, and that nothing is lost whatever happens to them.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::time::Duration;
 
 use sim::link_profiles::{Link, LinkProfile};

@@ -27,7 +27,14 @@ pub(crate) async fn run(role: EdgeRole) -> Result<(), DeviceError> {
     let edge = Edge::open(options.clone()).await?;
     report(&EdgeReport::Ready { key: edge.public_key(), cells: cells(&edge).await? })?;
     edge.shut_down().await?;
-    while orders.next().await? != Some(EdgeOrder::Connect) {}
+    loop {
+        match orders.next().await? {
+            Some(EdgeOrder::Connect) => break,
+            Some(_) => {}
+            // The supervisor is gone before it had a use for this device.
+            None => return Ok(()),
+        }
+    }
 
     let edge = Edge::open(options.aggregator(role.aggregator.to_string(), role.key)).await?;
     let (receipts, mut acknowledged) = mpsc::channel(RECEIPTS_MAX);

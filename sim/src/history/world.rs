@@ -130,7 +130,7 @@ impl World {
             }
             920..930 if self.variant.wipes && at != AGGREGATOR => self.wipe(at),
             930..960 if self.may_be_restored(at) && self.nodes[at].has_disk() => {
-                self.backups[at] = Some(self.nodes[at].disk.clone())
+                self.backups[at] = Some(self.nodes[at].disk.clone());
             }
             960..980 if self.may_be_restored(at) => {
                 if let Some(backup) = self.backups[at].clone() {
