@@ -42,7 +42,7 @@
 //! clock, disk or socket) <- `driver` (one tokio task that has them) <- `handle` (what applications hold) <- `service`
 //! (the control socket).
 //!
-//! The [engine](engine) is public for those who bring their own driver, such as a simulation.
+//! The [engine] is public for those who bring their own driver, such as a simulation.
 
 mod backoff;
 mod changes;

@@ -1,4 +1,4 @@
-//! The messages of a session. See [`tag`](super::tag) for the registry.
+//! The messages of a session. See [`tag`] for the registry.
 //!
 //! Open:
 //!
