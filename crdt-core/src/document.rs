@@ -194,9 +194,7 @@ impl<S: Storage> Document<S> {
         for write in writes {
             write.content.check()?;
         }
-        if !self.vv.fits(usize::from(self.vv.time_of(self.replica) == Time::ZERO)) {
-            return Err(CapacityError::Replicas { limit: self.vv.room() }.into());
-        }
+        self.check_room_for_own_id()?;
         self.check_room_for(writes)?;
         let mut stamp = None;
         for write in writes {
@@ -447,9 +445,7 @@ impl<S: Storage> Document<S> {
             Some(len) => self.check_room(0, payload_len.saturating_sub(len))?,
             None => self.check_room(1, path.as_str().len() + payload_len)?,
         }
-        if !self.vv.fits(usize::from(self.vv.time_of(self.replica) == Time::ZERO)) {
-            return Err(CapacityError::Replicas { limit: self.vv.room() }.into());
-        }
+        self.check_room_for_own_id()?;
         let stamp = self.tick(moment)?;
         let keeps_below = self.restamp_live_below(path, stamp);
         let content = if keeps_below && content.value().is_some() { Content::Map } else { content };
@@ -460,9 +456,7 @@ impl<S: Storage> Document<S> {
 
     /// Writes the cell at `path` again under a fresh stamp; see [`reissue`](Self::reissue).
     pub(crate) fn reissue_in_place(&mut self, moment: Moment, path: Path<'_>) -> Result<Stamp, UpdateError> {
-        if !self.vv.fits(usize::from(self.vv.time_of(self.replica) == Time::ZERO)) {
-            return Err(CapacityError::Replicas { limit: self.vv.room() }.into());
-        }
+        self.check_room_for_own_id()?;
         let stamp = self.tick(moment)?;
         self.reissue_under(stamp, path);
         self.unhide_above(stamp, path);
@@ -482,14 +476,7 @@ impl<S: Storage> Document<S> {
         let cell = Stored { path: path.as_str(), stamp, kind, payload: &copy, seq: self.seq };
         self.fingerprint.add(cell);
         self.cells.put(cell);
-        let fingerprint = &mut self.fingerprint;
-        self.cells.remove_below(Some(path.as_str()), |below| {
-            let dominated = below.stamp < stamp;
-            if dominated {
-                fingerprint.remove(below);
-            }
-            dominated
-        });
+        self.drop_older_below(path.as_str(), stamp);
     }
 
     /// Gives the live cells below `path` a new stamp; tells whether there are any.
@@ -620,18 +607,33 @@ impl<S: Storage> Document<S> {
         if let Some(here) = self.cells.get(cell.path) {
             self.fingerprint.remove(here);
         }
+        self.drop_older_below(cell.path, cell.stamp);
+        self.seq += 1;
+        let cell = Stored { seq: self.seq, ..cell };
+        self.fingerprint.add(cell);
+        self.cells.put(cell);
+    }
+
+    /// Drops what a cell at `path` with `stamp` dominates below it.
+    fn drop_older_below(&mut self, path: &str, stamp: Stamp) {
         let fingerprint = &mut self.fingerprint;
-        self.cells.remove_below(Some(cell.path), |below| {
-            let dominated = below.stamp < cell.stamp;
+        self.cells.remove_below(Some(path), |below| {
+            let dominated = below.stamp < stamp;
             if dominated {
                 fingerprint.remove(below);
             }
             dominated
         });
-        self.seq += 1;
-        let cell = Stored { seq: self.seq, ..cell };
-        self.fingerprint.add(cell);
-        self.cells.put(cell);
+    }
+
+    /// The first own write lists this replica in the version vector.
+    fn check_room_for_own_id(&self) -> Result<(), CapacityError> {
+        let is_new = self.vv.time_of(self.replica) == Time::ZERO;
+        if self.vv.fits(is_new.into()) {
+            Ok(())
+        } else {
+            Err(CapacityError::Replicas { limit: self.vv.room() })
+        }
     }
 
     fn check_room_for(&self, writes: &[Write<'_>]) -> Result<(), CapacityError> {
