@@ -242,7 +242,8 @@ impl<'a> Content<'a> {
         let mantissa = |power: f64| {
             let (raw, len) = varint::decode(payload)?;
             let mantissa = varint::unzigzag(raw);
-            (len == payload.len() && mantissa.abs() <= MANTISSA_MAX).then_some(mantissa as f64 / power)
+            (len == payload.len() && mantissa.unsigned_abs() <= MANTISSA_MAX.unsigned_abs())
+                .then_some(mantissa as f64 / power)
         };
         match kind {
             Kind::Tombstone => empty(Content::Tombstone),
@@ -351,6 +352,12 @@ mod tests {
         assert_eq!(Content::decode(Kind::Decimal2, &[0xb4, 0x06]), None, "4.10 is 4.1");
         assert_eq!(Content::decode(Kind::Int, &[0x80, 0x00]), None, "overlong zero");
         assert_eq!(Content::decode(Kind::Int, &[]), None);
+        let lowest = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        assert_eq!(
+            Content::decode(Kind::Decimal1, &lowest),
+            None,
+            "the lowest mantissa has no magnitude in 64 bits"
+        );
         assert_eq!(Content::decode(Kind::Null, &[0]), None);
         assert_eq!(Content::decode(Kind::Str, &[0xff]), None);
         assert_eq!(Content::decode(Kind::Bytes, &[0; VALUE_LEN_MAX + 1]), None);
