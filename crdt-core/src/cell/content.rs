@@ -17,6 +17,7 @@
 //! | 9, 10, 11 | decimal with 1, 2, 3 digits | mantissa: zigzag, LEB128 | 1 to 4 |
 //! | 12 | string | UTF-8 | 0 to 4096 |
 //! | 13 | bytes | as they are | 0 to 4096 |
+//! | 14 | decimal with 6 digits | mantissa: zigzag, LEB128 | 1 to 5 |
 //!
 //! Every content has exactly one encoding: a float takes the shortest kind that gives back the same bits (on a tie the
 //! lower number of digits), and any other form is refused. Thus two replicas that hold the same cell hold the same bytes.
@@ -138,6 +139,7 @@ pub enum Kind {
     Decimal3 = 11,
     Str = 12,
     Bytes = 13,
+    Decimal6 = 14,
 }
 
 impl Kind {
@@ -158,6 +160,7 @@ impl Kind {
             11 => Kind::Decimal3,
             12 => Kind::Str,
             13 => Kind::Bytes,
+            14 => Kind::Decimal6,
             _ => return None,
         })
     }
@@ -171,11 +174,12 @@ impl Kind {
 /// Room for the payload of any content that is not a string or bytes.
 pub(crate) type Scratch = [u8; varint::LEN_MAX];
 
-/// Decimal kinds by their number of digits, with the power of ten that divides the mantissa.
-const DECIMALS: [(Kind, f64); 3] =
-    [(Kind::Decimal1, 10.0), (Kind::Decimal2, 100.0), (Kind::Decimal3, 1000.0)];
-/// A mantissa with more bytes than this is no shorter than an f32 or safe to recompute exactly.
-const MANTISSA_MAX: i64 = (1 << 27) - 1;
+/// Decimal kinds by their number of digits (six are those of a position on the earth), with the power of ten that divides
+/// the mantissa.
+const DECIMALS: [(Kind, f64); 4] =
+    [(Kind::Decimal1, 10.0), (Kind::Decimal2, 100.0), (Kind::Decimal3, 1000.0), (Kind::Decimal6, 1e6)];
+/// The mantissas that five bytes hold. More are hardly shorter than the float itself.
+const MANTISSA_MAX: i64 = (1 << 34) - 1;
 
 impl<'a> Content<'a> {
     /// The scalar, if it is one.
@@ -261,6 +265,7 @@ impl<'a> Content<'a> {
             Kind::Decimal1 => float(mantissa(10.0)?),
             Kind::Decimal2 => float(mantissa(100.0)?),
             Kind::Decimal3 => float(mantissa(1000.0)?),
+            Kind::Decimal6 => float(mantissa(1e6)?),
             Kind::Str if payload.len() <= VALUE_LEN_MAX => {
                 core::str::from_utf8(payload).ok().map(|text| Content::Value(Value::Str(text)))
             }
@@ -283,7 +288,8 @@ fn encode_float(number: f64, scratch: &mut Scratch) -> (Kind, &[u8]) {
         let mantissa = (if scaled < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i64;
         let same = mantissa.abs() <= MANTISSA_MAX && (mantissa as f64 / power).to_bits() == number.to_bits();
         let len = varint::len(varint::zigzag(mantissa));
-        if same && len <= 4 && best.is_none_or(|(_, _, best_len)| len < best_len) {
+        let len_max = if fits_f32 { 4 } else { 5 };
+        if same && len <= len_max && best.is_none_or(|(_, _, best_len)| len < best_len) {
             best = Some((kind, mantissa, len));
         }
     }
@@ -323,6 +329,8 @@ mod tests {
         assert_eq!(float(1016.6), (Kind::Decimal1, 3));
         assert_eq!(float(21.57), (Kind::Decimal2, 2));
         assert_eq!(float(0.825), (Kind::Decimal3, 2));
+        assert_eq!(float(51.924_42), (Kind::Decimal6, 4));
+        assert_eq!(float(-179.999_999), (Kind::Decimal6, 5));
         assert_eq!(float(0.0), (Kind::Decimal1, 1));
         assert_eq!(float(1.0 / 3.0), (Kind::F64, 8));
         assert_eq!(float(f64::from(1.0_f32 / 3.0)), (Kind::F32, 4));
@@ -387,8 +395,8 @@ mod tests {
         }
 
         #[test]
-        fn what_decodes_encodes_to_the_same_bytes(number in 0_u8..14, payload in proptest::collection::vec(any::<u8>(), 0..12)) {
-            let kind = Kind::from_number(number).expect("0 to 13");
+        fn what_decodes_encodes_to_the_same_bytes(number in 0_u8..15, payload in proptest::collection::vec(any::<u8>(), 0..12)) {
+            let kind = Kind::from_number(number).expect("0 to 14");
             if let Some(content) = Content::decode(kind, &payload) {
                 let mut scratch = Scratch::default();
                 prop_assert_eq!(content.encode(&mut scratch), (kind, &payload[..]));

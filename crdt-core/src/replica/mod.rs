@@ -13,6 +13,7 @@
 
 mod event;
 mod identity;
+mod open;
 mod receive;
 mod record;
 mod send;

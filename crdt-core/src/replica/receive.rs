@@ -1,5 +1,6 @@
 //! Receiving: a frame is checked from end to end, then applied message by message.
 
+use super::open::table_highest;
 use super::{Config, Event, PeerError, Replica, Role};
 use crate::causal::{Stamp, VersionVector};
 use crate::cell::{Cell, Content, Path};
@@ -7,12 +8,12 @@ use crate::document::{Document, Joined, UpdateError};
 use crate::error::CapacityError;
 use crate::limits::{DICTIONARY_PATH_LEN_MAX, FRAME_LEN_MAX};
 use crate::storage::{CellStore, List, Storage};
-use crate::sync::{Need, Repair, Session, SessionId};
+use crate::sync::{Again, Need, Repair, Session, SessionId};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 use crate::wire::{
-    DecodeError, Message, MessageReader, OpenHead, OpenVector, OwnReplica, Reader, Refusal, Refused,
-    ReplicaRef, Resource, RunReader, VectorSection, WireCell, WirePath, highest_time, tag, varint,
+    DecodeError, Message, MessageReader, OpenVector, Reader, Refusal, Refused, ReplicaRef, Resource, RunReader,
+    VectorSection, WireCell, WirePath, highest_time, tag,
 };
 
 impl<S: Storage> Replica<S> {
@@ -41,7 +42,14 @@ impl<S: Storage> Replica<S> {
 
     fn take_frame(&mut self, moment: Moment, index: usize, frame: &[u8]) -> Result<(), PeerError> {
         let id = self.sessions[index].id;
-        let (start, highest_time) = check_frame(&self.sessions[index], frame)?;
+        let (start, highest_time) = match self.check_frame(index, frame)? {
+            Checked::Messages { start, highest_time } => (start, highest_time),
+            Checked::Ignored => return Ok(()),
+            Checked::UnknownVector => {
+                self.sessions[index].again = Again::Due;
+                return Ok(());
+            }
+        };
         self.admit(moment, index, highest_time);
         let mut messages = MessageReader::new(start, self.sessions[index].rx.cursor);
         while let Some(message) = messages.next()? {
@@ -51,10 +59,53 @@ impl<S: Storage> Replica<S> {
             if self.sessions[index].closing || self.sessions[index].id != id {
                 return Ok(());
             }
-            let names = &mut self.sessions[index].rx.cursor;
-            *names = messages.cursor;
+            let session = &mut self.sessions[index];
+            if messages.names_are_open {
+                // What the Open named by a hash is known now.
+                messages.begin_names(session.table.len(), table_highest(session));
+            }
+            session.rx.cursor = messages.cursor;
         }
         Ok(())
+    }
+
+    /// Reads a frame from end to end.
+    fn check_frame<'a>(&self, index: usize, frame: &'a [u8]) -> Result<Checked<'a>, PeerError> {
+        if frame.len() > FRAME_LEN_MAX {
+            return Err(DecodeError::TooLong { len: frame.len() }.into());
+        }
+        let session = &self.sessions[index];
+        let mut start = Reader::new(frame);
+        let handle = start.varint(u16::MAX.into())?;
+        if handle != u64::from(session.handle) {
+            return Err(PeerError::OutOfTurn { message: "a frame of another document" });
+        }
+        let waits_for_open = !session.initiator && session.again != Again::No;
+        if waits_for_open && start.rest().first() != Some(&tag::OPEN) {
+            return Ok(Checked::Ignored);
+        }
+        let mut messages = MessageReader::new(start, session.rx.cursor);
+        let mut heard = session.heard;
+        while let Some(message) = messages.next()? {
+            match message {
+                // These may come instead of an Open.
+                Message::Refused(_) | Message::OpenAgain if !heard => continue,
+                Message::Open(_, OpenVector::Reference(reference)) if !heard => {
+                    match self.resolve_reference(index, reference) {
+                        Some(_) if waits_for_open => return Ok(Checked::Ignored),
+                        Some(table) => messages
+                            .begin_names(table.len(), highest_time(table.iter().map(|e| e.time.as_ms()))),
+                        None => return Ok(Checked::UnknownVector),
+                    }
+                }
+                Message::Open(..) | Message::OtherVersion(_) if !heard => {}
+                Message::Open(..) => return Err(PeerError::OutOfTurn { message: "a second Open" }),
+                _ if !heard => return Err(PeerError::OutOfTurn { message: "something before Open" }),
+                _ => continue,
+            }
+            heard = true;
+        }
+        Ok(Checked::Messages { start, highest_time: messages.highest_time })
     }
 
     /// An aggregator takes no stamps from the future: nothing of such a batch is applied, and the sender learns by how much.
@@ -69,7 +120,7 @@ impl<S: Storage> Replica<S> {
         }
     }
 
-    fn refuse(&mut self, index: usize, reason: Refusal) {
+    pub(super) fn refuse(&mut self, index: usize, reason: Refusal) {
         let session = &mut self.sessions[index];
         session.refuse(reason);
         self.events.push(Event::RefusedPeer { session: session.id, reason });
@@ -84,16 +135,16 @@ impl<S: Storage> Replica<S> {
                 self.sessions[index].closing = true;
                 return Err(PeerError::Refused(reason));
             }
-            Message::BatchFirst { base } => {
-                let base = self.resolve_vector(index, base)?;
-                let base_holds =
-                    base.is_some_and(|base| self.document.vv.dominates(&base)) || !holds(Rule::Base);
+            Message::BatchFirst { own_behind } => {
+                let base_holds = self.first_base_holds(index, own_behind)? || !holds(Rule::Base);
                 self.begin_batch(index, false, base_holds);
             }
+            Message::OpenAgain => self.take_open_again(index)?,
             Message::BatchDelta => self.begin_batch(index, false, true),
             Message::BatchFull => self.begin_batch(index, true, true),
             Message::Cells(run) => self.take_cells(moment, index, run)?,
             Message::Update { mut run, tag, ask } => {
+                self.no_full_batch(index)?;
                 let cell = run.update(tag, 0)?;
                 self.take_cell(moment, index, &cell, run.literal().path_if(&cell))?;
                 self.sessions[index].ack_due |= ask;
@@ -105,6 +156,13 @@ impl<S: Storage> Replica<S> {
                 self.sessions[index].ack_due |= ask;
                 let claim = self.resolve_vector(index, claim)?;
                 self.take_end(moment, index, claim)?;
+            }
+            Message::EndOwn { time, ask } => {
+                self.sessions[index].ack_due |= ask;
+                self.no_full_batch(index)?;
+                let own = self.sessions[index].peer_replica.ok_or(PeerError::Dangling)?;
+                let time = Time::from_ms(time).ok_or(PeerError::Dangling)?;
+                self.take_claim(moment, index, |vv| vv.raise(own, time))?;
             }
             Message::EndFull { claim, floor, horizon } => {
                 let (claim, floor) = (self.resolve_vector(index, claim)?, self.resolve_vector(index, floor)?);
@@ -135,144 +193,19 @@ impl<S: Storage> Replica<S> {
         Ok(())
     }
 
-    // ---- Open ----
-
-    fn take_open(
-        &mut self,
-        moment: Moment,
-        index: usize,
-        head: OpenHead<'_>,
-        vector: OpenVector<'_>,
-    ) -> Result<(), PeerError> {
-        let session = &mut self.sessions[index];
-        if session.heard {
-            return Err(PeerError::OutOfTurn { message: "a second Open" });
-        }
-        if session.initiator == head.name.is_some() {
-            return Err(PeerError::OutOfTurn { message: "an Open of the wrong side" });
-        }
-        if head.name.is_some_and(|name| name != self.name.as_str()) {
-            return Err(PeerError::OutOfTurn { message: "an Open of another document" });
-        }
-        let too_many = PeerError::Refused(Refusal::Capacity {
-            what: Resource::Replicas,
-            needed: vector.len() as u64,
-            limit: self.document.vv.room() as u64,
-        });
-        if !session.initiator {
-            for (replica, time) in vector.initiator_entries() {
-                let time = Time::from_ms(time).ok_or(PeerError::Dangling)?;
-                session.table.raise(replica, time).map_err(|_| too_many)?;
-            }
-            let highest = highest_time(session.table.iter().map(|e| e.time.as_ms()));
-            let replicas = session.table.len();
-            session.tx.begin(head.dictionary_slots, head.replicas_max, replicas, highest);
-            session.rx.begin(head.dictionary_slots, head.replicas_max, replicas, highest);
-        } else {
-            let (tx, rx) = (&mut session.tx.cursor, &mut session.rx.cursor);
-            for cursor in [tx, rx] {
-                cursor.paths_max = cursor.paths_max.min(head.dictionary_slots);
-                cursor.replicas_max = cursor.replicas_max.min(head.replicas_max);
-            }
-        }
-        let peer_replica = match head.replica {
-            OwnReplica::Literal(id) => id,
-            OwnReplica::Entry(entry) => session.table.entry(entry).ok_or(PeerError::Dangling)?.replica,
-        };
-        session.peer_replica = Some(peer_replica);
-        session.frame_len_max = head.frame_len_max.min(FRAME_LEN_MAX);
-        session.heard = true;
-        let theirs = self.open_vector(index, vector)?.ok_or(too_many)?;
-        if self.peers.iter().any(|p| p.replica == Some(peer_replica) && p.id != self.sessions[index].peer) {
-            self.refuse(index, Refusal::Fenced);
-            return Err(PeerError::Refused(Refusal::Fenced));
-        }
-        let known = theirs.time_of(self.document.replica);
-        let held = head.yours.and_then(Time::from_ms).unwrap_or(Time::ZERO).max(known);
-        let by_aggregator = self.sessions[index].with_aggregator;
-        if self.check_own_id(moment, held, by_aggregator)? {
-            return Ok(());
-        }
-        let session = &mut self.sessions[index];
-        let same = theirs == session.table && self.document.vv == theirs;
-        session.believed.copy_from(&theirs);
-        let as_acknowledged = theirs.dominates(self.acked_by(index));
-        let session = &mut self.sessions[index];
-        if session.initiator && !as_acknowledged {
-            // The peer lost storage: what the first flight left out, it does not have.
-            session.rebase();
-            session.first_claim = None;
-        } else if let Some(claim) = session.first_claim.take() {
-            session.believed.absorb(&claim);
-        }
-        let peer = self.peer_index(self.sessions[index].peer).map_err(|_| too_many)?;
-        if self.sessions[index].confirmed {
-            self.peers[peer].acked.copy_from(&theirs);
-            self.note_acknowledged(peer);
-            self.peer_is_there(moment, index);
-        } else if self.peers[peer].replica != Some(peer_replica) {
-            // If this session ends before it is confirmed, nobody may ever claim the cells it brought.
-            self.give_up(peer_replica);
-        }
-        if let Some(digest) = head.digest
-            && same
-            && self.document.is_clean()
-        {
-            let highest = highest_time(self.sessions[index].table.iter().map(|e| e.time.as_ms()));
-            self.compare(index, digest, highest);
-        }
-        Ok(())
-    }
-
-    /// The peer's vector; `None` when there is no room for it.
-    fn open_vector(
-        &mut self,
-        index: usize,
-        vector: OpenVector<'_>,
-    ) -> Result<Option<VersionVector<S>>, PeerError> {
-        let section = match vector {
-            OpenVector::Absolute(section) => section,
-            OpenVector::Initiator { .. } => return Ok(Some(self.sessions[index].table.clone())),
-            OpenVector::Relative { .. } => {
-                let highest = highest_time(self.sessions[index].table.iter().map(|e| e.time.as_ms()));
-                let mut theirs = self.sessions[index].table.clone();
-                for (reference, raw) in vector.relative_entries() {
-                    let replica = self.resolve_and_define(index, reference)?;
-                    let base = self.sessions[index].table.index_of(replica);
-                    let base = base.map_or(highest, |_| self.sessions[index].table.time_of(replica).as_ms());
-                    let time = match raw {
-                        0 => Some(Time::ZERO),
-                        _ => base.checked_add_signed(varint::unzigzag(raw - 1)).and_then(Time::from_ms),
-                    };
-                    if theirs.put(replica, time.ok_or(PeerError::Dangling)?).is_err() {
-                        return Ok(None);
-                    }
-                }
-                return Ok(Some(theirs));
-            }
-        };
-        self.resolve_vector(index, section)
-    }
-
-    /// The peer is proven to be there, under the id that it opened with.
-    pub(super) fn peer_is_there(&mut self, moment: Moment, index: usize) {
-        let Some(replica) = self.sessions[index].peer_replica else { return };
-        let Ok(peer) = self.peer_index(self.sessions[index].peer) else { return };
-        self.peers[peer].active = true;
-        let before = self.peers[peer].replica.replace(replica);
-        if let Some(before) = before.filter(|before| *before != replica) {
-            self.give_up(before);
-        }
-        self.given_up.retain(|id| *id != replica);
-        self.adopt(moment);
-    }
-
-    fn acked_by(&self, index: usize) -> &VersionVector<S> {
-        let peer = self.sessions[index].peer;
-        self.acknowledged_by(peer).expect("a session's peer is remembered")
-    }
-
     // ---- batches ----
+
+    /// Whether this side has what a batch of the first flight takes for granted.
+    fn first_base_holds(&self, index: usize, own_behind: Option<u64>) -> Result<bool, PeerError> {
+        let session = &self.sessions[index];
+        let Some(behind) = own_behind else { return Ok(true) };
+        let peer = session.peer_replica.ok_or(PeerError::Dangling)?;
+        let told = session.table.time_of(peer).as_ms();
+        let own = told.checked_sub(behind).ok_or(PeerError::Dangling)?;
+        let vv = &self.document.vv;
+        let others = session.table.iter().filter(|e| e.replica != peer);
+        Ok(vv.time_of(peer).as_ms() >= own && { others }.all(|e| vv.time_of(e.replica) >= e.time))
+    }
 
     fn begin_batch(&mut self, index: usize, full: bool, base_holds: bool) {
         let session = &mut self.sessions[index];
@@ -380,9 +313,7 @@ impl<S: Storage> Replica<S> {
         index: usize,
         claim: Option<VersionVector<S>>,
     ) -> Result<(), PeerError> {
-        if self.sessions[index].full {
-            return Err(PeerError::OutOfTurn { message: "End of a delta within a full batch" });
-        }
+        self.no_full_batch(index)?;
         let Some(claim) = claim else {
             self.refuse_replicas(index);
             self.sessions[index].claims_received += 1;
@@ -391,6 +322,13 @@ impl<S: Storage> Replica<S> {
         self.take_claim(moment, index, |vv| vv.join(&claim))?;
         if self.orphans && self.config.role == Role::Aggregator {
             self.adopt(moment);
+        }
+        Ok(())
+    }
+
+    fn no_full_batch(&self, index: usize) -> Result<(), PeerError> {
+        if self.sessions[index].full {
+            return Err(PeerError::OutOfTurn { message: "End of a delta within a full batch" });
         }
         Ok(())
     }
@@ -423,6 +361,13 @@ impl<S: Storage> Replica<S> {
                     && self.check_own_id(moment, claimed, false)?
                 {
                     return Ok(());
+                }
+                let session = &self.sessions[index];
+                if session.confirmed
+                    && let Some(peer) = self.peers.iter_mut().find(|p| p.id == session.peer)
+                {
+                    // Nothing leaves the peer before it is durable there.
+                    raise(&mut peer.acked).ok();
                 }
                 if raised != self.document.vv {
                     self.document.vv = raised;
@@ -523,7 +468,7 @@ impl<S: Storage> Replica<S> {
         Ok(())
     }
 
-    fn note_acknowledged(&mut self, peer: usize) {
+    pub(super) fn note_acknowledged(&mut self, peer: usize) {
         let through = self.peers[peer].acked.time_of(self.document.replica);
         if through > Time::ZERO {
             self.events.push(Event::Acknowledged { peer: self.peers[peer].id, through });
@@ -546,7 +491,7 @@ impl<S: Storage> Replica<S> {
         }
     }
 
-    fn compare(&mut self, index: usize, digest: u32, salt: u64) {
+    pub(super) fn compare(&mut self, index: usize, digest: u32, salt: u64) {
         self.sessions[index].digest_due = false;
         if digest == self.document.fingerprint.digest(salt) {
             return;
@@ -610,12 +555,11 @@ impl<S: Storage> Replica<S> {
 
     fn resolve(&self, index: usize, reference: ReplicaRef) -> Result<crate::id::ReplicaId, PeerError> {
         let session = &self.sessions[index];
-        let own = session.peer_replica.ok_or(PeerError::Dangling)?;
-        session.rx.resolve(reference, own, &session.table).ok_or(PeerError::Dangling)
+        session.rx.resolve(reference, session.peer_replica, &session.table).ok_or(PeerError::Dangling)
     }
 
     /// The same, for a name that takes the next number of the table if it is a literal.
-    fn resolve_and_define(
+    pub(super) fn resolve_and_define(
         &mut self,
         index: usize,
         reference: ReplicaRef,
@@ -628,7 +572,7 @@ impl<S: Storage> Replica<S> {
     }
 
     /// A vector with its names resolved, and literals defined; `None` when there is no room for it.
-    fn resolve_vector(
+    pub(super) fn resolve_vector(
         &mut self,
         index: usize,
         section: VectorSection<'_>,
@@ -674,34 +618,14 @@ impl<S: Storage> Replica<S> {
     }
 }
 
-/// Reads a frame from end to end. Gives where its messages begin, and the highest time of a cell in it.
-fn check_frame<'a, S: Storage>(
-    session: &Session<S>,
-    frame: &'a [u8],
-) -> Result<(Reader<'a>, u64), PeerError> {
-    if frame.len() > FRAME_LEN_MAX {
-        return Err(DecodeError::TooLong { len: frame.len() }.into());
-    }
-    let mut reader = Reader::new(frame);
-    let handle = reader.varint(u16::MAX.into())?;
-    if handle != u64::from(session.handle) {
-        return Err(PeerError::OutOfTurn { message: "a frame of another document" });
-    }
-    let mut messages = MessageReader::new(reader, session.rx.cursor);
-    let mut heard = session.heard;
-    while let Some(message) = messages.next()? {
-        let is_open = matches!(message, Message::Open(..) | Message::OtherVersion(_));
-        // A refusal may come instead of an Open.
-        if !is_open && matches!(message, Message::Refused(_)) {
-            continue;
-        }
-        if is_open == heard {
-            let message = if heard { "a second Open" } else { "something before Open" };
-            return Err(PeerError::OutOfTurn { message });
-        }
-        heard = true;
-    }
-    Ok((reader, messages.highest_time))
+/// What became of reading a frame from end to end.
+enum Checked<'a> {
+    /// Where its messages begin, and the highest time of a cell in it.
+    Messages { start: Reader<'a>, highest_time: u64 },
+    /// Sent before its sender knew that it has to open again.
+    Ignored,
+    /// It opens with a vector that is not known here by its hash.
+    UnknownVector,
 }
 
 /// Notes that the sender of a full batch has this cell. There is room for every cell that is held.

@@ -1,19 +1,17 @@
 //! Sending: what goes out is computed from the document and the session, at the moment it goes.
 
 use super::{Event, Replica};
-use crate::causal::{Stamp, VersionVector};
+use crate::causal::{Entry, Stamp, VersionVector};
 use crate::document::Document;
 use crate::id::ReplicaId;
-use crate::limits::FRAME_LEN_MAX;
 use crate::replica::Role;
 use crate::storage::{CellStore, Storage, Stored};
-use crate::sync::{Batch, Names, Repair, Session};
-use crate::time::{Moment, Time};
+use crate::sync::{Again, Batch, FirstBase, Names, Repair, Session};
+use crate::time::Moment;
 use crate::weaken::{Rule, holds};
 use crate::wire::{
-    Full, OpenHead, OwnReplica, ReplicaRef, RunWriter, Writer, cell_len_max, highest_time, tag,
+    Full, ReplicaRef, RunWriter, Writer, cell_len_max, tag, write_entry, write_replica,
 };
-use crate::wire::{write_entry, write_relative_time, write_replica};
 
 /// Whether a message was written.
 type Written = Result<bool, Full>;
@@ -22,7 +20,11 @@ impl<S: Storage> Replica<S> {
     /// Writes the next frame of a session; 0 when it has nothing to say.
     pub(super) fn write_frame(&mut self, moment: Moment, index: usize, buffer: &mut [u8]) -> usize {
         let session = &self.sessions[index];
-        if !(session.initiator || session.heard || session.refusal_due.is_some()) {
+        let speaks = session.initiator
+            || session.heard
+            || session.refusal_due.is_some()
+            || session.again == Again::Due;
+        if !speaks {
             return 0;
         }
         let len = buffer.len().min(session.frame_len_max);
@@ -46,6 +48,9 @@ impl<S: Storage> Replica<S> {
     fn write_messages(&mut self, moment: Moment, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
         if self.sessions[index].closing {
             return self.whole(index, writer, |this, writer| this.write_refused(index, writer));
+        }
+        if self.sessions[index].again == Again::Due {
+            return self.whole(index, writer, |this, writer| this.write_open_again(index, writer));
         }
         if !self.sessions[index].opened {
             self.whole(index, writer, |this, writer| this.write_open(moment, index, writer))?;
@@ -100,99 +105,6 @@ impl<S: Storage> Replica<S> {
         }
     }
 
-    // ---- Open ----
-
-    fn write_open(&mut self, moment: Moment, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
-        if self.sessions[index].initiator {
-            self.write_initiator_open(index, writer)?;
-        } else {
-            self.write_responder_open(moment, index, writer)?;
-        }
-        self.sessions[index].opened = true;
-        Ok(())
-    }
-
-    fn write_initiator_open(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
-        let (document, session) = (&self.document, &mut self.sessions[index]);
-        let own = document.replica;
-        session.table.copy_from(&document.vv);
-        let highest = highest_time(document.vv.iter().map(|e| e.time.as_ms()));
-        let head = OpenHead {
-            name: Some(self.name.as_str()),
-            replica: session.table.index_of(own).map_or(OwnReplica::Literal(own), OwnReplica::Entry),
-            time: None,
-            yours: None,
-            digest: None,
-            ..open_room::<S>()
-        };
-        head.write(writer, 0, false)?;
-        writer.varint(document.vv.len() as u64)?;
-        let mut last = 0;
-        for entry in document.vv.iter() {
-            writer.bytes(&entry.replica.get().to_le_bytes())?;
-            writer.signed(entry.time.as_ms() as i64 - last)?;
-            last = entry.time.as_ms() as i64;
-        }
-        session.tx.begin(usize::MAX, usize::MAX, document.vv.len(), highest);
-        session.rx.begin(usize::MAX, usize::MAX, document.vv.len(), highest);
-        // The peer's copy may have all that was acknowledged; its Open will tell.
-        if let Some(peer) = self.peers.iter().find(|p| p.id == session.peer) {
-            session.believed.copy_from(&peer.acked);
-        }
-        Ok(())
-    }
-
-    fn write_responder_open(
-        &mut self,
-        moment: Moment,
-        index: usize,
-        writer: &mut Writer<'_>,
-    ) -> Result<(), Full> {
-        let (document, session) = (&self.document, &mut self.sessions[index]);
-        let (own, vv) = (document.replica, &document.vv);
-        let highest = highest_time(session.table.iter().map(|e| e.time.as_ms()));
-        let yours = session.peer_replica.and_then(|peer| {
-            let held =
-                document.cells.below(None).filter(|c| c.stamp.replica == peer).map(|c| c.stamp.time).max();
-            held.filter(|time| *time > vv.time_of(peer) && holds(Rule::Yours)).map(Time::as_ms)
-        });
-        let shared = vv.iter().filter(|e| session.table.index_of(e.replica).is_some()).count();
-        let relative = 2 * shared >= session.table.len();
-        let same = *vv == session.table && document.is_clean();
-        let head = OpenHead {
-            name: None,
-            replica: session.table.index_of(own).map_or(OwnReplica::Literal(own), OwnReplica::Entry),
-            time: if self.config.role == Role::Aggregator { moment.now.map(Time::as_ms) } else { None },
-            yours,
-            digest: same.then(|| document.fingerprint.digest(highest)),
-            ..open_room::<S>()
-        };
-        head.write(writer, highest, relative)?;
-        let mut last_time = session.tx.cursor.last_time;
-        if relative {
-            let missing =
-                session.table.iter().filter(|e| vv.index_of(e.replica).is_none()).map(|e| (e.replica, 0));
-            let differing = vv.iter().map(|e| (e.replica, e.time.as_ms()));
-            let differing =
-                differing.filter(|(id, time)| session.table.time_of(*id).as_ms() != *time).chain(missing);
-            writer.varint(differing.clone().count() as u64)?;
-            for (id, time) in differing {
-                let theirs =
-                    session.table.index_of(id).map_or(highest, |_| session.table.time_of(id).as_ms());
-                write_replica(writer, name_replica(&mut session.tx, id, own, &session.table))?;
-                write_relative_time(writer, time, theirs)?;
-            }
-        } else {
-            writer.varint(vv.len() as u64)?;
-            for entry in vv.iter() {
-                let replica = name_replica(&mut session.tx, entry.replica, own, &session.table);
-                write_entry(writer, replica, entry.time.as_ms(), &mut last_time)?;
-            }
-        }
-        session.tx.cursor.last_time = last_time;
-        Ok(())
-    }
-
     // ---- batches ----
 
     /// Whether own writes may leave: a copy that came from storage asks first.
@@ -204,7 +116,8 @@ impl<S: Storage> Replica<S> {
         let may_send = self.may_send();
         let (document, session) = (&self.document, &mut self.sessions[index]);
         let first_flight = !session.heard;
-        if !may_send || session.refused || (first_flight && session.first_claim.is_some()) {
+        let too_early = first_flight && (session.first_claim.is_some() || session.first_base.is_none());
+        if !may_send || session.refused || too_early {
             return Ok(());
         }
         let full = session.want_full || (!session.believed.dominates(&document.floor) && holds(Rule::Floor));
@@ -219,14 +132,15 @@ impl<S: Storage> Replica<S> {
         }
         if session.batch.is_none() {
             let next = if full { Next::Batch } else { next_delta(document, session) };
-            match next {
-                Next::Nothing => return Ok(()),
-                Next::Update if !first_flight && !session.explicit => {
-                    return write_update(document, session, writer);
-                }
-                Next::Batch | Next::Update => {}
+            if next == Next::Nothing {
+                return Ok(());
             }
-            begin_batch(document, session, first_flight, full, writer)?;
+            if next == Next::Batch || first_flight || session.explicit {
+                begin_batch(document, session, first_flight, full, writer)?;
+            }
+            if next == Next::Update {
+                return write_update(document, session, writer);
+            }
         }
         let complete = write_cells(document, session, full, writer);
         if complete? { write_end(document, session, full, writer) } else { Ok(()) }
@@ -348,23 +262,11 @@ fn whole<S: Storage>(
     result
 }
 
+#[derive(PartialEq)]
 enum Next {
     Batch,
     Nothing,
     Update,
-}
-
-fn open_room<S: Storage>() -> OpenHead<'static> {
-    OpenHead {
-        name: None,
-        replica: OwnReplica::Entry(0),
-        dictionary_slots: S::DICTIONARY_SLOTS,
-        frame_len_max: FRAME_LEN_MAX,
-        replicas_max: Names::<S>::replicas_room(),
-        time: None,
-        yours: None,
-        digest: None,
-    }
 }
 
 /// Whether there is something to send to this peer, and whether an Update says it all.
@@ -390,7 +292,7 @@ fn next_delta<S: Storage>(document: &Document<S>, session: &mut Session<S>) -> N
     }
     let only_own =
         document.vv.iter().all(|e| e.replica == own.replica || session.believed.time_of(e.replica) >= e.time);
-    let later = own.time.as_ms() >= session.tx.cursor.last_time;
+    let later = own.time.as_ms() >= session.tx.cursor.last_time && !session.tx.anonymous;
     if unsent == 1 && alone && only_own && later { Next::Update } else { Next::Batch }
 }
 
@@ -407,8 +309,13 @@ fn begin_batch<S: Storage>(
         } else if first_flight {
             writer.byte(tag::BATCH_FIRST)?;
             session.tx.cursor.defining = false;
-            let acked = session.believed.clone();
-            write_vector(&acked, |_| true, document.replica, session, writer)
+            match session.first_base {
+                Some(FirstBase::Table { own }) => {
+                    let told = session.table.time_of(document.replica);
+                    writer.varint(told.as_ms() - own.as_ms() + 1)
+                }
+                Some(FirstBase::Nothing) | None => writer.varint(0),
+            }
         } else if session.explicit {
             writer.byte(tag::BATCH)
         } else {
@@ -484,8 +391,16 @@ fn write_claim<S: Storage>(
         session.tx.cursor.last_time = time;
         return Ok(());
     }
-    writer.byte(if session.ask && session.heard { tag::END_ASK } else { tag::END })?;
+    let ask = session.ask && session.heard;
     let believed = session.believed.clone();
+    let last_sent = session.tx.cursor.last_time;
+    let only_own = document.vv.iter().all(|e| believed.time_of(e.replica) >= e.time || e.replica == own);
+    if only_own && document.vv.time_of(own).as_ms() == last_sent && !session.tx.anonymous {
+        writer.byte(if ask { tag::END_OWN_ASK } else { tag::END_OWN })?;
+        session.ask &= !session.heard;
+        return Ok(());
+    }
+    writer.byte(if ask { tag::END_ASK } else { tag::END })?;
     write_vector(&document.vv, |e| believed.time_of(e.replica) < e.time, own, session, writer)?;
     if session.heard {
         session.ask = false;
@@ -563,7 +478,7 @@ fn write_cell<S: Storage>(
 }
 
 /// How to name a replica; a literal is defined by being written.
-fn name_replica<S: Storage>(
+pub(super) fn name_replica<S: Storage>(
     names: &mut Names<S>,
     id: ReplicaId,
     own: ReplicaId,
@@ -578,16 +493,22 @@ fn name_replica<S: Storage>(
 
 fn write_vector<S: Storage>(
     vector: &VersionVector<S>,
-    wanted: impl Fn(&crate::causal::Entry) -> bool + Clone,
+    wanted: impl Fn(&Entry) -> bool + Clone,
     own: ReplicaId,
     session: &mut Session<S>,
     writer: &mut Writer<'_>,
 ) -> Result<(), Full> {
     let entries = vector.iter().filter(|e| wanted(e));
     writer.varint(entries.clone().count() as u64)?;
-    for entry in entries {
-        let replica = name_replica(&mut session.tx, entry.replica, own, &session.table);
-        write_entry(writer, replica, entry.time.as_ms(), &mut session.tx.cursor.last_time)?;
-    }
-    Ok(())
+    { entries }.try_for_each(|entry| write_vector_entry(entry, own, session, writer))
+}
+
+pub(super) fn write_vector_entry<S: Storage>(
+    entry: Entry,
+    own: ReplicaId,
+    session: &mut Session<S>,
+    writer: &mut Writer<'_>,
+) -> Result<(), Full> {
+    let replica = name_replica(&mut session.tx, entry.replica, own, &session.table);
+    write_entry(writer, replica, entry.time.as_ms(), &mut session.tx.cursor.last_time)
 }

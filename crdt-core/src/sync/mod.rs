@@ -10,4 +10,4 @@ pub(crate) use names::Names;
 pub(crate) use peer::Peer;
 pub(crate) use session::Session;
 pub use session::SessionId;
-pub(crate) use session::{Batch, Need, Repair};
+pub(crate) use session::{Again, Batch, FirstBase, Need, Repair};

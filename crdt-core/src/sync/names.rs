@@ -16,6 +16,8 @@ pub(crate) struct Names<S: Storage> {
     /// Ids defined beyond the entries of the initiator's Open.
     ids: S::Ids,
     pub(crate) cursor: Cursor,
+    /// The sender of this direction has not told its own id: it names itself as it names others.
+    pub(crate) anonymous: bool,
 }
 
 impl<S: Storage> Names<S> {
@@ -24,6 +26,7 @@ impl<S: Storage> Names<S> {
             paths: S::Dictionary::default(),
             next_path: 0,
             ids: S::Ids::default(),
+            anonymous: false,
             cursor: Cursor {
                 last_time: 0,
                 replicas: 0,
@@ -104,22 +107,22 @@ impl<S: Storage> Names<S> {
 
     /// How to name `id`; `own` is the sender of this direction, `table` the initiator's vector.
     pub(crate) fn reference(&self, id: ReplicaId, own: ReplicaId, table: &VersionVector<S>) -> ReplicaRef {
-        if id == own {
+        if id == own && !self.anonymous {
             return ReplicaRef::Own;
         }
         let further = || self.ids.iter().position(|known| *known == id).map(|index| index + table.len());
         table.index_of(id).or_else(further).map_or(ReplicaRef::Literal(id), ReplicaRef::Table)
     }
 
-    /// Whom `reference` names; a literal is not defined by this.
+    /// Whom `reference` names, `own` being the sender of this direction if it told its id; a literal is not defined by this.
     pub(crate) fn resolve(
         &self,
         reference: ReplicaRef,
-        own: ReplicaId,
+        own: Option<ReplicaId>,
         table: &VersionVector<S>,
     ) -> Option<ReplicaId> {
         match reference {
-            ReplicaRef::Own => Some(own),
+            ReplicaRef::Own => own,
             ReplicaRef::Literal(id) => Some(id),
             ReplicaRef::Table(index) => match table.entry(index) {
                 Some(entry) => Some(entry.replica),

@@ -34,6 +34,8 @@ pub struct Session<S: Storage> {
     pub(crate) opened: bool,
     pub(crate) heard: bool,
     pub(crate) closing: bool,
+    /// Whether the initiator must list its vector, because the responder does not know it by name.
+    pub(crate) again: Again,
     /// The replica id that the peer opened with.
     pub(crate) peer_replica: Option<ReplicaId>,
     /// The initiator's vector in its Open: the table that both sides refer to.
@@ -42,6 +44,8 @@ pub struct Session<S: Storage> {
     // ---- sending ----
     /// What the peer has once all that was sent is applied.
     pub(crate) believed: VersionVector<S>,
+    /// What a batch that is sent before the peer's Open takes for granted; none may be sent if this is `None`.
+    pub(crate) first_base: Option<FirstBase>,
     /// Own vector in the claim that was sent before the peer's Open came.
     pub(crate) first_claim: Option<VersionVector<S>>,
     pub(crate) batch: Option<Batch>,
@@ -98,6 +102,22 @@ pub(crate) struct Batch {
     pub(crate) began_at: u64,
 }
 
+/// What the first flight takes for granted at the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstBase {
+    Nothing,
+    /// The vector of the own Open, but of the sender itself only up to `own`.
+    Table { own: Time },
+}
+
+/// Where the wish for an Open that lists its vector stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    Asked,
+    Due,
+    No,
+}
+
 /// What is to be told about a batch that did not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Need {
@@ -125,9 +145,11 @@ impl<S: Storage> Session<S> {
             opened: false,
             heard: false,
             closing: false,
+            again: Again::No,
             peer_replica: None,
             table: VersionVector::new(),
             believed: VersionVector::new(),
+            first_base: Some(FirstBase::Nothing),
             first_claim: None,
             batch: None,
             cursor: 0,
@@ -162,6 +184,19 @@ impl<S: Storage> Session<S> {
     pub(crate) fn refuse(&mut self, reason: Refusal) {
         self.gap = true;
         self.refusal_due = Some(Refused { batch: u64::from(self.claims_received) + 1, reason });
+    }
+
+    /// The vector that the first flight takes for granted; `own` is the sender.
+    pub(crate) fn first_base_vector(&self, own: ReplicaId) -> VersionVector<S> {
+        match self.first_base {
+            Some(FirstBase::Table { own: time }) => {
+                let mut base = self.table.clone();
+                // Lower than what stands there: it needs no room.
+                base.put(own, time).ok();
+                base
+            }
+            Some(FirstBase::Nothing) | None => VersionVector::new(),
+        }
     }
 
     /// The base of what was sent did not hold: start over.

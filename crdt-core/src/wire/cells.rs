@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | header | 1 | bit 7: last of the run; bit 6: literal path; bits 5, 4: stamp mode; bits 3 to 0: [`Kind`] |
 //! | path, known | LEB128 | slot of the session's dictionary |
-//! | path, literal | LEB128, LEB128, bytes | bytes shared with the literal path before in this run; further bytes; these |
+//! | path, literal | 1, LEB128, LEB128, bytes | top four bits: bytes shared with the literal path before in this run; low four: further bytes; 15: 15 or more, the rest of the number follows; these bytes, see [`text`] |
 //! | stamp mode 0 | 0 | as the cell before in this run |
 //! | stamp mode 1 | zigzag LEB128 | the sender's own; distance from the last time this side sent |
 //! | stamp mode 2 | LEB128, zigzag LEB128 | number in the session's table; distance |
@@ -18,6 +18,7 @@
 //! written before the peer's limits are known. So a path costs its bytes once in a session, then one.
 
 use super::reader::{DecodeError, Reader};
+use super::text;
 use super::varint;
 use super::vector::ReplicaRef;
 use super::writer::{Full, Writer};
@@ -32,8 +33,11 @@ const STAMP_OWN: u8 = 1;
 const STAMP_TABLE: u8 = 2;
 const STAMP_LITERAL: u8 = 3;
 
+/// In half a byte: this or more, and the rest of the number follows.
+const NIBBLE_MAX: u8 = 15;
+
 /// Bytes that a cell takes on the wire beside its path and payload, at most.
-pub(crate) const CELL_OVERHEAD_MAX: usize = 1 + 4 + 18 + 2;
+pub(crate) const CELL_OVERHEAD_MAX: usize = 1 + 4 + text::OVERHEAD_MAX + 18 + 2;
 
 /// Bytes that a cell takes on the wire at most.
 pub(crate) const fn cell_len_max(path_len: usize, payload_len: usize) -> usize {
@@ -75,16 +79,20 @@ impl Cursor {
 pub(crate) struct LiteralPath(heapless::Vec<u8, PATH_LEN_MAX>);
 
 impl LiteralPath {
-    /// Cuts to `shared` bytes and appends; `None` when the result is no path.
-    fn replace_tail(&mut self, shared: usize, tail: &[u8]) -> Option<()> {
-        let one_form = tail.first().is_none_or(|byte| self.0.get(shared) != Some(byte));
-        if shared > self.0.len() || !one_form {
-            return None;
+    /// Cuts to `shared` bytes and reads `len` more.
+    fn read_tail(&mut self, reader: &mut Reader<'_>, shared: usize, len: usize) -> Result<(), DecodeError> {
+        let offset = reader.offset();
+        let no_path = DecodeError::Path { offset };
+        let before = self.0.get(shared).copied();
+        if shared > self.0.len() {
+            return Err(no_path);
         }
         self.0.truncate(shared);
-        self.0.extend_from_slice(tail).ok()?;
-        let text = core::str::from_utf8(&self.0).ok()?;
-        Path::new(text).ok().map(|_| ())
+        text::read(reader, len, &mut self.0)?;
+        // As much is shared as can be.
+        let one_form = self.0.get(shared).is_none_or(|byte| Some(*byte) != before);
+        let text = core::str::from_utf8(&self.0).map_err(|_| no_path)?;
+        if one_form && Path::new(text).is_ok() { Ok(()) } else { Err(no_path) }
     }
 
     /// The path of `cell`, if that is the literal one that was just read.
@@ -212,10 +220,17 @@ fn read_path(
 ) -> Result<WirePath, DecodeError> {
     let offset = reader.offset();
     if is_literal {
-        let shared = reader.varint(PATH_LEN_MAX as u64)? as usize;
-        let len = reader.varint((PATH_LEN_MAX - shared) as u64)? as usize;
-        let tail = reader.bytes(len)?;
-        literal.replace_tail(shared, tail).ok_or(DecodeError::Path { offset })?;
+        let lengths = reader.byte()?;
+        let mut length = |nibble: u8, limit: usize| -> Result<usize, DecodeError> {
+            if nibble < NIBBLE_MAX {
+                return Ok(nibble.into());
+            }
+            let limit = limit.saturating_sub(NIBBLE_MAX.into());
+            Ok(usize::from(NIBBLE_MAX) + reader.varint(limit as u64)? as usize)
+        };
+        let shared = length(lengths >> 4, PATH_LEN_MAX)?;
+        let len = length(lengths & 0x0f, PATH_LEN_MAX - shared)?;
+        literal.read_tail(reader, shared, len)?;
         cursor.define_path(shared + len);
         return Ok(WirePath::Literal);
     }
@@ -232,7 +247,7 @@ fn read_content<'a>(reader: &mut Reader<'a>, kind: Kind) -> Result<Content<'a>, 
         Kind::Str | Kind::Bytes => reader.varint(VALUE_LEN_MAX as u64)? as usize,
         Kind::F64 => 8,
         Kind::F32 => 4,
-        Kind::Int | Kind::Decimal1 | Kind::Decimal2 | Kind::Decimal3 => {
+        Kind::Int | Kind::Decimal1 | Kind::Decimal2 | Kind::Decimal3 | Kind::Decimal6 => {
             varint::decode(reader.rest()).map(|(_, len)| len).ok_or(DecodeError::Content { offset })?
         }
         Kind::Tombstone | Kind::Map | Kind::List | Kind::Null | Kind::False | Kind::True => 0,
@@ -328,13 +343,19 @@ impl RunWriter {
         if let Some(slot) = slot {
             return writer.varint(slot as u64);
         }
-        let text = path.as_str().as_bytes();
-        let shared = self.literal.0.iter().zip(text).take_while(|(a, b)| a == b).count();
-        writer.varint(shared as u64)?;
-        writer.varint((text.len() - shared) as u64)?;
-        writer.bytes(&text[shared..])?;
+        let path = path.as_str().as_bytes();
+        let shared = self.literal.0.iter().zip(path).take_while(|(a, b)| a == b).count();
+        let lengths = [shared, path.len() - shared];
+        let [high, low] = lengths.map(|len| len.min(NIBBLE_MAX.into()) as u8);
+        writer.byte(high << 4 | low)?;
+        for len in lengths {
+            if let Some(rest) = len.checked_sub(NIBBLE_MAX.into()) {
+                writer.varint(rest as u64)?;
+            }
+        }
+        text::write(writer, &path[shared..])?;
         self.literal.0.clear();
-        self.literal.0.extend_from_slice(text).expect("a path is no longer than a path");
+        self.literal.0.extend_from_slice(path).expect("a path is no longer than a path");
         Ok(())
     }
 }

@@ -4,18 +4,19 @@
 //!
 //! | field | bytes | what |
 //! |---|---|---|
-//! | version and flags | 1 | bits 3 to 0: protocol version; bit 4: from the initiator; bit 5: digest follows; bit 6: "yours" follows; bit 7: the vector is relative |
+//! | version and flags | 1 | bits 3 to 0: protocol version; bit 4: from the initiator; bit 5: digest follows; bit 6: "yours" follows; bit 7: the vector is relative (responder's) or named by a hash (initiator's) |
 //! | room | 1 | bits 3 to 0: log2 of dictionary slots; bits 7 to 4: log2 of the longest frame / 256 |
-//! | more room | 1 | bits 3 to 0: log2 of the table of replicas; bit 4: the time follows; others 0 |
+//! | more room | 1 | bits 3 to 0: log2 of the table of replicas; bit 4: the time follows; bit 5: own replica is left out; others 0 |
 //! | name | LEB128, UTF-8 | only from the initiator: length, document name |
-//! | own replica | LEB128, 0 or 8 | 0: the id follows; n + 1: entry n of the initiator's vector |
+//! | own replica | LEB128, 0 or 8 | not with a hash, nor from a responder that has never written; 0: the id follows; n + 1: entry n of the initiator's vector |
 //! | time | zigzag LEB128 | if flagged: the sender's clock, as distance from the initiator's highest time |
 //! | yours | zigzag LEB128 | if flagged: the highest stamp held of the receiver's id, as distance from the initiator's highest time |
 //! | digest | 4, little endian | if flagged: of the fingerprint, salted with the initiator's highest time |
 //! | vector | | what the sender has |
 //!
 //! The initiator's vector: a count (LEB128), then for each replica its id (8 bytes, little endian) and its time (zigzag
-//! LEB128, distance from the entry before). The responder's vector, relative: the entries that differ from the
+//! LEB128, distance from the entry before). Named by a hash: 6 bytes of the hash, little endian, then its own time (zigzag
+//! LEB128, distance from the highest time of the others). The responder's vector, relative: the entries that differ from the
 //! initiator's, each a replica and 0 for "none", or the zigzag distance from the initiator's entry, plus 1
 //! (for a replica that the initiator did not list: from its highest time). Absolute: as any other vector.
 
@@ -24,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::cells::{Cursor, RunReader};
 use super::reader::{DecodeError, Reader};
 use super::tag;
-use super::vector::{ReplicaRef, VectorSection, read_replica};
+use super::vector::{ReplicaRef, VectorReference, VectorSection, read_replica};
 use super::{varint, writer};
 use crate::id::ReplicaId;
 use crate::limits::{DOCUMENT_NAME_LEN_MAX, REPLICAS_MAX, TIME_MAX};
@@ -96,6 +97,8 @@ pub(crate) struct OpenHead<'a> {
     /// The document's name, from the initiator only.
     pub(crate) name: Option<&'a str>,
     pub(crate) replica: OwnReplica,
+    /// The initiator's vector is named, not listed.
+    pub(crate) by_reference: bool,
     pub(crate) dictionary_slots: usize,
     pub(crate) frame_len_max: usize,
     pub(crate) replicas_max: usize,
@@ -110,6 +113,8 @@ pub(crate) enum OwnReplica {
     /// Entry of the initiator's vector.
     Entry(usize),
     Literal(ReplicaId),
+    /// It has written nothing, so nobody needs to know; or the initiator's vector is named by a hash, which says it.
+    Unnamed,
 }
 
 /// The vector of an Open, checked.
@@ -117,6 +122,7 @@ pub(crate) enum OwnReplica {
 pub(crate) enum OpenVector<'a> {
     Absolute(VectorSection<'a>),
     Initiator { reader: Reader<'a>, count: usize },
+    Reference(VectorReference),
     Relative { reader: Reader<'a>, cursor: Cursor, count: usize },
 }
 
@@ -130,6 +136,7 @@ const DIGEST: u8 = 0x20;
 const YOURS: u8 = 0x40;
 const RELATIVE: u8 = 0x80;
 const TIME: u8 = 0x10;
+const UNNAMED: u8 = 0x20;
 
 impl OpenHead<'_> {
     /// Writes tag and head; the vector comes next.
@@ -141,15 +148,17 @@ impl OpenHead<'_> {
                 | flag(self.name.is_some(), INITIATOR)
                 | flag(self.digest.is_some(), DIGEST)
                 | flag(self.yours.is_some(), YOURS)
-                | flag(relative, RELATIVE),
+                | flag(relative || self.by_reference, RELATIVE),
         )?;
         writer.byte(log2(self.dictionary_slots) | log2(self.frame_len_max / 256) << 4)?;
-        writer.byte(log2(self.replicas_max) | flag(self.time.is_some(), TIME))?;
+        let unnamed = self.name.is_none() && self.replica == OwnReplica::Unnamed;
+        writer.byte(log2(self.replicas_max) | flag(self.time.is_some(), TIME) | flag(unnamed, UNNAMED))?;
         if let Some(name) = self.name {
             writer.varint(name.len() as u64)?;
             writer.bytes(name.as_bytes())?;
         }
         match self.replica {
+            OwnReplica::Unnamed => {}
             OwnReplica::Entry(index) => writer.varint(index as u64 + 1)?,
             OwnReplica::Literal(id) => {
                 writer.varint(0)?;
@@ -180,6 +189,7 @@ impl<'a> OpenVector<'a> {
     pub(crate) fn len(self) -> usize {
         match self {
             OpenVector::Absolute(section) => section.count,
+            OpenVector::Reference(_) => 0,
             OpenVector::Initiator { count, .. } | OpenVector::Relative { count, .. } => count,
         }
     }
@@ -188,7 +198,9 @@ impl<'a> OpenVector<'a> {
     pub(crate) fn initiator_entries(self) -> impl Iterator<Item = (ReplicaId, u64)> + 'a {
         let (mut reader, count) = match self {
             OpenVector::Initiator { reader, count } => (reader, count),
-            OpenVector::Absolute(_) | OpenVector::Relative { .. } => (Reader::new(&[]), 0),
+            OpenVector::Absolute(_) | OpenVector::Reference(_) | OpenVector::Relative { .. } => {
+                (Reader::new(&[]), 0)
+            }
         };
         let mut last = 0;
         (0..count).map(move |_| {
@@ -202,7 +214,7 @@ impl<'a> OpenVector<'a> {
     pub(crate) fn relative_entries(self) -> impl Iterator<Item = (ReplicaRef, u64)> + 'a {
         let (mut reader, mut cursor, count) = match self {
             OpenVector::Relative { reader, cursor, count } => (reader, cursor, count),
-            OpenVector::Absolute(VectorSection { .. }) | OpenVector::Initiator { .. } => {
+            OpenVector::Absolute(_) | OpenVector::Reference(_) | OpenVector::Initiator { .. } => {
                 (Reader::new(&[]), Cursor::none(), 0)
             }
         };
@@ -228,12 +240,17 @@ pub(crate) enum Message<'a> {
     Ask,
     BatchDelta,
     BatchFirst {
-        base: VectorSection<'a>,
+        /// `None`: nothing is taken for granted. Otherwise how far the sender's own time in it is behind its Open.
+        own_behind: Option<u64>,
     },
     BatchFull,
     Cells(RunReader<'a>),
     End {
         claim: VectorSection<'a>,
+        ask: bool,
+    },
+    EndOwn {
+        time: u64,
         ask: bool,
     },
     EndFull {
@@ -247,6 +264,7 @@ pub(crate) enum Message<'a> {
         vv: VectorSection<'a>,
     },
     Open(OpenHead<'a>, OpenVector<'a>),
+    OpenAgain,
     /// The peer speaks another version; nothing else of the frame can be read.
     OtherVersion(u8),
     Refused(Refused),
@@ -276,11 +294,20 @@ pub(crate) struct MessageReader<'a> {
     pub(crate) cursor: Cursor,
     /// Highest time of a cell or a claim.
     pub(crate) highest_time: u64,
+    /// An Open named its vector by a hash: [`begin_names`](Self::begin_names) comes before the next message.
+    pub(crate) names_are_open: bool,
 }
 
 impl<'a> MessageReader<'a> {
     pub(crate) fn new(reader: Reader<'a>, cursor: Cursor) -> Self {
-        Self { reader, cursor, highest_time: 0 }
+        Self { reader, cursor, highest_time: 0, names_are_open: false }
+    }
+
+    /// What the hash of an Open stands for: as many replicas, and their highest time.
+    pub(crate) fn begin_names(&mut self, replicas: usize, highest: u64) {
+        self.cursor.replicas = replicas;
+        self.cursor.last_time = highest;
+        self.names_are_open = false;
     }
 
     /// The next message; `None` at the end of the frame.
@@ -294,7 +321,7 @@ impl<'a> MessageReader<'a> {
             tag::OPEN => self.open()?,
             tag::BATCH_FIRST => {
                 self.cursor.defining = false;
-                Message::BatchFirst { base: self.vector()? }
+                Message::BatchFirst { own_behind: self.reader.varint(TIME_MAX + 1)?.checked_sub(1) }
             }
             tag::BATCH | tag::BATCH_FULL => {
                 self.cursor.defining = true;
@@ -305,6 +332,11 @@ impl<'a> MessageReader<'a> {
                 let claim = self.claim()?;
                 self.cursor.defining = true;
                 Message::End { claim, ask: tag == tag::END_ASK }
+            }
+            tag::END_OWN | tag::END_OWN_ASK => {
+                self.cursor.defining = true;
+                self.highest_time = self.highest_time.max(self.cursor.last_time);
+                Message::EndOwn { time: self.cursor.last_time, ask: tag == tag::END_OWN_ASK }
             }
             tag::END_FULL => {
                 let (claim, floor) = (self.claim()?, self.vector()?);
@@ -333,6 +365,7 @@ impl<'a> MessageReader<'a> {
                 Message::Refused(Refused { batch, reason: self.refusal()? })
             }
             tag::ASK => Message::Ask,
+            tag::OPEN_AGAIN => Message::OpenAgain,
             tag::REPAIR => {
                 let flags = self.reader.varint(3)?;
                 let run = if flags & 2 != 0 { Some(self.run()?) } else { None };
@@ -344,6 +377,7 @@ impl<'a> MessageReader<'a> {
                 let cell = checked.update(tag, offset)?;
                 self.highest_time = self.highest_time.max(cell.stamp.time);
                 (self.reader, self.cursor) = checked.position();
+                self.cursor.defining = true;
                 Message::Update { run, tag, ask: tag & tag::UPDATE_ASK != 0 }
             }
             _ => return Err(DecodeError::Tag { offset, tag }),
@@ -389,16 +423,20 @@ impl<'a> MessageReader<'a> {
             return Ok(Message::OtherVersion(version));
         }
         let (room, more) = (self.reader.byte()?, self.reader.byte()?);
-        if more & !(0x0f | TIME) != 0 {
+        let known = 0x0f | TIME | if flags & INITIATOR == 0 { UNNAMED } else { 0 };
+        if more & !known != 0 {
             return Err(DecodeError::Tag { offset, tag: more });
         }
         let dictionary_slots = 1 << (room & 0x0f);
         let replicas_max = 1 << (more & 0x0f);
         let initiator = flags & INITIATOR != 0;
         let name = if initiator { Some(self.name()?) } else { None };
+        let by_reference = initiator && flags & RELATIVE != 0;
         let own_offset = self.reader.offset();
-        let own = self.reader.varint(REPLICAS_MAX as u64)? as usize;
+        let unnamed = by_reference || more & UNNAMED != 0;
+        let own = if unnamed { 0 } else { self.reader.varint(REPLICAS_MAX as u64)? as usize };
         let replica = match own {
+            _ if unnamed => OwnReplica::Unnamed,
             0 => OwnReplica::Literal(ReplicaId::new(u64::from_le_bytes(self.reader.array()?))),
             _ => OwnReplica::Entry(own - 1),
         };
@@ -413,7 +451,10 @@ impl<'a> MessageReader<'a> {
         self.cursor.paths_max = self.cursor.paths_max.min(dictionary_slots);
         self.cursor.replicas_max = self.cursor.replicas_max.min(replicas_max);
         self.cursor.defining = true;
-        let vector = if initiator {
+        let vector = if by_reference {
+            self.names_are_open = true;
+            OpenVector::Reference(VectorReference::read(&mut self.reader)?)
+        } else if initiator {
             self.initiator_vector()?
         } else if flags & RELATIVE != 0 {
             self.relative_vector()?
@@ -429,6 +470,7 @@ impl<'a> MessageReader<'a> {
         let head = OpenHead {
             name,
             replica,
+            by_reference,
             dictionary_slots,
             frame_len_max: 256 << (room >> 4),
             replicas_max,

@@ -14,6 +14,7 @@ mod cells;
 mod message;
 mod reader;
 pub(crate) mod tag;
+mod text;
 pub(crate) mod varint;
 mod vector;
 mod writer;
@@ -25,5 +26,5 @@ pub(crate) use message::{
 pub use message::{Refusal, Resource, peek_handle, peek_open};
 pub use reader::DecodeError;
 pub(crate) use reader::Reader;
-pub(crate) use vector::{ReplicaRef, VectorSection, write_entry, write_replica};
+pub(crate) use vector::{ReplicaRef, VectorReference, VectorSection, write_entry, write_replica};
 pub(crate) use writer::{Full, Writer};

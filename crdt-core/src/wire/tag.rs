@@ -3,7 +3,7 @@
 //! | tag | message | body |
 //! |---:|---|---|
 //! | 0x01 | Open | [`OpenHead`](super::OpenHead) |
-//! | 0x02 | Batch, first flight | base: vector |
+//! | 0x02 | Batch, first flight | base, LEB128: 0: nothing is taken for granted; n + 1: the vector of the Open, but the sender's own time less n |
 //! | 0x03 | Batch | none: the base is what the receiver said it has |
 //! | 0x04 | Batch, full | none |
 //! | 0x05 | Cells | a run of cells |
@@ -17,9 +17,12 @@
 //! | 0x0d | Refused | batch number: LEB128, reason: postcard |
 //! | 0x0e | Ask: please acknowledge what you have | none |
 //! | 0x0f | Repair | flags: bit 0 please answer, bit 1 cells follow; then a run of cells |
+//! | 0x10 | Open again: list the vector, it is not known here by its hash | none |
+//! | 0x11 | End: all of the sender's own up to the last time it sent | none |
+//! | 0x12 | the same, please acknowledge | none |
 //! | 0x80.. | Update | a cell of the sender's own, which is a whole batch; see below |
 //!
-//! An Update stands for Batch, one cell and End. Its tag holds, from the top: 1, literal path, please acknowledge, 0,
+//! An Update stands for Batch (or follows one), one cell and End. Its tag holds, from the top: 1, literal path, please acknowledge, 0,
 //! and the kind of the content in the low four bits. Then come path, time (LEB128, after the last time this side sent) and
 //! payload, as in a run of cells.
 
@@ -38,6 +41,9 @@ pub(crate) const STABLE: u8 = 0x0c;
 pub(crate) const REFUSED: u8 = 0x0d;
 pub(crate) const ASK: u8 = 0x0e;
 pub(crate) const REPAIR: u8 = 0x0f;
+pub(crate) const OPEN_AGAIN: u8 = 0x10;
+pub(crate) const END_OWN: u8 = 0x11;
+pub(crate) const END_OWN_ASK: u8 = 0x12;
 pub(crate) const UPDATE: u8 = 0x80;
 pub(crate) const UPDATE_LITERAL: u8 = 0x40;
 pub(crate) const UPDATE_ASK: u8 = 0x20;

@@ -8,11 +8,17 @@
 //!
 //! The table of a session begins with the replicas of the initiator's Open, in its order; both sides add what they define.
 
+use core::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
 use super::cells::Cursor;
 use super::reader::{DecodeError, Reader};
 use super::writer::{Full, Writer};
+use crate::causal::VersionVector;
 use crate::id::ReplicaId;
 use crate::limits::REPLICAS_MAX;
+use crate::storage::Storage;
 
 /// How a replica is named on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +57,62 @@ impl<'a> VectorSection<'a> {
         let (mut reader, mut cursor) = (self.reader, self.cursor);
         (0..self.count).map(move |_| read_entry(&mut reader, &mut cursor).expect("the vector was checked"))
     }
+}
+
+/// A replica's vector, named instead of listed.
+///
+/// 48 bits of a hash over its id and the entries of the others; beside it its own time, which moves the most. A false match
+/// would make the peer leave something out until the fingerprints tell: one in 2^48 for each vector that is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct VectorReference {
+    hash: u64,
+    /// Own time, as distance from the highest time of the others.
+    own: i64,
+}
+
+impl VectorReference {
+    pub(crate) fn of<S: Storage>(vv: &VersionVector<S>, own: ReplicaId) -> Self {
+        Self {
+            hash: hash_of_others(vv, own),
+            own: vv.time_of(own).as_ms() as i64 - highest_of_others(vv, own) as i64,
+        }
+    }
+
+    /// Whether `vv`, but for its entry of `own`, is meant.
+    pub(crate) fn names<S: Storage>(&self, vv: &VersionVector<S>, own: ReplicaId) -> bool {
+        self.hash == hash_of_others(vv, own)
+    }
+
+    /// The time of `own`, in milliseconds, given the vector that is meant.
+    pub(crate) fn own_time<S: Storage>(&self, vv: &VersionVector<S>, own: ReplicaId) -> Option<u64> {
+        highest_of_others(vv, own).checked_add_signed(self.own)
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        writer.bytes(&self.hash.to_le_bytes()[..HASH_LEN])?;
+        writer.signed(self.own)
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut hash = [0; 8];
+        hash[..HASH_LEN].copy_from_slice(reader.bytes(HASH_LEN)?);
+        Ok(Self { hash: u64::from_le_bytes(hash), own: reader.signed()? })
+    }
+}
+
+const HASH_LEN: usize = 6;
+
+fn hash_of_others<S: Storage>(vv: &VersionVector<S>, own: ReplicaId) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(0, own.get());
+    for entry in vv.iter().filter(|e| e.replica != own) {
+        hasher.write(&entry.replica.get().to_le_bytes());
+        hasher.write(&entry.time.as_ms().to_le_bytes());
+    }
+    hasher.finish() & ((1 << (8 * HASH_LEN)) - 1)
+}
+
+fn highest_of_others<S: Storage>(vv: &VersionVector<S>, own: ReplicaId) -> u64 {
+    vv.iter().filter(|e| e.replica != own).map(|e| e.time.as_ms()).max().unwrap_or(0)
 }
 
 fn read_entry(reader: &mut Reader<'_>, cursor: &mut Cursor) -> Result<(ReplicaRef, u64), DecodeError> {

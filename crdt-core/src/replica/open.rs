@@ -1,0 +1,384 @@
+//! Open: both sides of a session tell what they have, and so find out what to send.
+//!
+//! An initiator that the peer knows from before does not list its vector. It names it by a hash, and the peer finds out
+//! whether it knows that vector: it is what the peer has itself, or what it remembers of this member. If it is neither, the
+//! peer asks for another Open, in full: that costs a round trip, never data.
+
+use super::send::{name_replica, write_vector_entry};
+use super::{PeerError, Replica, Role};
+use crate::causal::VersionVector;
+use crate::id::ReplicaId;
+use crate::limits::FRAME_LEN_MAX;
+use crate::storage::{CellStore, List, Storage};
+use crate::sync::{Again, FirstBase, Names, Session};
+use crate::time::{Moment, Time};
+use crate::weaken::{Rule, holds};
+use crate::wire::{
+    Full, OpenHead, OpenVector, OwnReplica, Refusal, Resource, VectorReference, Writer, highest_time, tag,
+    varint, write_relative_time, write_replica,
+};
+
+impl<S: Storage> Replica<S> {
+    // ---- sending ----
+
+    pub(super) fn write_open(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        writer: &mut Writer<'_>,
+    ) -> Result<(), Full> {
+        if self.sessions[index].initiator {
+            self.write_initiator_open(index, writer)?;
+        } else {
+            self.write_responder_open(moment, index, writer)?;
+        }
+        self.sessions[index].opened = true;
+        Ok(())
+    }
+
+    fn write_initiator_open(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let (document, session) = (&self.document, &mut self.sessions[index]);
+        let own = document.replica;
+        let peer = self.peers.iter().find(|p| p.id == session.peer);
+        session.table.copy_from(&document.vv);
+        // The peer remembers this replica's vector if it has acknowledged anything that this replica wrote.
+        let reference = peer
+            .filter(|peer| session.again == Again::No && peer.acked.time_of(own) > Time::ZERO)
+            .map(|_| VectorReference::of(&document.vv, own));
+        let head = OpenHead {
+            name: Some(self.name.as_str()),
+            replica: match session.table.index_of(own) {
+                _ if reference.is_some() => OwnReplica::Unnamed,
+                Some(entry) => OwnReplica::Entry(entry),
+                None => OwnReplica::Literal(own),
+            },
+            by_reference: reference.is_some(),
+            ..open_head::<S>()
+        };
+        head.write(writer, 0, false)?;
+        match reference {
+            Some(reference) => reference.write(writer)?,
+            None => write_initiator_vector(&document.vv, writer)?,
+        }
+        begin_names(session, usize::MAX, usize::MAX);
+        if let Some(peer) = peer {
+            session.first_base = first_base(&peer.acked, &document.vv, own, self.config.role);
+            session.believed = session.first_base_vector(own);
+        }
+        Ok(())
+    }
+
+    fn write_responder_open(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        writer: &mut Writer<'_>,
+    ) -> Result<(), Full> {
+        let (document, session) = (&self.document, &mut self.sessions[index]);
+        let (own, vv) = (document.replica, &document.vv);
+        let highest = table_highest(session);
+        let yours = session.peer_replica.and_then(|peer| {
+            let held =
+                document.cells.below(None).filter(|c| c.stamp.replica == peer).map(|c| c.stamp.time).max();
+            held.filter(|time| *time > vv.time_of(peer) && holds(Rule::Yours)).map(Time::as_ms)
+        });
+        let shared = vv.iter().filter(|e| session.table.index_of(e.replica).is_some()).count();
+        let relative = 2 * shared >= session.table.len();
+        let same = *vv == session.table && document.is_clean();
+        session.tx.anonymous = self.config.role == Role::Aggregator && vv.time_of(own) == Time::ZERO;
+        let head = OpenHead {
+            replica: match session.table.index_of(own) {
+                Some(entry) => OwnReplica::Entry(entry),
+                None if session.tx.anonymous => OwnReplica::Unnamed,
+                None => OwnReplica::Literal(own),
+            },
+            time: if self.config.role == Role::Aggregator { moment.now.map(Time::as_ms) } else { None },
+            yours,
+            digest: same.then(|| document.fingerprint.digest(highest)),
+            ..open_head::<S>()
+        };
+        head.write(writer, highest, relative)?;
+        if relative {
+            let missing =
+                session.table.iter().filter(|e| vv.index_of(e.replica).is_none()).map(|e| (e.replica, 0));
+            let differing = vv.iter().map(|e| (e.replica, e.time.as_ms()));
+            let differing =
+                differing.filter(|(id, time)| session.table.time_of(*id).as_ms() != *time).chain(missing);
+            writer.varint(differing.clone().count() as u64)?;
+            for (id, time) in differing {
+                let theirs =
+                    session.table.index_of(id).map_or(highest, |_| session.table.time_of(id).as_ms());
+                write_replica(writer, name_replica(&mut session.tx, id, own, &session.table))?;
+                write_relative_time(writer, time, theirs)?;
+            }
+        } else {
+            writer.varint(vv.len() as u64)?;
+            vv.iter().try_for_each(|entry| write_vector_entry(entry, own, session, writer))?;
+        }
+        Ok(())
+    }
+
+    /// "I do not know that vector: open again, in full."
+    pub(super) fn write_open_again(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        if self.sessions[index].again == Again::Due {
+            writer.byte(tag::OPEN_AGAIN)?;
+            self.sessions[index].again = Again::Asked;
+        }
+        Ok(())
+    }
+
+    // ---- receiving ----
+
+    pub(super) fn take_open(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        head: OpenHead<'_>,
+        vector: OpenVector<'_>,
+    ) -> Result<(), PeerError> {
+        let session = &mut self.sessions[index];
+        if session.heard {
+            return Err(PeerError::OutOfTurn { message: "a second Open" });
+        }
+        if session.initiator == head.name.is_some() {
+            return Err(PeerError::OutOfTurn { message: "an Open of the wrong side" });
+        }
+        if head.name.is_some_and(|name| name != self.name.as_str()) {
+            return Err(PeerError::OutOfTurn { message: "an Open of another document" });
+        }
+        let too_many = PeerError::Refused(Refusal::Capacity {
+            what: Resource::Replicas,
+            needed: vector.len() as u64,
+            limit: self.document.vv.room() as u64,
+        });
+        if session.initiator {
+            for cursor in [&mut session.tx.cursor, &mut session.rx.cursor] {
+                cursor.paths_max = cursor.paths_max.min(head.dictionary_slots);
+                cursor.replicas_max = cursor.replicas_max.min(head.replicas_max);
+            }
+        } else {
+            self.take_table(index, vector)?.ok_or(too_many)?;
+            begin_names(&mut self.sessions[index], head.dictionary_slots, head.replicas_max);
+        }
+        let peer_replica = match (head.replica, vector) {
+            (_, OpenVector::Reference(_)) => self.replica_of_peer(index),
+            (OwnReplica::Unnamed, _) => None,
+            (OwnReplica::Literal(id), _) => Some(id),
+            (OwnReplica::Entry(entry), _) => self.sessions[index].table.entry(entry).map(|e| e.replica),
+        };
+        if peer_replica.is_none() && head.replica != OwnReplica::Unnamed {
+            return Err(PeerError::Dangling);
+        }
+        let session = &mut self.sessions[index];
+        session.peer_replica = peer_replica;
+        session.frame_len_max = head.frame_len_max.min(FRAME_LEN_MAX);
+        session.heard = true;
+        session.again = Again::No;
+        let theirs = self.open_vector(index, vector)?.ok_or(too_many)?;
+        let peer = self.sessions[index].peer;
+        if peer_replica.is_some() && self.peers.iter().any(|p| p.replica == peer_replica && p.id != peer) {
+            self.refuse(index, Refusal::Fenced);
+            return Err(PeerError::Refused(Refusal::Fenced));
+        }
+        let known = theirs.time_of(self.document.replica);
+        let held = head.yours.and_then(Time::from_ms).unwrap_or(Time::ZERO).max(known);
+        let by_aggregator = self.sessions[index].with_aggregator;
+        if self.check_own_id(moment, held, by_aggregator)? {
+            return Ok(());
+        }
+        let same = theirs == self.sessions[index].table && self.document.vv == theirs;
+        self.note_vector(moment, index, theirs).map_err(|_| too_many)?;
+        if let Some(digest) = head.digest
+            && same
+            && self.document.is_clean()
+        {
+            let highest = table_highest(&self.sessions[index]);
+            self.compare(index, digest, highest);
+        }
+        Ok(())
+    }
+
+    /// What the peer has, according to its Open: what to send follows from it.
+    fn note_vector(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        theirs: VersionVector<S>,
+    ) -> Result<(), crate::error::CapacityError> {
+        let session = &mut self.sessions[index];
+        session.believed.copy_from(&theirs);
+        let sent_some = session.first_claim.is_some() || session.batch.is_some();
+        if sent_some && !theirs.dominates(&session.first_base_vector(self.document.replica)) {
+            // The peer lost storage: what the first flight left out, it does not have.
+            session.rebase();
+            session.first_claim = None;
+        } else if let Some(claim) = session.first_claim.take() {
+            session.believed.absorb(&claim);
+        }
+        let (peer_id, confirmed, peer_replica) = (session.peer, session.confirmed, session.peer_replica);
+        let peer = self.peer_index(peer_id)?;
+        if confirmed {
+            self.peers[peer].acked.copy_from(&theirs);
+            self.note_acknowledged(peer);
+            self.peer_is_there(moment, index);
+        } else if let Some(replica) = peer_replica.filter(|id| self.peers[peer].replica != Some(*id)) {
+            // If this session ends before it is confirmed, nobody may ever claim the cells it brought.
+            self.give_up(replica);
+        }
+        Ok(())
+    }
+
+    /// The initiator does not find its vector known here: it starts again, and lists it.
+    pub(super) fn take_open_again(&mut self, index: usize) -> Result<(), PeerError> {
+        let session = &self.sessions[index];
+        if !session.initiator || !session.opened || session.heard || session.again != Again::No {
+            return Err(PeerError::OutOfTurn { message: "a wish for another Open" });
+        }
+        let mut fresh = Session::new(session.id, session.peer, session.handle);
+        fresh.with_aggregator = session.with_aggregator;
+        fresh.initiator = true;
+        fresh.confirmed = session.confirmed;
+        fresh.ask = session.ask;
+        fresh.again = Again::Asked;
+        self.sessions[index] = fresh;
+        Ok(())
+    }
+
+    /// The vector that the initiator named by its hash, if this side knows it: its own, or what it remembers of the peer.
+    pub(super) fn resolve_reference(
+        &self,
+        index: usize,
+        reference: VectorReference,
+    ) -> Option<VersionVector<S>> {
+        let peer = self.peers.iter().find(|p| p.id == self.sessions[index].peer)?;
+        let replica = peer.replica?;
+        let known = [&self.document.vv, &peer.acked].into_iter().find(|vv| reference.names(vv, replica))?;
+        let mut table = known.clone();
+        let time = reference.own_time(known, replica).and_then(Time::from_ms).filter(|t| *t > Time::ZERO)?;
+        table.put(replica, time).ok()?;
+        Some(table)
+    }
+
+    /// The peer is proven to be there, under the id that it opened with.
+    pub(super) fn peer_is_there(&mut self, moment: Moment, index: usize) {
+        let Ok(peer) = self.peer_index(self.sessions[index].peer) else { return };
+        self.peers[peer].active = true;
+        // An aggregator that names no id has written nothing under its present one: that is not the one it had before.
+        let replica = self.sessions[index].peer_replica;
+        let before = core::mem::replace(&mut self.peers[peer].replica, replica);
+        if let Some(before) = before.filter(|before| Some(*before) != replica) {
+            self.give_up(before);
+        }
+        self.given_up.retain(|id| Some(*id) != replica);
+        self.adopt(moment);
+    }
+
+    fn replica_of_peer(&self, index: usize) -> Option<ReplicaId> {
+        self.peers.iter().find(|p| p.id == self.sessions[index].peer)?.replica
+    }
+
+    /// The initiator's vector, which is the table that both sides refer to; `None` when there is no room for it.
+    fn take_table(&mut self, index: usize, vector: OpenVector<'_>) -> Result<Option<()>, PeerError> {
+        if let OpenVector::Reference(reference) = vector {
+            let table = self.resolve_reference(index, reference).ok_or(PeerError::Dangling)?;
+            self.sessions[index].table = table;
+            return Ok(Some(()));
+        }
+        let table = &mut self.sessions[index].table;
+        table.clear();
+        for (replica, time) in vector.initiator_entries() {
+            let time = Time::from_ms(time).ok_or(PeerError::Dangling)?;
+            if table.raise(replica, time).is_err() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    }
+
+    /// The peer's vector; `None` when there is no room for it.
+    fn open_vector(
+        &mut self,
+        index: usize,
+        vector: OpenVector<'_>,
+    ) -> Result<Option<VersionVector<S>>, PeerError> {
+        let section = match vector {
+            OpenVector::Absolute(section) => section,
+            OpenVector::Initiator { .. } | OpenVector::Reference(_) => {
+                return Ok(Some(self.sessions[index].table.clone()));
+            }
+            OpenVector::Relative { .. } => {
+                let highest = table_highest(&self.sessions[index]);
+                let mut theirs = self.sessions[index].table.clone();
+                for (reference, raw) in vector.relative_entries() {
+                    let replica = self.resolve_and_define(index, reference)?;
+                    let base = self.sessions[index].table.index_of(replica);
+                    let base = base.map_or(highest, |_| self.sessions[index].table.time_of(replica).as_ms());
+                    let time = match raw {
+                        0 => Some(Time::ZERO),
+                        _ => base.checked_add_signed(varint::unzigzag(raw - 1)).and_then(Time::from_ms),
+                    };
+                    if theirs.put(replica, time.ok_or(PeerError::Dangling)?).is_err() {
+                        return Ok(None);
+                    }
+                }
+                return Ok(Some(theirs));
+            }
+        };
+        self.resolve_vector(index, section)
+    }
+}
+
+/// What the first flight may take for granted at a peer that has acknowledged `acked`; `None`: better wait for its Open.
+///
+/// The peer checks it against what it has, so a wrong guess costs a round trip.
+fn first_base<S: Storage>(
+    acked: &VersionVector<S>,
+    vv: &VersionVector<S>,
+    own: ReplicaId,
+    role: Role,
+) -> Option<FirstBase> {
+    if acked.is_empty() {
+        return Some(FirstBase::Nothing);
+    }
+    // What a member knows of others it has from its aggregator.
+    let others_known =
+        role == Role::Member || vv.iter().all(|e| e.replica == own || acked.time_of(e.replica) >= e.time);
+    others_known.then(|| FirstBase::Table { own: acked.time_of(own).min(vv.time_of(own)) })
+}
+
+fn begin_names<S: Storage>(session: &mut Session<S>, paths_max: usize, replicas_max: usize) {
+    let (highest, replicas) = (table_highest(session), session.table.len());
+    session.tx.begin(paths_max, replicas_max, replicas, highest);
+    session.rx.begin(paths_max, replicas_max, replicas, highest);
+}
+
+/// The initiator's highest time: what other times are relative to.
+pub(super) fn table_highest<S: Storage>(session: &Session<S>) -> u64 {
+    highest_time(session.table.iter().map(|e| e.time.as_ms()))
+}
+
+fn write_initiator_vector<S: Storage>(vv: &VersionVector<S>, writer: &mut Writer<'_>) -> Result<(), Full> {
+    writer.varint(vv.len() as u64)?;
+    let mut last = 0;
+    for entry in vv.iter() {
+        writer.bytes(&entry.replica.get().to_le_bytes())?;
+        writer.signed(entry.time.as_ms() as i64 - last)?;
+        last = entry.time.as_ms() as i64;
+    }
+    Ok(())
+}
+
+/// What every Open of this storage says.
+fn open_head<S: Storage>() -> OpenHead<'static> {
+    OpenHead {
+        name: None,
+        replica: OwnReplica::Entry(0),
+        by_reference: false,
+        dictionary_slots: S::DICTIONARY_SLOTS,
+        frame_len_max: FRAME_LEN_MAX,
+        replicas_max: Names::<S>::replicas_room(),
+        time: None,
+        yours: None,
+        digest: None,
+    }
+}
