@@ -1,0 +1,102 @@
+//! A replica id belongs to one continuous history, and what nobody will claim any more finds a new owner.
+
+use crdt_core::weaken::Rule;
+
+use crate::notices;
+use crate::town::{CLOUD, Ending, Town};
+
+/// Somebody puts last week's image back onto the pump, and it goes on writing. It had deleted the alarm since, and told
+/// the cloud.
+#[test]
+fn a_restored_copy_is_told_what_it_did() {
+    fn story() -> Ending {
+        let (mut town, [pump]) = Town::new(["pump"]);
+        town.set(pump, "alarm", 1);
+        town.meet(pump, CLOUD)?;
+        let last_week = town.image(pump);
+        town.delete(pump, "alarm");
+        town.meet(pump, CLOUD)?;
+        town.restart(pump, &last_week);
+        town.set(pump, "mode", 3);
+        town.meet(pump, CLOUD)?;
+        town.meet(pump, CLOUD)?;
+        town.must_read(CLOUD, "mode", Some(3))?;
+        town.must_read(pump, "alarm", None)?;
+        town.everyone_agrees()
+    }
+    notices(Rule::Hold, "pump shows Some(1) at alarm", story);
+}
+
+/// The same, but all that the cloud has of the week is half a batch. It tells of that, too: otherwise the next claim of the
+/// pump would be taken for a claim of that half.
+#[test]
+fn a_restored_copy_is_told_of_half_a_batch() {
+    fn story() -> Ending {
+        let (mut town, [pump]) = Town::new(["pump"]);
+        town.short_frames(pump);
+        town.set(pump, "alarm", 1);
+        town.meet(pump, CLOUD)?;
+        let last_week = town.image(pump);
+        town.delete(pump, "alarm");
+        town.set_page(pump, "log/1");
+        town.set_page(pump, "log/2");
+        let link = town.connect(pump, CLOUD);
+        town.speak_frames(pump, 1);
+        town.deliver_all(link, CLOUD)?;
+        town.must_read(CLOUD, "alarm", None)?;
+        town.restart(pump, &last_week);
+        town.set(pump, "mode", 3);
+        town.meet(pump, CLOUD)?;
+        town.meet(pump, CLOUD)?;
+        town.must_read(pump, "alarm", None)?;
+        town.everyone_agrees()
+    }
+    notices(Rule::Yours, "pump shows Some(1) at alarm", story);
+}
+
+/// A restored pump with a slow clock deletes the alarm and makes room at once. Then it learns that it was restored. Its
+/// old id's later writes at the cloud do not stand for the delete that it has forgotten.
+#[test]
+fn a_delete_that_is_forgotten_before_a_fork_still_counts() {
+    fn story() -> Ending {
+        let (mut town, [pump]) = Town::new(["pump"]);
+        town.set(pump, "alarm", 1);
+        town.meet(pump, CLOUD)?;
+        let last_week = town.image(pump);
+        town.set(pump, "mode", 2);
+        town.meet(pump, CLOUD)?;
+        town.restart(pump, &last_week);
+        town.set_clock_behind(pump, 3_600_000);
+        town.delete(pump, "alarm");
+        town.forget(pump);
+        town.meet(pump, CLOUD)?;
+        town.meet(pump, CLOUD)?;
+        town.must_read(pump, "alarm", None)?;
+        town.must_read(CLOUD, "alarm", None)?;
+        town.everyone_agrees()
+    }
+    notices(Rule::FloorMap, "cloud shows Some(1) at alarm", story);
+}
+
+/// The pump's connection breaks in the middle of its batch, then its disk dies. Nobody but the cloud has that page now, and
+/// nobody would ever claim it.
+#[test]
+fn half_a_batch_of_a_lost_device_finds_a_new_owner() {
+    fn story() -> Ending {
+        let (mut town, [pump, panel]) = Town::new(["pump", "panel"]);
+        town.short_frames(pump);
+        town.set(pump, "limit", 2);
+        town.set_page(pump, "log/1");
+        town.set_page(pump, "log/2");
+        let link = town.connect(pump, CLOUD);
+        town.speak_frames(pump, 1);
+        town.deliver_all(link, CLOUD)?;
+        town.wipe(pump);
+        town.meet(pump, CLOUD)?;
+        town.meet(panel, CLOUD)?;
+        town.must_read(pump, "limit", Some(2))?;
+        town.must_read(panel, "limit", Some(2))?;
+        town.everyone_agrees()
+    }
+    notices(Rule::Adopt, "holds a cell that nobody claims: limit", story);
+}
