@@ -59,11 +59,21 @@ struct Wire {
 }
 
 impl Town {
-    /// A town with an aggregator and members of these names.
+    /// A town with an aggregator and members of these names, which meet nobody else.
     pub(crate) fn new<const N: usize>(names: [&'static str; N]) -> (Self, [Who; N]) {
+        Self::of(Role::Member, names)
+    }
+
+    /// The same, with members that meet one another too.
+    pub(crate) fn mesh<const N: usize>(names: [&'static str; N]) -> (Self, [Who; N]) {
+        Self::of(Role::Mesh, names)
+    }
+
+    /// A town with members of this role.
+    pub(crate) fn of<const N: usize>(role: Role, names: [&'static str; N]) -> (Self, [Who; N]) {
         let mut town = Self { now_ms: 1_770_000_000_000, random: 0, nodes: Vec::new(), wires: Vec::new() };
         town.settle_in("cloud", Role::Aggregator);
-        let members = names.map(|name| town.settle_in(name, Role::Member));
+        let members = names.map(|name| town.settle_in(name, role));
         (town, members)
     }
 
@@ -131,12 +141,6 @@ impl Town {
         let config = Config::new(self.node(who).role);
         let cells = image.cells.iter().map(|(at, record)| CellRecord::decode(path(at), record).unwrap());
         self.node(who).replica = Replica::load(moment, config, &image.state, cells).unwrap();
-    }
-
-    /// Its process starts again on the disk that it has.
-    pub(crate) fn restart_now(&mut self, who: Who) {
-        let image = self.image(who);
-        self.restart(who, &image);
     }
 
     /// Its disk dies; it starts empty, under a new id.
@@ -350,6 +354,11 @@ impl Town {
             return Ok(());
         }
         Err(format!("{} shows {found:?} at {at}, must show {number:?}", self.nodes[who.0].name))
+    }
+
+    /// That may cost so many bytes.
+    pub(crate) fn must_cost(bytes: usize, at_most: usize) -> Ending {
+        if bytes <= at_most { Ok(()) } else { Err(format!("{bytes} bytes, of at most {at_most}")) }
     }
 
     // ---- small things ----
