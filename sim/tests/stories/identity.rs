@@ -7,7 +7,7 @@ use crate::notices;
 use crate::town::{CLOUD, Ending, Town};
 
 /// Somebody puts last week's image back onto the pump, and it goes on writing. It had deleted the alarm since, and told
-/// the cloud.
+/// the cloud. Without asking first, it would claim to know of that and show the alarm: only the fingerprints could tell.
 #[test]
 fn a_restored_copy_is_told_what_it_did() {
     fn story() -> Ending {
@@ -25,11 +25,11 @@ fn a_restored_copy_is_told_what_it_did() {
         town.must_read(pump, "alarm", None)?;
         town.everyone_agrees()
     }
-    notices(Rule::Hold, "pump shows Some(1) at alarm", story);
+    notices(Rule::Hold, "takes its disk for damaged", story);
 }
 
 /// The same, but all that the cloud has of the week is half a batch. It tells of that, too: otherwise the next claim of the
-/// pump would be taken for a claim of that half.
+/// pump would be taken for a claim of that half, and again only the fingerprints could tell.
 #[test]
 fn a_restored_copy_is_told_of_half_a_batch() {
     fn story() -> Ending {
@@ -52,7 +52,7 @@ fn a_restored_copy_is_told_of_half_a_batch() {
         town.must_read(pump, "alarm", None)?;
         town.everyone_agrees()
     }
-    notices(Rule::Yours, "pump shows Some(1) at alarm", story);
+    notices(Rule::Yours, "takes its disk for damaged", story);
 }
 
 /// A restored pump with a slow clock deletes the alarm and makes room at once. Then it learns that it was restored. Its

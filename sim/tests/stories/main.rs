@@ -12,14 +12,14 @@
 //! | `Floor` | a deleted value stays on a device from the drawer | [`tombstones`] | yes |
 //! | `FloorMap` | a delete is lost by a fork | [`identity`] | yes |
 //! | `FullAsDelta` | the whole document travels instead of one tombstone | [`tombstones`] | no |
-//! | `Hold` | a restored copy never learns what it did since | [`identity`] | yes |
+//! | `Hold` | a restored copy claims what it did since and lacks it, until the fingerprints tell | [`identity`] | yes |
 //! | `Late` | a late write is there on one side only | [`tombstones`] | yes |
 //! | `LateIsKept` | a late write is lost | [`tombstones`] | yes |
 //! | `NeedOnce` | everything travels twice | [`batches`] | no |
 //! | `OwnLate` | a late write is there on its own device only | [`tombstones`] | yes |
 //! | `RestartBatch` | a delete during a full batch is lost | [`tombstones`] | no |
 //! | `SentIsClaimed` | a write during a batch is lost | [`batches`] | yes |
-//! | `Yours` | a restored copy never learns what it did since | [`identity`] | no |
+//! | `Yours` | a restored copy claims what it did since and lacks it, until the fingerprints tell | [`identity`] | no |
 //!
 //! And what is not the core's to do:
 //!
@@ -45,6 +45,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod batches;
+mod damage;
 mod early;
 mod identity;
 mod tombstones;

@@ -77,7 +77,8 @@ impl Town {
         (town, members)
     }
 
-    fn settle_in(&mut self, name: &'static str, role: Role) -> Who {
+    /// One more has a copy: an empty one.
+    pub(crate) fn settle_in(&mut self, name: &'static str, role: Role) -> Who {
         let replica = self.new_replica(role);
         self.nodes.push(Node { name, role, replica, events: Vec::new(), frame_len: 4096, behind_ms: 0 });
         Who(self.nodes.len() - 1)
@@ -292,6 +293,11 @@ impl Town {
             Some(Value::I64(number)) => Some(number),
             _ => None,
         }
+    }
+
+    /// How often it took a disk for damaged.
+    pub(crate) fn alarms(&self, who: Who) -> usize {
+        self.nodes[who.0].events.iter().filter(|event| matches!(event, Event::Damaged { .. })).count()
     }
 
     /// It asks what is durable at its peers.
