@@ -538,6 +538,9 @@ impl<S: Storage> Replica<S> {
         stamp: Stamp,
         theirs: Content<'_>,
     ) -> Result<(), UpdateError> {
+        if theirs.is_tombstone() {
+            return self.repair_delete(path, stamp);
+        }
         let here = self.document.cells.get(path.as_str()).filter(|here| here.stamp == stamp);
         let lacking = match here {
             Some(here) => here.content() != theirs,
@@ -547,6 +550,22 @@ impl<S: Storage> Replica<S> {
             let reissued = self.document.reissue(moment, path, theirs)?;
             self.unsaved = true;
             self.events.push(Event::LateWrite { original: stamp, reissued });
+        }
+        Ok(())
+    }
+
+    /// A delete that this side claims to know takes what it should have taken. It keeps its stamp: a fresh one would take
+    /// newer writes with it.
+    fn repair_delete(&mut self, path: Path<'_>, stamp: Stamp) -> Result<(), UpdateError> {
+        let document = &mut self.document;
+        let at = document.cells.get(path.as_str());
+        let missed = at
+            .into_iter()
+            .chain(document.cells.below(Some(path.as_str())))
+            .any(|c| c.is_live() && c.stamp < stamp);
+        if missed && document.vv.covers(stamp) && !document.is_dominated(path, stamp) {
+            document.join(Cell { path, stamp, content: Content::Tombstone })?;
+            self.unsaved = true;
         }
         Ok(())
     }

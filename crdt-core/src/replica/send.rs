@@ -223,7 +223,7 @@ impl<S: Storage> Replica<S> {
     fn write_repair(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
         let (document, session) = (&self.document, &mut self.sessions[index]);
         let Repair::Sending { cursor, answer } = session.repair else { return Ok(()) };
-        let mut cells = document.cells.since(cursor).filter(Stored::is_live).peekable();
+        let mut cells = document.cells.since(cursor).peekable();
         let any = cells.peek().is_some();
         writer.byte(tag::REPAIR)?;
         writer.byte(u8::from(answer) | if any { 2 } else { 0 })?;
