@@ -2,7 +2,7 @@
 
 use super::{Event, PeerError, Replica, Role};
 use crate::causal::Stamp;
-use crate::cell::Path;
+use crate::cell::{Cell, Path};
 use crate::document::Document;
 use crate::id::ReplicaId;
 use crate::limits::PATH_LEN_MAX;
@@ -21,7 +21,7 @@ impl<S: Storage> Replica<S> {
             Role::Member if !holds(Rule::Hold) => {}
             Role::Member => {
                 let loaded = self.document.vv.time_of(self.document.replica);
-                self.unverified.get_or_insert(loaded);
+                self.loaded = *self.unverified.get_or_insert(loaded);
             }
         }
     }
@@ -53,6 +53,20 @@ impl<S: Storage> Replica<S> {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// A cell with the own id that lies within the own past, and that this copy never wrote: it comes from another time line,
+    /// whose last words were under way when this copy was verified. True when the copy had to fork.
+    pub(super) fn check_own_past(&mut self, moment: Moment, cell: &Cell<'_>) -> Result<bool, PeerError> {
+        let document = &self.document;
+        let (path, stamp) = (cell.path, cell.stamp);
+        let is_past = stamp.replica == document.replica && document.vv.covers(stamp) && stamp.time > self.loaded;
+        // What was written here is still here, or something newer is in its place, or a tombstone was that is forgotten.
+        if !is_past || stamp <= document.horizon || document.is_dominated(path, stamp) {
+            return Ok(false);
+        }
+        self.fork(moment, self.loaded)?;
+        Ok(true)
     }
 
     /// Goes on under a new id: own writes after `common` are written again under it, what was before stays.

@@ -168,6 +168,8 @@ pub struct Replica<S: Storage> {
     pub(crate) document: Document<S>,
     /// Own writes after this time are held back: this copy came from storage and may be an old one.
     pub(crate) unverified: Option<Time>,
+    /// Own writes up to this time came from storage: if this copy has a twin, they have them in common.
+    pub(crate) loaded: Time,
     pub(crate) peers: S::Peers,
     /// Ids that their owners have given up; nobody else will claim their cells.
     pub(crate) given_up: S::Ids,
@@ -192,6 +194,7 @@ impl<S: Storage> Replica<S> {
             config,
             document: Document::new(name, id, config.limits),
             unverified: None,
+            loaded: Time::ZERO,
             peers: S::Peers::default(),
             given_up: S::Ids::default(),
             // What was loaded may hold some.

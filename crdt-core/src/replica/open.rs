@@ -207,9 +207,8 @@ impl<S: Storage> Replica<S> {
     ) -> Result<(), crate::error::CapacityError> {
         let session = &mut self.sessions[index];
         session.believed.copy_from(&theirs);
-        let sent_some = session.first_claim.is_some() || session.batch.is_some();
-        if sent_some && !theirs.dominates(&session.first_base_vector(self.document.replica)) {
-            // The peer lost storage: what the first flight left out, it does not have.
+        if session.initiator && !theirs.dominates(&session.first_base_vector(self.document.replica)) {
+            // The peer lost storage: what was taken for granted and passed over so far, it does not have.
             session.rebase();
             session.first_claim = None;
         } else if let Some(claim) = session.first_claim.take() {

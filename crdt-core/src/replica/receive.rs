@@ -255,6 +255,9 @@ impl<S: Storage> Replica<S> {
         {
             return Ok(());
         }
+        if self.check_own_past(moment, &cell)? {
+            return Ok(());
+        }
         if let Err(error) = self.apply_cell(moment, index, cell) {
             self.refuse(index, refusal(error));
         }
