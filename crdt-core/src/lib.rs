@@ -35,7 +35,9 @@
 //! |---|---|
 //! | none | [`Fixed`] storage: no allocation anywhere |
 //! | `alloc` (default) | `Heap` storage |
-//! | `std` | `alloc`; nothing else yet |
+//! | `std` | `alloc`, and JSON: `Document::to_json` and `Document::write_json` |
+//!
+//! Structs of the application are read and written with each of them: see [`typed`].
 //!
 //! Minimum supported Rust version: 1.95.
 
@@ -57,6 +59,7 @@ mod replica;
 mod storage;
 mod sync;
 mod time;
+pub mod typed;
 #[cfg(feature = "_weaken")]
 #[doc(hidden)]
 pub mod weaken;

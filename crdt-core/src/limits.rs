@@ -22,6 +22,10 @@ pub const REPLICAS_MAX: usize = 4096;
 pub const DICTIONARY_PATH_LEN_MAX: usize = 48;
 /// Events that wait for the application before the oldest are dropped (and counted).
 pub const EVENTS_MAX: usize = 32;
+/// Most options and newtypes around one value that is written or read as a type.
+pub const TYPED_NESTING_MAX: usize = 64;
+/// Longest text that an error of typed access carries, in bytes of UTF-8. What is longer is cut off.
+pub const ERROR_TEXT_LEN_MAX: usize = 64;
 
 const _: () =
     assert!(PATH_LEN_MAX + VALUE_LEN_MAX + 64 < FRAME_LEN_MAX, "the largest cell must fit in a frame");
