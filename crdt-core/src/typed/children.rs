@@ -1,7 +1,9 @@
 //! The keys below a path that have something live.
 
-use crate::document::Document;
+use crate::cell::Path;
+use crate::document::{Document, Node};
 use crate::storage::{CellStore, Storage, Stored};
+use crate::types::list::place;
 
 /// A key below a path.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,15 @@ pub(super) fn children<'a, S: Storage>(
         last = path;
         Some(Child { path, key: &path[start..], seq: cell.seq })
     })
+}
+
+/// What stands at `path`. Elements make a list, with or without the marker of one.
+pub(super) fn node<'a, S: Storage>(document: &'a Document<S>, path: &str) -> Option<Node<'a>> {
+    let path = Path::from_checked(path);
+    match document.node(path) {
+        Some(Node::Map) if place::has_elements(document, path) => Some(Node::List),
+        node => node,
+    }
 }
 
 /// The first live cell at `path` or below.

@@ -7,6 +7,7 @@ use serde::de::{Expected, Unexpected};
 use super::key::escape;
 use crate::cell::PathError;
 use crate::document::UpdateError;
+use crate::types::ListError;
 use crate::limits::{ERROR_TEXT_LEN_MAX, PATH_LEN_MAX};
 
 /// A short text of an error; what does not fit is cut off.
@@ -55,6 +56,9 @@ pub enum WriteProblem {
     /// The key of a map is not a string, a character, an integer, a bool or a unit variant.
     #[error("a key of a map must be a string, a character, an integer, a bool or a unit variant")]
     Key,
+    /// No room for an element between its neighbours in a list.
+    #[error(transparent)]
+    List(#[from] ListError),
     /// Options and newtypes around one value, deeper than the limit.
     #[error("a value has at most {} options and newtypes around it", crate::limits::TYPED_NESTING_MAX)]
     Nesting,

@@ -3,7 +3,7 @@
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 use serde::Deserialize;
 
-use super::children::{Child, children, first_live};
+use super::children::{Child, children, first_live, node};
 use super::elements::elements;
 use super::error::{Found, ReadError, ReadProblem, ReadStop};
 use super::key::{Key, WIDE_KEY};
@@ -11,6 +11,7 @@ use crate::cell::{Path, Value};
 use crate::document::{Document, Node};
 use crate::limits::TYPED_NESTING_MAX;
 use crate::storage::{CellStore, Storage, Stored};
+use crate::types::list::POSITION_KEY;
 
 /// Reads a `T` from what is at `path` and below, or from the whole document.
 #[expect(clippy::result_large_err, reason = "the error owns its path, and there is no heap to put it on")]
@@ -57,7 +58,7 @@ impl<'a, S: Storage> Reader<'a, S> {
     /// What stands here.
     pub(super) fn node(&self) -> Option<Node<'a>> {
         match self.place {
-            Place::At(path) => self.document.node(Path::from_checked(path)),
+            Place::At(path) => node(self.document, path),
             Place::Document => Some(Node::Map),
             Place::Nothing => None,
         }
@@ -72,7 +73,7 @@ impl<'a, S: Storage> Reader<'a, S> {
 
     /// The keys of the map that stands here.
     pub(super) fn entries(&self) -> impl Iterator<Item = Child<'a>> + 'a {
-        children(self.document, self.prefix()).filter(|child| child.key != WIDE_KEY)
+        children(self.document, self.prefix()).filter(|child| ![WIDE_KEY, POSITION_KEY].contains(&child.key))
     }
 
     /// The integer above `i64::MAX` that stands here instead of a map.

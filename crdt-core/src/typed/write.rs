@@ -9,7 +9,7 @@ use core::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use super::children::{children, first_live};
+use super::children::{children, first_live, node};
 use super::error::{WriteError, WriteProblem, WriteStop};
 use super::key::{WIDE_KEY, escape};
 use crate::causal::Stamp;
@@ -39,8 +39,9 @@ pub(super) fn write<S: Storage, T: Serialize + ?Sized>(
 pub(super) struct Writer<'d, S: Storage> {
     pub(super) document: &'d mut Document<S>,
     pass: Pass,
-    pub(super) moment: Moment,
-    pub(super) wide: bool,
+    moment: Moment,
+    drawn: u64,
+    wide: bool,
     path: heapless::String<PATH_LEN_MAX>,
     /// Keys in `path`.
     keys: usize,
@@ -71,7 +72,7 @@ enum Pass {
 /// A container being written.
 #[derive(Debug)]
 pub(super) struct Frame {
-    pub(super) place: Place,
+    place: Place,
     /// Keys that are not written are deleted.
     exact: bool,
     /// Something live was written.
@@ -97,6 +98,7 @@ impl<'d, S: Storage> Writer<'d, S> {
             document,
             pass: Pass::Plan,
             moment,
+            drawn: 0,
             wide,
             path: text.try_into().expect("a path has at most 255 bytes"),
             keys: path.map_or(0, |path| path.ancestors().count() + 1),
@@ -135,9 +137,7 @@ impl<'d, S: Storage> Writer<'d, S> {
     pub(super) fn scalar(&mut self, value: Value<'_>) -> Result<bool, WriteStop> {
         let content = Content::Value(value);
         content.check().map_err(UpdateError::from)?;
-        if self.path.is_empty() {
-            return Err(WriteProblem::NoPath.into());
-        }
+        self.require_path()?;
         if self.node() != Some(Node::Value(value)) {
             self.put(content)?;
         }
@@ -149,9 +149,7 @@ impl<'d, S: Storage> Writer<'d, S> {
         if !self.wide {
             return Err(WriteProblem::Integer { value: value.into() }.into());
         }
-        if self.path.is_empty() {
-            return Err(WriteProblem::NoPath.into());
-        }
+        self.require_path()?;
         let place = self.enter_only(WIDE_KEY)?;
         self.scalar(Value::I64(value.cast_signed()))?;
         self.leave(place);
@@ -163,6 +161,11 @@ impl<'d, S: Storage> Writer<'d, S> {
         if self.none_is_null {
             return self.scalar(Value::Null);
         }
+        self.nothing_at_all()
+    }
+
+    /// Nothing stands here, not even null.
+    pub(super) fn nothing_at_all(&mut self) -> Result<bool, WriteStop> {
         if self.path.is_empty() {
             let seen = self.seen.len();
             self.delete_unseen(seen)?;
@@ -237,7 +240,7 @@ impl<'d, S: Storage> Writer<'d, S> {
         if !chosen {
             self.clear(Content::Map)?;
         }
-        self.push_key(|out| out.write_str(key))?;
+        self.push_raw(key)?;
         Ok(place)
     }
 
@@ -275,6 +278,26 @@ impl<'d, S: Storage> Writer<'d, S> {
         self.push_key(|out| escape(key, out))
     }
 
+    /// Goes to the place below a key that is as paths have it.
+    pub(super) fn push_raw(&mut self, key: &str) -> Result<(), WriteStop> {
+        self.push_key(|out| out.write_str(key))
+    }
+
+    /// Whether what stands here is what `value` would leave here.
+    pub(super) fn compare<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<bool, WriteStop> {
+        let (pass, place, nesting, seen) =
+            (core::mem::replace(&mut self.pass, Pass::Compare), self.place(), self.nesting, self.seen.len());
+        let compared = self.value(value, true);
+        if let Err(WriteStop::Problem(problem)) = compared {
+            return Err(problem.into());
+        }
+        self.pass = pass;
+        self.nesting = nesting;
+        self.leave(place);
+        self.forget(seen);
+        Ok(compared.is_ok())
+    }
+
     /// Goes back up.
     pub(super) fn leave(&mut self, place: Place) {
         self.path.truncate(place.len);
@@ -284,6 +307,27 @@ impl<'d, S: Storage> Writer<'d, S> {
 
     pub(super) fn place(&self) -> Place {
         Place { len: self.path.len(), keys: self.keys, void: self.void }
+    }
+
+    /// Where the walk is; not at the top of the document.
+    pub(super) fn as_path(&self) -> Path<'_> {
+        Path::from_checked(&self.path)
+    }
+
+    /// Only maps may be the whole document.
+    pub(super) fn require_path(&self) -> Result<(), WriteStop> {
+        if self.path.is_empty() { Err(WriteProblem::NoPath.into()) } else { Ok(()) }
+    }
+
+    /// First pass: whether the document will have nothing here, because it was cleared.
+    pub(super) fn is_void(&self) -> bool {
+        self.void
+    }
+
+    /// Different bits each time, for ids of elements.
+    pub(super) fn next_random(&mut self) -> u64 {
+        self.drawn += 1;
+        self.moment.random.wrapping_add(self.drawn)
     }
 
     // ---- private ----
@@ -297,7 +341,7 @@ impl<'d, S: Storage> Writer<'d, S> {
         match self.prefix() {
             None => Some(Node::Map),
             Some(_) if self.void => None,
-            Some(path) => self.document.node(Path::from_checked(path)),
+            Some(path) => node(self.document, path),
         }
     }
 
@@ -306,14 +350,14 @@ impl<'d, S: Storage> Writer<'d, S> {
     }
 
     /// Whether the marker of a container stands here, seen or not.
-    fn is_marked(&self, marker: Content<'_>) -> bool {
+    pub(super) fn is_marked(&self, marker: Content<'_>) -> bool {
         !self.void && self.document.cells.get(&self.path).is_some_and(|cell| cell.content() == marker)
     }
 
     /// Whether an integer that is too large for a cell stands here.
     fn is_wide(&mut self) -> bool {
         let place = self.place();
-        let wide = self.push_key(|out| out.write_str(WIDE_KEY)).is_ok()
+        let wide = self.push_raw(WIDE_KEY).is_ok()
             && first_live(self.document, &self.path).is_some();
         self.leave(place);
         wide
@@ -387,12 +431,16 @@ impl<'d, S: Storage> Writer<'d, S> {
             }
             self.leave(place);
         }
+        self.forget(from);
+        Ok(())
+    }
+
+    fn forget(&mut self, from: usize) {
         let mut index = 0;
         self.seen.retain(|_| {
             index += 1;
             index <= from
         });
-        Ok(())
     }
 
     /// Appends the sequence numbers of the keys below this place that are not among those in `known`, which is sorted.
@@ -420,7 +468,7 @@ impl<'d, S: Storage> Writer<'d, S> {
     }
 
     /// Puts a marker here, which ends all that is below.
-    fn clear(&mut self, marker: Content<'_>) -> Result<(), WriteStop> {
+    pub(super) fn clear(&mut self, marker: Content<'_>) -> Result<(), WriteStop> {
         if self.path.is_empty() {
             let seen = self.seen.len();
             self.delete_unseen(seen)?;
@@ -438,7 +486,7 @@ impl<'d, S: Storage> Writer<'d, S> {
     }
 
     /// Puts a marker here; what was below is gone already.
-    fn mark(&mut self, marker: Content<'_>) -> Result<(), WriteStop> {
+    pub(super) fn mark(&mut self, marker: Content<'_>) -> Result<(), WriteStop> {
         self.put_reckoned(marker, false)
     }
 

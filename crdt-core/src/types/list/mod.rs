@@ -1,0 +1,19 @@
+//! A list that many replicas insert into, move in and delete from.
+
+mod handle;
+mod order;
+pub(crate) mod place;
+mod position;
+#[cfg(feature = "alloc")]
+mod rebalance;
+
+pub use handle::{ElementId, Insertion, List, ListError};
+pub use order::Element;
+pub(super) use position::Position;
+#[cfg(feature = "alloc")]
+pub use rebalance::Rebalance;
+
+/// The key of an element's position.
+pub(crate) const POSITION_KEY: &str = "@";
+/// The key of an element's content, where it is one value.
+pub(crate) const CONTENT_KEY: &str = "=";

@@ -1,0 +1,76 @@
+//! What typed access needs of a list: its elements in order, and a place for one more.
+
+use super::handle::{ElementId, List};
+use super::order::{self, Element, Group};
+use super::position::{Lean, Mark, Position};
+use crate::cell::Path;
+use crate::causal::Stamp;
+use crate::document::Document;
+use crate::storage::Storage;
+
+/// Where an element stands; none before the first one.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) id: heapless::String<{ crate::limits::PATH_LEN_MAX }>,
+    pub(crate) position: Position,
+}
+
+/// The elements of the list at `list`, in order. O(cells below + n log n); without a heap each step is O(cells below).
+pub(crate) fn in_order<'a, S: Storage>(
+    document: &'a Document<S>,
+    list: Path<'a>,
+) -> impl Iterator<Item = Element<'a>> + 'a {
+    #[cfg(feature = "alloc")]
+    {
+        let mut elements: alloc::vec::Vec<_> = order::groups(document, list).filter_map(Group::element).collect();
+        elements.sort_unstable_by(Element::compare);
+        elements.into_iter()
+    }
+    #[cfg(not(feature = "alloc"))]
+    {
+        let mut last = None;
+        core::iter::from_fn(move || {
+            last = order::next(document, list, last);
+            last
+        })
+    }
+}
+
+/// Whether an element shows. O(cells below).
+pub(crate) fn has_elements<S: Storage>(document: &Document<S>, list: Path<'_>) -> bool {
+    order::groups(document, list).any(|group| group.element().is_some())
+}
+
+/// The element behind the place `after`. O(cells below).
+pub(crate) fn behind<S: Storage>(document: &Document<S>, list: Path<'_>, after: Option<&Place>) -> Option<Place> {
+    let after = after.map(|place| Element {
+        id: &place.id,
+        path: list,
+        value: None,
+        position: place.position.as_bytes(),
+        placed: Stamp::ZERO,
+    });
+    let element = order::next(document, list, after)?;
+    Some(Place { id: element.id.try_into().ok()?, position: Position::new(element.position)? })
+}
+
+/// A place for a new element between two others, or `None` when no position in between has room.
+pub(crate) fn between<S: Storage>(
+    document: &Document<S>,
+    list: List<'_>,
+    random: u64,
+    left: Option<&Place>,
+    right: Option<&Place>,
+) -> Option<Place> {
+    let digits = |place: Option<&Place>| place.map(|place| place.position.clone());
+    let (left, right) = (digits(left), digits(right));
+    let lean = if left.is_none() && right.is_some() { Lean::Right } else { Lean::Left };
+    let position = Position::between(
+        left.as_ref().map(Position::as_bytes),
+        right.as_ref().map(Position::as_bytes),
+        lean,
+        Mark::of(document.replica_id()),
+    )?;
+    let id: ElementId = list.fresh_id(document, random, None);
+    Some(Place { id: id.as_str().try_into().ok()?, position })
+}
