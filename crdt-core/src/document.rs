@@ -671,7 +671,11 @@ impl<S: Storage> Document<S> {
         self.check_room_signed(more_cells as isize, more_bytes as isize)
     }
 
-    pub(crate) fn check_room_signed(&self, more_cells: isize, more_bytes: isize) -> Result<(), CapacityError> {
+    pub(crate) fn check_room_signed(
+        &self,
+        more_cells: isize,
+        more_bytes: isize,
+    ) -> Result<(), CapacityError> {
         let cells = self.cells.count().saturating_add_signed(more_cells);
         if cells > self.limits.cells && more_cells > 0 {
             return Err(CapacityError::Cells { needed: cells, limit: self.limits.cells });

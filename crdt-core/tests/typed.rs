@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use crdt_core::limits::TYPED_NESTING_MAX;
 use crdt_core::typed::{Found, ReadProblem, WriteProblem};
 use crdt_core::{
-    CapacityError, Content, Document, DocumentName, Fixed, Heap, Limits, Moment, Path, PathError, ReplicaId, Storage,
-    UpdateError, Value, ValueError, Write,
+    CapacityError, Content, Document, DocumentName, Fixed, Heap, Limits, Moment, Path, PathError, ReplicaId,
+    Storage, UpdateError, Value, ValueError, Write,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -104,7 +104,12 @@ fn station() -> Station {
             ("=".into(), pump(Mode::Maybe(None))),
         ]),
         by_number: BTreeMap::from([(-1, true), (20, false)]),
-        history: vec![Mode::Auto, Mode::Auto, Mode::Manual { speed: 1, until: Some("noon".into()) }, Mode::Fixed(0)],
+        history: vec![
+            Mode::Auto,
+            Mode::Auto,
+            Mode::Manual { speed: 1, until: Some("noon".into()) },
+            Mode::Fixed(0),
+        ],
     }
 }
 
@@ -284,10 +289,10 @@ fn a_read_error_says_where_and_what() {
     assert!(matches!(problem, ReadProblem::UnknownVariant { variant, .. } if variant == "Turbo"));
 
     let (place, _, text) = read_error::<Pumps>(&with(Write::set(path("s/p/mode/Manual/speed"), true)));
-    assert_eq!((place.as_str(), text.as_str()), (
-        "s/p/mode/Manual/speed",
-        "s/p/mode/Manual/speed: expected u16, found true"
-    ));
+    assert_eq!(
+        (place.as_str(), text.as_str()),
+        ("s/p/mode/Manual/speed", "s/p/mode/Manual/speed: expected u16, found true")
+    );
 
     let (_, _, text) = read_error::<Pumps>(&with(Write::set(path("s/p/mode"), 3)));
     assert_eq!(text, "s/p/mode: expected an enum, found the integer 3");
@@ -300,10 +305,10 @@ fn a_read_error_says_where_and_what() {
     assert_eq!((place.as_str(), text.as_str()), ("s", "s: expected a sequence, found a map"));
 
     let (_, problem, text) = read_error::<Pump>(&[Write::set(path("elsewhere"), 1)]);
-    assert_eq!((problem, text.as_str()), (
-        ReadProblem::Missing,
-        "s: nothing is stored here, and the type needs a value"
-    ));
+    assert_eq!(
+        (problem, text.as_str()),
+        (ReadProblem::Missing, "s: nothing is stored here, and the type needs a value")
+    );
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -346,17 +351,21 @@ fn a_write_that_does_not_fit_leaves_nothing() {
         (error.path().to_owned(), error.problem().clone())
     };
     let number = || Some("7".to_owned());
-    let many = BTreeMap::from([("a", number()), ("b", number()), ("c", number()), ("d", number()), ("e", number())]);
+    let many =
+        BTreeMap::from([("a", number()), ("b", number()), ("c", number()), ("d", number()), ("e", number())]);
     let full = CapacityError::Cells { needed: 5, limit: 4 };
     assert_eq!(check(&many), ("s/e".into(), WriteProblem::Update(UpdateError::Capacity(full))));
     let (place, problem) = check(&BTreeMap::from([("a", number()), ("b", Some("x".repeat(200)))]));
     assert_eq!(place, "s/b");
-    assert!(matches!(problem, WriteProblem::Update(UpdateError::Capacity(CapacityError::Bytes { limit: 128, .. }))));
-    let (place, problem) = check(&BTreeMap::from([("a", number()), ("b", Some("x".repeat(4097)))]));
-    assert_eq!((place.as_str(), problem), (
-        "s/b",
-        WriteProblem::Update(UpdateError::Value(ValueError { len: 4097 }))
+    assert!(matches!(
+        problem,
+        WriteProblem::Update(UpdateError::Capacity(CapacityError::Bytes { limit: 128, .. }))
     ));
+    let (place, problem) = check(&BTreeMap::from([("a", number()), ("b", Some("x".repeat(4097)))]));
+    assert_eq!(
+        (place.as_str(), problem),
+        ("s/b", WriteProblem::Update(UpdateError::Value(ValueError { len: 4097 })))
+    );
     // What just fits is written: the room of what goes is used again only after it has gone.
     let exact = BTreeMap::from([("a", 5), ("b", 6), ("c", 7), ("d", 8)]);
     small.write(at(3), path("s"), &exact).unwrap();
@@ -373,10 +382,16 @@ fn what_cannot_be_stored_names_the_limit() {
     }
     let above = i128::from(u64::MAX);
     assert_eq!(error([u64::MAX]).1, WriteProblem::Integer { value: above });
-    assert_eq!(error(BTreeMap::from([("n", u128::MAX)])), ("s/n".into(), WriteProblem::Integer { value: i128::MAX }));
+    assert_eq!(
+        error(BTreeMap::from([("n", u128::MAX)])),
+        ("s/n".into(), WriteProblem::Integer { value: i128::MAX })
+    );
     assert_eq!(error(BTreeMap::from([(vec![1], 1)])), ("s".into(), WriteProblem::Key));
     let long = "x/".repeat(100);
-    assert_eq!(error(BTreeMap::from([(long, 1)])), ("s".into(), WriteProblem::Path(PathError::TooLong { len: 302 })));
+    assert_eq!(
+        error(BTreeMap::from([(long, 1)])),
+        ("s".into(), WriteProblem::Path(PathError::TooLong { len: 302 }))
+    );
 
     /// Goes down a key at each level.
     #[derive(Serialize)]
@@ -397,9 +412,14 @@ fn what_cannot_be_stored_names_the_limit() {
     assert_eq!(*fits.read::<Around>(path("around")).unwrap_err().problem(), ReadProblem::Nesting);
 
     let mut document = document::<Heap>(1);
-    for error in [document.write(at(1), None, &1).unwrap_err(), document.write(at(1), None, &[1]).unwrap_err()] {
+    for error in
+        [document.write(at(1), None, &1).unwrap_err(), document.write(at(1), None, &[1]).unwrap_err()]
+    {
         assert_eq!((error.path(), error.problem()), ("", &WriteProblem::NoPath));
-        assert_eq!(error.to_string(), "the document: the whole document is a map: give a path, or a struct or a map");
+        assert_eq!(
+            error.to_string(),
+            "the document: the whole document is a map: give a path, or a struct or a map"
+        );
     }
 }
 
@@ -446,7 +466,11 @@ fn a_list_of_the_list_type_is_a_sequence() {
     let seq = document.seq();
     document.write(at(5), path("servers"), &["b", "x", "a"]).unwrap();
     assert_eq!(written(&document, seq).len(), 2, "a position and a value");
-    assert!(list.iter(&document).map(|element| element.value).eq(["b", "x", "a"].map(|name| Some(Value::Str(name)))));
+    assert!(
+        list.iter(&document)
+            .map(|element| element.value)
+            .eq(["b", "x", "a"].map(|name| Some(Value::Str(name))))
+    );
 
     // Elements that are maps of the application's own.
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -469,11 +493,9 @@ fn a_list_of_the_list_type_is_a_sequence() {
 
 /// A document that no program of ours would write.
 fn hostile() -> impl Strategy<Value = Document<Heap>> {
-    let key = prop::sample::select(vec!["a", "b", "@", "=", "~u", "~", "a-b", "Manual", "pumps", "mode", "name"]);
-    let content = prop_oneof![
-        any::<i64>().prop_map(|n| (0, n)),
-        (1..8_u8).prop_map(|kind| (kind, 5)),
-    ];
+    let key =
+        prop::sample::select(vec!["a", "b", "@", "=", "~u", "~", "a-b", "Manual", "pumps", "mode", "name"]);
+    let content = prop_oneof![any::<i64>().prop_map(|n| (0, n)), (1..8_u8).prop_map(|kind| (kind, 5)),];
     prop::collection::vec((prop::collection::vec(key, 1..6), content), 0..20).prop_map(|writes| {
         let mut document = document::<Heap>(1);
         for (ms, (keys, (kind, number))) in writes.iter().enumerate() {

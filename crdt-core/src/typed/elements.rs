@@ -179,7 +179,11 @@ impl<S: Storage> Writer<'_, S> {
         if self.is_void() { None } else { place::behind(self.document, self.as_path(), last) }
     }
 
-    fn place_between(&mut self, left: Option<&Place>, right: Option<&Place>) -> Result<Option<Place>, WriteStop> {
+    fn place_between(
+        &mut self,
+        left: Option<&Place>,
+        right: Option<&Place>,
+    ) -> Result<Option<Place>, WriteStop> {
         let random = self.next_random();
         let list = List::at(self.as_path()).map_err(WriteProblem::Path)?;
         Ok(place::between(self.document, list, random, left, right))
@@ -207,7 +211,11 @@ impl<S: Storage> Writer<'_, S> {
         Ok(has)
     }
 
-    fn content_equals<T: Serialize + ?Sized>(&mut self, element: &Place, value: &T) -> Result<bool, WriteStop> {
+    fn content_equals<T: Serialize + ?Sized>(
+        &mut self,
+        element: &Place,
+        value: &T,
+    ) -> Result<bool, WriteStop> {
         let list = self.enter_element(element, CONTENT_KEY)?;
         let equal = self.compare(value)?;
         self.leave(list);

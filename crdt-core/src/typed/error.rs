@@ -7,8 +7,8 @@ use serde::de::{Expected, Unexpected};
 use super::key::escape;
 use crate::cell::PathError;
 use crate::document::UpdateError;
-use crate::types::ListError;
 use crate::limits::{ERROR_TEXT_LEN_MAX, PATH_LEN_MAX};
+use crate::types::ListError;
 
 /// A short text of an error; what does not fit is cut off.
 pub type ErrorText = heapless::String<ERROR_TEXT_LEN_MAX>;
@@ -264,7 +264,9 @@ impl<'a> ReadStop<'a> {
         if let Some(field) = self.field {
             let separator = if path.is_empty() { "" } else { "/" };
             // A field that does not fit below its path cannot be stored there either.
-            let _ = path.push_str(separator).and_then(|()| escape(field, &mut path).map_err(|_| Default::default()));
+            let _ = path
+                .push_str(separator)
+                .and_then(|()| escape(field, &mut path).map_err(|_| Default::default()));
         }
         ReadError { path, problem: self.problem }
     }

@@ -1,7 +1,7 @@
 //! Reading a value: cells, as serde's data model.
 
-use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 use serde::Deserialize;
+use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::children::{Child, children, first_live, node};
 use super::elements::elements;
@@ -103,7 +103,8 @@ impl<'a, S: Storage> Reader<'a, S> {
         children(self.document, prefix).max_by_key(|child| {
             let here = self.document.cells.get(child.path).into_iter();
             let below = self.document.cells.below(Some(child.path));
-            let rank = |cell: Stored<'_>| (marker.is_some_and(|marker| marker.stamp == cell.stamp), cell.stamp);
+            let rank =
+                |cell: Stored<'_>| (marker.is_some_and(|marker| marker.stamp == cell.stamp), cell.stamp);
             here.chain(below).filter(Stored::is_live).map(rank).max()
         })
     }

@@ -179,8 +179,7 @@ impl<'d, S: Storage> Writer<'d, S> {
 
     /// A map or a struct stands here. In an `exact` one, keys that are not written are deleted.
     pub(super) fn begin_map(&mut self, exact: bool, is_empty: bool) -> Result<Frame, WriteStop> {
-        let frame =
-            Frame { place: self.place(), exact, live: false, gone: 0, seen: self.seen.len() };
+        let frame = Frame { place: self.place(), exact, live: false, gone: 0, seen: self.seen.len() };
         let in_the_way = match self.node() {
             Some(Node::Map) if self.path.is_empty() => false,
             Some(Node::Map) => is_empty && self.has_live_below() || self.is_wide(),
@@ -194,7 +193,11 @@ impl<'d, S: Storage> Writer<'d, S> {
     }
 
     /// An entry of the container: its value stands below the key that was entered since.
-    pub(super) fn entry<T: Serialize + ?Sized>(&mut self, frame: &mut Frame, value: &T) -> Result<(), WriteStop> {
+    pub(super) fn entry<T: Serialize + ?Sized>(
+        &mut self,
+        frame: &mut Frame,
+        value: &T,
+    ) -> Result<(), WriteStop> {
         let live = self.value(value, false)?;
         frame.live |= live;
         if frame.exact {
@@ -357,8 +360,7 @@ impl<'d, S: Storage> Writer<'d, S> {
     /// Whether an integer that is too large for a cell stands here.
     fn is_wide(&mut self) -> bool {
         let place = self.place();
-        let wide = self.push_raw(WIDE_KEY).is_ok()
-            && first_live(self.document, &self.path).is_some();
+        let wide = self.push_raw(WIDE_KEY).is_ok() && first_live(self.document, &self.path).is_some();
         self.leave(place);
         wide
     }
@@ -369,10 +371,7 @@ impl<'d, S: Storage> Writer<'d, S> {
         self.keys = frame.place.keys;
     }
 
-    fn push_key(
-        &mut self,
-        key: impl FnOnce(&mut KeyWriter<'_>) -> fmt::Result,
-    ) -> Result<(), WriteStop> {
+    fn push_key(&mut self, key: impl FnOnce(&mut KeyWriter<'_>) -> fmt::Result) -> Result<(), WriteStop> {
         let before = self.path.len();
         let mut writer = KeyWriter { len: before, path: &mut self.path };
         let written = if before == 0 { Ok(()) } else { writer.write_char('/') };
@@ -447,11 +446,12 @@ impl<'d, S: Storage> Writer<'d, S> {
     fn remember_unseen(&mut self, known: core::ops::Range<usize>) -> Result<(), WriteStop> {
         let mut seen = core::mem::take(&mut self.seen);
         let limit = seen.room();
-        let full = children(self.document, self.prefix())
-            .try_for_each(|child| match seen[known.clone()].binary_search(&child.seq) {
+        let full = children(self.document, self.prefix()).try_for_each(|child| {
+            match seen[known.clone()].binary_search(&child.seq) {
                 Ok(_) => Ok(()),
                 Err(_) => seen.push(child.seq),
-            });
+            }
+        });
         self.seen = seen;
         full.map_err(|_| UpdateError::from(CapacityError::Cells { needed: limit + 1, limit }).into())
     }

@@ -3,8 +3,8 @@
 use super::handle::{ElementId, List};
 use super::order::{self, Element, Group};
 use super::position::{Lean, Mark, Position};
-use crate::cell::Path;
 use crate::causal::Stamp;
+use crate::cell::Path;
 use crate::document::Document;
 use crate::storage::Storage;
 
@@ -22,7 +22,8 @@ pub(crate) fn in_order<'a, S: Storage>(
 ) -> impl Iterator<Item = Element<'a>> + 'a {
     #[cfg(feature = "alloc")]
     {
-        let mut elements: alloc::vec::Vec<_> = order::groups(document, list).filter_map(Group::element).collect();
+        let mut elements: alloc::vec::Vec<_> =
+            order::groups(document, list).filter_map(Group::element).collect();
         elements.sort_unstable_by(Element::compare);
         elements.into_iter()
     }
@@ -42,7 +43,11 @@ pub(crate) fn has_elements<S: Storage>(document: &Document<S>, list: Path<'_>) -
 }
 
 /// The element behind the place `after`. O(cells below).
-pub(crate) fn behind<S: Storage>(document: &Document<S>, list: Path<'_>, after: Option<&Place>) -> Option<Place> {
+pub(crate) fn behind<S: Storage>(
+    document: &Document<S>,
+    list: Path<'_>,
+    after: Option<&Place>,
+) -> Option<Place> {
     let after = after.map(|place| Element {
         id: &place.id,
         path: list,
