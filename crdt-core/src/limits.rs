@@ -31,7 +31,7 @@ pub const EVENTS_MAX: usize = 32;
 /// Most options and newtypes around one value that is written or read as a type.
 pub const TYPED_NESTING_MAX: usize = 64;
 /// Longest text that an error of typed access carries, in bytes of UTF-8. What is longer is cut off.
-pub const ERROR_TEXT_LEN_MAX: usize = 64;
+pub const ERROR_TEXT_LEN_MAX: usize = 56;
 
 const _: () =
     assert!(PATH_LEN_MAX + VALUE_LEN_MAX + 64 < FRAME_LEN_MAX, "the largest cell must fit in a frame");

@@ -160,7 +160,9 @@ pub enum Found {
     /// A float.
     Float(f64),
     /// An integer.
-    Integer(i128),
+    Integer(i64),
+    /// An integer above `i64::MAX`.
+    LargeInteger(u64),
     /// A list.
     List,
     /// A map.
@@ -180,6 +182,7 @@ impl fmt::Display for Found {
             Found::Bytes => f.write_str("bytes"),
             Found::Float(value) => write!(f, "the float {value:?}"),
             Found::Integer(value) => write!(f, "the integer {value}"),
+            Found::LargeInteger(value) => write!(f, "the integer {value}"),
             Found::List => f.write_str("a list"),
             Found::Map => f.write_str("a map"),
             Found::Null => f.write_str("null"),
@@ -195,8 +198,8 @@ impl From<Unexpected<'_>> for Found {
             Unexpected::Bool(value) => Found::Bool(value),
             Unexpected::Bytes(_) => Found::Bytes,
             Unexpected::Float(value) => Found::Float(value),
-            Unexpected::Signed(value) => Found::Integer(value.into()),
-            Unexpected::Unsigned(value) => Found::Integer(value.into()),
+            Unexpected::Signed(value) => Found::Integer(value),
+            Unexpected::Unsigned(value) => i64::try_from(value).map_or(Found::LargeInteger(value), Found::Integer),
             Unexpected::Seq => Found::List,
             Unexpected::Map | Unexpected::NewtypeVariant | Unexpected::StructVariant => Found::Map,
             Unexpected::Option | Unexpected::Unit => Found::Null,
@@ -263,10 +266,11 @@ impl<'a> ReadStop<'a> {
         let mut path: PathText = cut(self.path.unwrap_or(top));
         if let Some(field) = self.field {
             let separator = if path.is_empty() { "" } else { "/" };
-            // A field that does not fit below its path cannot be stored there either.
-            let _ = path
-                .push_str(separator)
-                .and_then(|()| escape(field, &mut path).map_err(|_| Default::default()));
+            let mut below = path.clone();
+            // A field that does not fit below its path cannot be stored there either: the path alone says enough.
+            if below.push_str(separator).is_ok() && escape(field, &mut below).is_ok() {
+                path = below;
+            }
         }
         ReadError { path, problem: self.problem }
     }

@@ -35,6 +35,7 @@ pub(super) fn escape(key: &str, out: &mut impl fmt::Write) -> fmt::Result {
 
 /// A key of a path, as a key of a map. Borrowed where nothing was escaped.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is no heap to put the larger one on")]
 pub(super) enum Key<'a> {
     Borrowed(&'a str),
     Unescaped(heapless::String<PATH_LEN_MAX>),

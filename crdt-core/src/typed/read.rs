@@ -239,7 +239,7 @@ impl From<Value<'_>> for Found {
             Value::Bool(value) => Found::Bool(value),
             Value::Bytes(_) => Found::Bytes,
             Value::F64(value) => Found::Float(value),
-            Value::I64(value) => Found::Integer(value.into()),
+            Value::I64(value) => Found::Integer(value),
             Value::Null => Found::Null,
             Value::Str(_) => Found::String,
         }

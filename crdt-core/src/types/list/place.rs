@@ -1,7 +1,7 @@
 //! What typed access needs of a list: its elements in order, and a place for one more.
 
 use super::handle::{ElementId, List};
-use super::order::{self, Element, Group};
+use super::order::{self, Element};
 use super::position::{Lean, Mark, Position};
 use crate::causal::Stamp;
 use crate::cell::Path;
@@ -23,7 +23,7 @@ pub(crate) fn in_order<'a, S: Storage>(
     #[cfg(feature = "alloc")]
     {
         let mut elements: alloc::vec::Vec<_> =
-            order::groups(document, list).filter_map(Group::element).collect();
+            order::groups(document, list).filter_map(order::Group::element).collect();
         elements.sort_unstable_by(Element::compare);
         elements.into_iter()
     }
