@@ -39,7 +39,7 @@ use crate::storage::Storage;
 #[derive(Debug)]
 pub struct Record<'p, T> {
     path: Path<'p>,
-    value: PhantomData<fn(T) -> T>,
+    value: PhantomData<fn() -> T>,
 }
 
 impl<'p, T> Record<'p, T> {

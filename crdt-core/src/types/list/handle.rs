@@ -128,7 +128,7 @@ impl<'p> List<'p> {
         random: u64,
     ) -> Result<Insertion<'p, 'static, 1>, ListError> {
         let last = self.elements(document).max_by(Element::compare);
-        self.new_element(document, random, Gap::new(last, None))
+        self.new_element(document, random, Gap::new(last, None), 0)
     }
 
     /// Plans a place at `index` for an element that is a map; see [`place_last`](Self::place_last).
@@ -142,7 +142,7 @@ impl<'p> List<'p> {
         index: usize,
     ) -> Result<Insertion<'p, 'static, 1>, ListError> {
         let gap = self.gap_at(document, index, None)?;
-        self.new_element(document, random, gap)
+        self.new_element(document, random, gap, 0)
     }
 
     /// Plans to move the element `id`, so that it stands at `index` then. Writes its position only.
@@ -297,35 +297,31 @@ impl<'p> List<'p> {
         document: &Document<S>,
         random: u64,
         gap: Gap,
+        before: u64,
     ) -> Result<Insertion<'p, 'static, 1>, ListError> {
         let position = gap.position(Mark::of(document.replica_id()))?;
-        let id = self.fresh_id(document, random, None);
+        let id_bits = self.fresh_id_bits(document, random, before);
+        let id = ElementId::from_bits(id_bits);
         let path = PathBuffer::from(self.path).join(&id)?;
         let plan = Plan::new([place_at(path.clone(), position.clone())?]);
-        Ok(Insertion { list: self, id, path, position, right: gap.right, plan })
+        Ok(Insertion { list: self, id, id_bits, path, position, right: gap.right, plan })
     }
 
-    /// An id that no cell of the list has yet. The replica and its clock are mixed in, in case `random` is not.
-    fn fresh_id<S: Storage>(
-        self,
-        document: &Document<S>,
-        random: u64,
-        planned: Option<&ElementId>,
-    ) -> ElementId {
-        let is_taken = |id: &ElementId| {
-            let held = PathBuffer::from(self.path).join(id).is_ok_and(|path| {
+    /// The bits of an id that no cell of the list has yet. Replica, clock and the insertion planned before are mixed in,
+    /// in case `random` is not.
+    fn fresh_id_bits<S: Storage>(self, document: &Document<S>, random: u64, before: u64) -> u64 {
+        let is_taken = |bits: u64| {
+            PathBuffer::from(self.path).join(&ElementId::from_bits(bits)).is_ok_and(|path| {
                 let path = path.as_path().as_str();
                 document.cells.get(path).is_some() || document.cells.below(Some(path)).next().is_some()
-            });
-            held || planned == Some(id)
+            })
         };
-        let mut bits = mix(random ^ mix(document.replica_id().get() ^ mix(document.clock().as_ms())));
-        let mut id = ElementId::from_bits(bits);
-        while is_taken(&id) {
+        let here = mix(document.replica_id().get() ^ mix(document.clock().as_ms() ^ mix(before)));
+        let mut bits = mix(random ^ here);
+        while is_taken(bits) {
             bits = mix(bits);
-            id = ElementId::from_bits(bits);
         }
-        id
+        bits
     }
 }
 
@@ -385,6 +381,7 @@ impl fmt::Debug for ElementId {
 pub struct Insertion<'p, 'v, const N: usize> {
     list: List<'p>,
     id: ElementId,
+    id_bits: u64,
     path: PathBuffer,
     position: Position,
     right: Option<Position>,
@@ -431,11 +428,7 @@ impl<'p, 'v, const N: usize> Insertion<'p, 'v, N> {
         random: u64,
     ) -> Result<Insertion<'p, 'static, 1>, ListError> {
         let gap = Gap { left: Some(self.position.clone()), right: self.right.clone(), lean: Lean::Left };
-        let position = gap.position(Mark::of(document.replica_id()))?;
-        let id = self.list.fresh_id(document, random, Some(&self.id));
-        let path = PathBuffer::from(self.list.path).join(&id)?;
-        let plan = Plan::new([place_at(path.clone(), position.clone())?]);
-        Ok(Insertion { list: self.list, id, path, position, right: gap.right, plan })
+        self.list.new_element(document, random, gap, self.id_bits)
     }
 
     /// The id that the element will have.
@@ -460,13 +453,13 @@ impl<'p> Insertion<'p, 'static, 1> {
     /// # Errors
     /// [`ListError::Path`] when there is no room for it below the element.
     pub fn with_value<'v>(self, value: impl Into<Value<'v>>) -> Result<Insertion<'p, 'v, 2>, ListError> {
-        let Self { list, id, path, position, right, .. } = self;
+        let Self { list, id, id_bits, path, position, right, .. } = self;
         let content = path.clone().join(CONTENT_KEY)?;
         let plan = Plan::new([
             place_at(path.clone(), position.clone())?,
             Planned { path: content, content: PlannedContent::Value(value.into()) },
         ]);
-        Ok(Insertion { list, id, path, position, right, plan })
+        Ok(Insertion { list, id, id_bits, path, position, right, plan })
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) struct Group<'a> {
     has_content: bool,
     /// The value is hidden by cells below it.
     is_hidden: bool,
-    #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only a rebalance asks"))]
+    /// No cell of it is of a transaction that has not come whole.
     pub(super) is_covered: bool,
 }
 
