@@ -1,7 +1,5 @@
 //! The types built from cells never allocate in fixed storage: every allocation of the process is counted.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use crdt_core::types::{Counter, List, Record, Set};
 use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId, Value};
 

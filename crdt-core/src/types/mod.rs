@@ -38,7 +38,7 @@ mod set;
 pub use counter::{Counter, CounterError};
 #[cfg(feature = "alloc")]
 pub use list::Rebalance;
-pub use list::{Element, ElementId, Insertion, List, ListError};
+pub use list::{Element, Insertion, List, ListError};
 pub use path_buffer::PathBuffer;
 pub use plan::Plan;
 pub use record::{Record, RecordAccessError};

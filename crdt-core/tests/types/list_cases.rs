@@ -54,6 +54,18 @@ fn an_element_that_two_move_at_once_stands_in_one_place_the_newer() {
     assert_eq!(values(&a), ["y", "x", "z"]);
 }
 
+/// The way that suggests itself, to remove an element and to insert it elsewhere, doubles it.
+#[test]
+fn moving_by_removing_and_inserting_would_double_the_element() {
+    let (mut a, mut b, ids) = pair();
+    for (document, ms) in [(&mut a, 10), (&mut b, 20)] {
+        document.update(at(ms), &list().remove(document, &ids[0]).unwrap().writes()).unwrap();
+        insert(document, ms + 1, 2, "x");
+    }
+    both_ways(&mut a, &mut b);
+    assert_eq!(values(&a), ["y", "z", "x", "x"]);
+}
+
 #[test]
 fn an_element_that_is_removed_and_moved_at_once_stays_removed_whichever_is_newer() {
     for (removal, shift) in [(10, 11), (11, 10)] {

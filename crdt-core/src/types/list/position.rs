@@ -58,7 +58,7 @@ impl Mark {
     /// The mark of a replica. Any two of them have the same one with a chance of 1 in 65,025; then their elements may
     /// tie, and the element ids decide.
     pub(super) const fn of(replica: ReplicaId) -> Self {
-        let mixed = super::handle::mix(replica.get());
+        let mixed = super::element_id::mix(replica.get());
         // Never 0: a position must not end in it.
         Self([1 + (mixed >> 32) as u8 % 255, 1 + (mixed >> 40) as u8 % 255])
     }
@@ -152,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
     use std::vec::Vec;
 
-    use super::super::handle::mix;
+    use super::super::element_id::mix;
     use super::*;
 
     fn mark(replica: u64) -> Mark {
