@@ -7,7 +7,7 @@ use crate::document::Write;
 
 /// `N` writes with the paths they need, to be given to [`Replica::update`](crate::Replica::update).
 ///
-/// It takes about 300 bytes a write, on the stack. `'v` is the lifetime of the application's values.
+/// It takes about 330 bytes a write, on the stack. `'v` is the lifetime of the application's values.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "a plan changes nothing until its writes are given to `update`"]
 pub struct Plan<'v, const N: usize>([Planned<'v>; N]);

@@ -8,8 +8,8 @@ use crate::limits::ELEMENT_ID_LEN;
 pub(super) struct ElementId(u64);
 
 impl ElementId {
-    /// An id from fresh random bits. Who makes it, its clock, and the id that it planned before are mixed in, in case the
-    /// bits are neither fresh nor random.
+    /// An id from fresh random bits. Who makes it, its clock, and the id that it planned before are mixed in, in case
+    /// the bits are neither fresh nor random.
     pub(super) const fn new(random: u64, now: Stamp, before: Option<ElementId>) -> Self {
         let before = match before {
             Some(id) => mix(id.0),

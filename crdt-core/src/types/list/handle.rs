@@ -21,12 +21,13 @@ use crate::types::plan::{Plan, Planned, PlannedContent};
 /// | `<path>/<element id>/=` | the content, where it is one value (or a subtree of its own) |
 /// | `<path>/<element id>/<field>` | a field, where the element is a map |
 ///
-/// An element shows if it has a position and content. Moving writes `@` only, so an element that two replicas move at the
-/// same time stands in one place, and one that is moved here and removed there stays removed.
+/// An element shows if it has a position and content. Moving writes `@` only, so an element that two replicas move at
+/// the same time stands in one place, and one that is moved here and removed there stays removed.
 ///
-/// An element id is 42 bits in 7 characters. One that the list holds already is not made again, so only ids made at the same time
-/// in different places can be equal: two replicas that add 100 elements each while they do not hear of each other have an
-/// equal pair with a chance of 1 in 440 million. The two elements are then one, with the newer `@` and the newer `=`.
+/// An element id is 42 bits in 7 characters. One that the list holds already is not made again, so only ids made at the
+/// same time in different places can be equal: two replicas that add 100 elements each while they do not hear of each
+/// other have an equal pair with a chance of 1 in 440 million. The two elements are then one, with the newer `@` and
+/// the newer `=`.
 ///
 /// Without a heap the order is found by looking: each step of [`iter`](Self::iter) costs O(cells below), a whole walk
 /// O(elements x cells).

@@ -11,14 +11,14 @@
 //! | digits, mark, counter | 4 and more | the same replica goes on directly behind it |
 //! | digits (its mark is in them) | 13 and more | the same replica in a crowded place |
 //!
-//! The **mark** is two bytes made from the replica id. Two replicas that insert into one gap at the same time choose the
-//! same digits, and the marks keep their runs apart: what one of them goes on to write behind its first insertion begins
-//! with that insertion's digits and mark, and nothing of the other sorts in between. Runs that are written backwards, each
-//! element before the last one, can mix; so can runs in a crowded place.
+//! The **mark** is two bytes made from the replica id. Two replicas that insert into one gap at the same time choose
+//! the same digits, and the marks keep their runs apart: what one of them goes on to write behind its first insertion
+//! begins with that insertion's digits and mark, and nothing of the other sorts in between. Runs that are written
+//! backwards, each element before the last one, can mix; so can runs in a crowded place.
 //!
-//! New digits keep near the neighbour that was written last, an eighth of the gap away (a whole digit at the ends of the
-//! list), which leaves room on the side where a run goes on. This is the boundary strategy of B. Nedelec et al., "LSEQ",
-//! 2013, with the neighbours' stamps in place of a coin.
+//! New digits keep near the neighbour that was written last, an eighth of the gap away (a whole digit at the ends of
+//! the list), which leaves room on the side where a run goes on. This is the boundary strategy of B. Nedelec et al.,
+//! "LSEQ", 2013, with the neighbours' stamps in place of a coin.
 //!
 //! Longest position in bytes after 300 insertions (the last row: 60), as the test `positions_stay_short` has it:
 //!

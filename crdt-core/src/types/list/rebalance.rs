@@ -31,13 +31,14 @@ impl Rebalance {
 
 impl List<'_> {
     /// Plans short positions for the elements whose positions have grown long, in the same order, and the deletion of
-    /// the remains of removed elements. Empty as long as positions are at most half as long as they may be and none tie.
+    /// the remains of removed elements. Empty as long as positions are at most half as long as they may be and none
+    /// tie.
     ///
     /// **Only the aggregator is to commit this**, best while the list is at rest. A rebalance moves elements without
-    /// meaning to: an element that somebody moves at the same time stands where the newer of the two writes put it, which
-    /// is its old place if that is the rebalance; and what is inserted at the same time goes by the old neighbours. Two
-    /// concurrent rebalances would mix two spacings, and thereby the order of the list. Elements with short positions are
-    /// not touched: they cost nothing on the links, and lose no race.
+    /// meaning to: an element that somebody moves at the same time stands where the newer of the two writes put it,
+    /// which is its old place if that is the rebalance; and what is inserted at the same time goes by the old
+    /// neighbours. Two concurrent rebalances would mix two spacings, and thereby the order of the list. Elements with
+    /// short positions are not touched: they cost nothing on the links, and lose no race.
     ///
     /// O(cells below + elements x log elements).
     pub fn rebalance<S: Storage>(self, document: &Document<S>) -> Rebalance {
