@@ -141,6 +141,19 @@ fn a_new_element_costs_two_short_cells() {
     assert_eq!(longest - paths, 5, "bytes of a position");
 }
 
+#[test]
+fn a_list_that_is_written_anew_again_and_again_keeps_short_positions() {
+    let mut a = document::<Small>(1);
+    for round in 0..2_000 {
+        let x = list().place_anew(&a, round as u64).unwrap().with_value("x").unwrap();
+        let y = x.then(&a, round as u64, "y").unwrap();
+        let ([px, vx], [py, vy]) = (x.writes(), y.writes());
+        a.update(at(round), &[Write::list(list().path()), px, vx, py, vy]).unwrap();
+        assert_eq!(values(&a), ["x", "y"]);
+    }
+    assert_eq!(position_lens(&a).iter().sum::<usize>(), 3 + 4);
+}
+
 /// The positions of the list, in the order of the ids.
 fn position_lens<S: Storage>(document: &Document<S>) -> Vec<usize> {
     let len = |content| match content {

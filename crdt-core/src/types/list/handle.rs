@@ -150,6 +150,20 @@ impl<'p> List<'p> {
         self.new_element(document, random, gap, None)
     }
 
+    /// Plans the first place of a list that begins anew: the same transaction clears the path first, with
+    /// [`Write::list`](crate::Write::list). What is there now is not looked at, so positions are as short as in a new
+    /// list however often that is done. [`Insertion::then`] goes on. O(log cells).
+    ///
+    /// # Errors
+    /// None in practice: an empty list has room.
+    pub fn place_anew<S: Storage>(
+        self,
+        document: &Document<S>,
+        random: u64,
+    ) -> Result<Insertion<'p, 'static, 1>, ListError> {
+        self.new_element(document, random, Gap::new(None, None), None)
+    }
+
     /// Plans to move the element `id`, so that it stands at `index` then. Writes its position only.
     /// O(index x cells below).
     ///

@@ -95,6 +95,9 @@ fn next_in_run(left: &[u8], mark: Mark) -> Option<Digits> {
     let counter_at = mark.0.len() + left.windows(mark.0.len()).rposition(|window| window == mark.0)?;
     let counter = &left[counter_at..];
     let full = counter.iter().take_while(|digit| **digit == u8::MAX).count();
+    if full == COUNTER_LEN_MAX {
+        return None;
+    }
     let mut digits = Digits::from_slice(&left[..counter_at + full]).ok()?;
     digits.push(counter.get(full).map_or(1, |digit| digit + 1)).ok()?;
     Some(digits)
@@ -144,6 +147,8 @@ fn choose(low: u16, gap: u16, lean: Lean, is_first: bool, is_last: bool) -> u8 {
     digit as u8
 }
 
+/// A run goes on for 3 x 255 elements; then it is cheaper to begin another one.
+const COUNTER_LEN_MAX: usize = 3;
 /// Positions with this many digits get no second mark of the same replica.
 const MARKED_LEN: usize = 12;
 
@@ -229,6 +234,20 @@ mod tests {
             ];
             assert_eq!(longest.map(|(_, len)| len), expected, "{longest:?}");
         }
+    }
+
+    /// A queue: what is appended is removed at the front, so the list stays short and its positions rise for ever.
+    #[test]
+    fn a_queue_never_runs_out_of_positions() {
+        let (mut last, mut longest) = (None::<Position>, 0);
+        for _ in 0..100_000 {
+            let next =
+                Position::between(last.as_ref().map(Position::as_bytes), None, Lean::Left, mark(7)).unwrap();
+            assert!(last.is_none_or(|last| last < next));
+            longest = longest.max(next.as_bytes().len());
+            last = Some(next);
+        }
+        assert_eq!(longest, 6);
     }
 
     proptest! {
