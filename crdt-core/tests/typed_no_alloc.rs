@@ -1,5 +1,4 @@
 //! Structs of scalars and fixed strings are written and read without an allocation: all of the process are counted.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use crdt_core::{Config, DocumentName, Fixed, Moment, Path, Replica, ReplicaId, Role};
 use serde::{Deserialize, Serialize};

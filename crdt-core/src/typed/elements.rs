@@ -15,10 +15,10 @@ use super::write::{self, Writer};
 use crate::cell::{Content, Path, Value};
 use crate::document::Document;
 use crate::storage::Storage;
+use crate::types::ListError;
 use crate::types::PathBuffer;
 use crate::types::list::place::{self, Place};
 use crate::types::list::{CONTENT_KEY, POSITION_KEY};
-use crate::types::{List, ListError};
 
 /// Where the contents of the elements of the list at `path` are, in order.
 pub(super) fn elements<'a, S: Storage>(
@@ -185,8 +185,7 @@ impl<S: Storage> Writer<'_, S> {
         right: Option<&Place>,
     ) -> Result<Option<Place>, WriteStop> {
         let random = self.next_random();
-        let list = List::at(self.as_path()).map_err(WriteProblem::Path)?;
-        Ok(place::between(self.document, list, random, left, right))
+        Ok(place::between(self.document, self.as_path(), random, left, right).map_err(WriteProblem::Path)?)
     }
 
     fn write_position(&mut self, element: &Place) -> Result<(), WriteStop> {

@@ -199,7 +199,9 @@ impl From<Unexpected<'_>> for Found {
             Unexpected::Bytes(_) => Found::Bytes,
             Unexpected::Float(value) => Found::Float(value),
             Unexpected::Signed(value) => Found::Integer(value),
-            Unexpected::Unsigned(value) => i64::try_from(value).map_or(Found::LargeInteger(value), Found::Integer),
+            Unexpected::Unsigned(value) => {
+                i64::try_from(value).map_or(Found::LargeInteger(value), Found::Integer)
+            }
             Unexpected::Seq => Found::List,
             Unexpected::Map | Unexpected::NewtypeVariant | Unexpected::StructVariant => Found::Map,
             Unexpected::Option | Unexpected::Unit => Found::Null,

@@ -1,8 +1,8 @@
 //! Types built from cells: [`Counter`], [`Set`], [`List`] and [`Record`].
 //!
-//! Each is a handle on a path: it can be copied and holds nothing else. It reads from a [`Document`](crate::Document) and **plans**
-//! writes; a plan holds its paths without a heap and changes nothing by itself. The application commits it, alone or
-//! with others, in one transaction:
+//! Each is a handle on a path: it can be copied and holds nothing else. It reads from a [`Document`](crate::Document)
+//! and **plans** writes; a plan holds its paths without a heap and changes nothing by itself. The application commits
+//! it, alone or with others, in one transaction:
 //!
 //! ```
 //! use crdt_core::types::{Counter, Set};
@@ -38,7 +38,7 @@ mod set;
 pub use counter::{Counter, CounterError};
 #[cfg(feature = "alloc")]
 pub use list::Rebalance;
-pub use list::{Element, ElementId, Insertion, List, ListError};
+pub use list::{Element, Insertion, List, ListError};
 pub use path_buffer::PathBuffer;
 pub use plan::Plan;
 pub use record::{Record, RecordAccessError};

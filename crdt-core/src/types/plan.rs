@@ -2,12 +2,12 @@
 
 use super::list::Position;
 use super::path_buffer::PathBuffer;
-use crate::cell::Value;
+use crate::cell::{Path, Value};
 use crate::document::Write;
 
 /// `N` writes with the paths they need, to be given to [`Replica::update`](crate::Replica::update).
 ///
-/// It takes about 300 bytes a write, on the stack. `'v` is the lifetime of the application's values.
+/// It takes about 330 bytes a write, on the stack. `'v` is the lifetime of the application's values.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "a plan changes nothing until its writes are given to `update`"]
 pub struct Plan<'v, const N: usize>([Planned<'v>; N]);
@@ -17,13 +17,27 @@ impl<'v, const N: usize> Plan<'v, N> {
         Self(writes)
     }
 
+    /// The path above the first write.
+    pub(super) fn place(&self) -> Option<Path<'_>> {
+        self.0.first()?.path.as_path().parent()
+    }
+
     /// The writes, for a transaction.
     pub fn writes(&self) -> [Write<'_>; N] {
         self.0.each_ref().map(Planned::write)
     }
 }
 
-impl Plan<'_, 1> {
+impl<'v> Plan<'v, 1> {
+    /// The same with one more write.
+    pub(super) fn with<'w>(self, write: Planned<'w>) -> Plan<'w, 2>
+    where
+        'v: 'w,
+    {
+        let [first] = self.0;
+        Plan([first, write])
+    }
+
     /// The write, for a transaction with others.
     pub fn write(&self) -> Write<'_> {
         self.0[0].write()

@@ -11,9 +11,9 @@ use crate::storage::Storage;
 
 /// A record at a path: one cell that holds a `serde` type, encoded with postcard.
 ///
-/// For fields that make sense together only. As there is one cell, the fields of two writers never mix: the newer record
-/// wins whole. What it costs: to change one field is to send them all. Both sides must use the same type; an `enum` with
-/// a variant per version leaves room for change.
+/// For fields that make sense together only. As there is one cell, the fields of two writers never mix: the newer
+/// record wins whole. What it costs: to change one field is to send them all. Both sides must use the same type; an
+/// `enum` with a variant per version leaves room for change.
 ///
 /// ```
 /// use crdt_core::types::Record;
@@ -39,7 +39,7 @@ use crate::storage::Storage;
 #[derive(Debug)]
 pub struct Record<'p, T> {
     path: Path<'p>,
-    value: PhantomData<fn(T) -> T>,
+    value: PhantomData<fn() -> T>,
 }
 
 impl<'p, T> Record<'p, T> {

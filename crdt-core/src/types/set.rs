@@ -16,7 +16,8 @@ use crate::storage::{CellStore, Storage};
 /// not touch each other.
 ///
 /// A member may be any string that fits into the path. In the key `/` is written as `%2F`, `%` as `%25`, and the empty
-/// string as `%`, so that members are one key each. Keys that are not in this form, or do not hold `true`, are no members.
+/// string as `%`, so that members are one key each. Keys that are not in this form, or do not hold `true`, are no
+/// members.
 ///
 /// ```
 /// use crdt_core::types::Set;

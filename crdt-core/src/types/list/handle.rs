@@ -1,11 +1,11 @@
 //! What an application does with a list.
 
-use core::fmt;
-use core::ops::Deref;
-
+use super::element_id::ElementId;
+use super::insertion::Insertion;
 use super::order::{self, Element, Group};
 use super::position::{Lean, Mark, Position};
 use super::{CONTENT_KEY, POSITION_KEY};
+use crate::causal::Stamp;
 use crate::cell::{Path, PathError, Value};
 use crate::document::{Document, Node};
 use crate::limits::{ELEMENT_ID_LEN, POSITION_LEN_MAX};
@@ -21,8 +21,13 @@ use crate::types::plan::{Plan, Planned, PlannedContent};
 /// | `<path>/<element id>/=` | the content, where it is one value (or a subtree of its own) |
 /// | `<path>/<element id>/<field>` | a field, where the element is a map |
 ///
-/// An element shows if it has a position and content. Moving writes `@` only, so an element that two replicas move at the
-/// same time stands in one place, and one that is moved here and removed there stays removed.
+/// An element shows if it has a position and content. Moving writes `@` only, so an element that two replicas move at
+/// the same time stands in one place, and one that is moved here and removed there stays removed.
+///
+/// An element id is 42 bits in 7 characters. One that the list holds already is not made again, so only ids made at the
+/// same time in different places can be equal: two replicas that add 100 elements each while they do not hear of each
+/// other have an equal pair with a chance of 1 in 440 million. The two elements are then one, with the newer `@` and
+/// the newer `=`.
 ///
 /// Without a heap the order is found by looking: each step of [`iter`](Self::iter) costs O(cells below), a whole walk
 /// O(elements x cells).
@@ -70,7 +75,7 @@ impl<'p> List<'p> {
 
     /// Plans a new last element with one value. O(cells below).
     ///
-    /// `random` is 64 fresh random bits: the element's id comes from them (see [`ElementId`]).
+    /// `random` is 64 fresh random bits: the element's id comes from them.
     ///
     /// # Errors
     /// [`ListError::NoRoom`].
@@ -128,7 +133,7 @@ impl<'p> List<'p> {
         random: u64,
     ) -> Result<Insertion<'p, 'static, 1>, ListError> {
         let last = self.elements(document).max_by(Element::compare);
-        self.new_element(document, random, Gap::new(last, None))
+        self.new_element(document, random, Gap::new(last, None), None)
     }
 
     /// Plans a place at `index` for an element that is a map; see [`place_last`](Self::place_last).
@@ -142,7 +147,21 @@ impl<'p> List<'p> {
         index: usize,
     ) -> Result<Insertion<'p, 'static, 1>, ListError> {
         let gap = self.gap_at(document, index, None)?;
-        self.new_element(document, random, gap)
+        self.new_element(document, random, gap, None)
+    }
+
+    /// Plans the first place of a list that begins anew: the same transaction clears the path first, with
+    /// [`Write::list`](crate::Write::list). What is there now is not looked at, so positions are as short as in a new
+    /// list however often that is done. [`Insertion::then`] goes on. O(log cells).
+    ///
+    /// # Errors
+    /// None in practice: an empty list has room.
+    pub fn place_anew<S: Storage>(
+        self,
+        document: &Document<S>,
+        random: u64,
+    ) -> Result<Insertion<'p, 'static, 1>, ListError> {
+        self.new_element(document, random, Gap::new(None, None), None)
     }
 
     /// Plans to move the element `id`, so that it stands at `index` then. Writes its position only.
@@ -292,181 +311,22 @@ impl<'p> List<'p> {
         Ok(Gap::new(left, right))
     }
 
-    fn new_element<S: Storage>(
+    pub(super) fn new_element<S: Storage>(
         self,
         document: &Document<S>,
         random: u64,
         gap: Gap,
+        before: Option<ElementId>,
     ) -> Result<Insertion<'p, 'static, 1>, ListError> {
         let position = gap.position(Mark::of(document.replica_id()))?;
-        let id = self.fresh_id(document, random, None);
-        let path = PathBuffer::from(self.path).join(&id)?;
-        let plan = Plan::new([place_at(path.clone(), position.clone())?]);
-        Ok(Insertion { list: self, id, path, position, right: gap.right, plan })
-    }
-
-    /// An id that no cell of the list has yet. The replica and its clock are mixed in, in case `random` is not.
-    pub(super) fn fresh_id<S: Storage>(
-        self,
-        document: &Document<S>,
-        random: u64,
-        planned: Option<&ElementId>,
-    ) -> ElementId {
-        let is_taken = |id: &ElementId| {
-            let held = PathBuffer::from(self.path).join(id).is_ok_and(|path| {
-                let path = path.as_path().as_str();
-                document.cells.get(path).is_some() || document.cells.below(Some(path)).next().is_some()
-            });
-            held || planned == Some(id)
-        };
-        let mut bits = mix(random ^ mix(document.replica_id().get() ^ mix(document.clock().as_ms())));
-        let mut id = ElementId::from_bits(bits);
-        while is_taken(&id) {
-            bits = mix(bits);
-            id = ElementId::from_bits(bits);
+        let mut id = ElementId::new(random, Stamp::new(document.clock(), document.replica_id()), before);
+        let mut path = PathBuffer::from(self.path).join(&id.key())?;
+        while is_taken(document, path.as_path()) {
+            id = id.next();
+            path = PathBuffer::from(self.path).join(&id.key())?;
         }
-        id
-    }
-}
-
-impl<'a> Element<'a> {
-    /// The field at `keys` (one key, or several joined by `/`), if it is a scalar.
-    pub fn field<'d, S: Storage>(&self, document: &'d Document<S>, keys: &str) -> Option<Value<'d>> {
-        let path = PathBuffer::from(self.path).join(keys).ok()?;
-        document.get(path.as_path())
-    }
-
-    /// Where its content lies when that is not fields but one value, or a list or map of its own.
-    ///
-    /// # Errors
-    /// [`PathError`] when there is no room for it below the element.
-    pub fn content_path(&self) -> Result<PathBuffer, PathError> {
-        PathBuffer::from(self.path).join(CONTENT_KEY)
-    }
-}
-
-/// The id of an element: 7 characters of the URL-safe base 64 alphabet, 42 bits.
-///
-/// An id that the list holds already is not used again. So only ids that are made at the same time in different places can be
-/// equal: two replicas that add 100 elements each while they do not hear of each other have an equal pair with a chance
-/// of 1 in 440 million. The two elements would then be one: the newer `@` and the newer `=`.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct ElementId(heapless::String<ELEMENT_ID_LEN>);
-
-impl ElementId {
-    fn from_bits(bits: u64) -> Self {
-        let digit = |at: usize| char::from(ID_ALPHABET[(bits >> (6 * at)) as usize % ID_ALPHABET.len()]);
-        Self((0..ELEMENT_ID_LEN).map(digit).collect())
-    }
-
-    /// The id as a key.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Deref for ElementId {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for ElementId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
-/// A new element, planned: its place, and with `N` = 2 its value.
-#[derive(Clone, Debug, PartialEq)]
-#[must_use = "a plan changes nothing until its writes are given to `update`"]
-pub struct Insertion<'p, 'v, const N: usize> {
-    list: List<'p>,
-    id: ElementId,
-    path: PathBuffer,
-    position: Position,
-    right: Option<Position>,
-    plan: Plan<'v, N>,
-}
-
-impl<'p, 'v, const N: usize> Insertion<'p, 'v, N> {
-    /// Plans one more element with one value directly behind this one, to be committed in the same transaction.
-    ///
-    /// # Errors
-    /// [`ListError::NoRoom`].
-    ///
-    /// # Example: three elements in one transaction
-    /// ```
-    /// use crdt_core::types::List;
-    /// use crdt_core::{Document, DocumentName, Heap, Limits, Moment, Path, ReplicaId};
-    ///
-    /// let name = DocumentName::new("gateway-1")?;
-    /// let mut document = Document::<Heap>::new(&name, ReplicaId::new(1), Limits::default());
-    /// let servers = List::at(Path::new("ntp/servers")?)?;
-    /// let a = servers.push(&document, 0x1d0c_55aa, "0.pool.ntp.org")?;
-    /// let b = a.then(&document, 0x77b3_0112, "1.pool.ntp.org")?;
-    /// let c = b.then(&document, 0x0c6f_9e21, "2.pool.ntp.org")?;
-    /// document.update(Moment::new(1_000, 0), &[a.writes(), b.writes(), c.writes()].concat())?;
-    /// assert!(servers.iter(&document).map(|e| e.id).eq([a.id(), b.id(), c.id()]));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn then<'w, S: Storage>(
-        &self,
-        document: &Document<S>,
-        random: u64,
-        value: impl Into<Value<'w>>,
-    ) -> Result<Insertion<'p, 'w, 2>, ListError> {
-        self.then_place(document, random)?.with_value(value)
-    }
-
-    /// Plans one more place directly behind this one, for an element that is a map.
-    ///
-    /// # Errors
-    /// [`ListError::NoRoom`].
-    pub fn then_place<S: Storage>(
-        &self,
-        document: &Document<S>,
-        random: u64,
-    ) -> Result<Insertion<'p, 'static, 1>, ListError> {
-        let gap = Gap { left: Some(self.position.clone()), right: self.right.clone(), lean: Lean::Left };
-        let position = gap.position(Mark::of(document.replica_id()))?;
-        let id = self.list.fresh_id(document, random, Some(&self.id));
-        let path = PathBuffer::from(self.list.path).join(&id)?;
-        let plan = Plan::new([place_at(path.clone(), position.clone())?]);
-        Ok(Insertion { list: self.list, id, path, position, right: gap.right, plan })
-    }
-
-    /// The id that the element will have.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Where its fields belong: the list's path and the id.
-    pub fn path(&self) -> PathBuffer {
-        self.path.clone()
-    }
-
-    /// The writes, for a transaction.
-    pub fn writes(&self) -> [crate::document::Write<'_>; N] {
-        self.plan.writes()
-    }
-}
-
-impl<'p> Insertion<'p, 'static, 1> {
-    /// The same element with one value as its content.
-    ///
-    /// # Errors
-    /// [`ListError::Path`] when there is no room for it below the element.
-    pub fn with_value<'v>(self, value: impl Into<Value<'v>>) -> Result<Insertion<'p, 'v, 2>, ListError> {
-        let Self { list, id, path, position, right, .. } = self;
-        let content = path.clone().join(CONTENT_KEY)?;
-        let plan = Plan::new([
-            place_at(path.clone(), position.clone())?,
-            Planned { path: content, content: PlannedContent::Value(value.into()) },
-        ]);
-        Ok(Insertion { list, id, path, position, right, plan })
+        let plan = Plan::new([place_at(path, position.clone())?]);
+        Ok(Insertion { list: self, id, position, right: gap.right, plan })
     }
 }
 
@@ -500,7 +360,7 @@ pub enum ListError {
 }
 
 /// Two neighbours, between which a position is looked for.
-struct Gap {
+pub(super) struct Gap {
     left: Option<Position>,
     right: Option<Position>,
     lean: Lean,
@@ -519,6 +379,11 @@ impl Gap {
         Self { left: left.and_then(position), right: right.and_then(position), lean }
     }
 
+    /// Directly behind `left`, which is planned, and before what stood there.
+    pub(super) const fn behind(left: Position, right: Option<Position>) -> Self {
+        Self { left: Some(left), right, lean: Lean::Left }
+    }
+
     fn position(&self, mark: Mark) -> Result<Position, ListError> {
         let left = self.left.as_ref().map(Position::as_bytes);
         let right = self.right.as_ref().map(Position::as_bytes);
@@ -526,17 +391,12 @@ impl Gap {
     }
 }
 
+/// Whether there is, or was lately, something at `path` or below.
+pub(super) fn is_taken<S: Storage>(document: &Document<S>, path: Path<'_>) -> bool {
+    let cells = &document.cells;
+    cells.get(path.as_str()).is_some() || cells.below(Some(path.as_str())).next().is_some()
+}
+
 fn place_at(element: PathBuffer, position: Position) -> Result<Planned<'static>, PathError> {
     Ok(Planned { path: element.join(POSITION_KEY)?, content: PlannedContent::Position(position) })
 }
-
-/// Spreads every bit of the input over all of the output: the finalizer of SplitMix64 (G. Steele et al., "Fast
-/// Splittable Pseudorandom Number Generators", 2014, section 4), after its own increment.
-pub(super) const fn mix(bits: u64) -> u64 {
-    let bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
-}
-
-const ID_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

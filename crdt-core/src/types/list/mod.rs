@@ -1,13 +1,16 @@
 //! A list that many replicas insert into, move in and delete from.
 
+mod element_id;
 mod handle;
+mod insertion;
 mod order;
 pub(crate) mod place;
 mod position;
 #[cfg(feature = "alloc")]
 mod rebalance;
 
-pub use handle::{ElementId, Insertion, List, ListError};
+pub use handle::{List, ListError};
+pub use insertion::Insertion;
 pub use order::Element;
 pub(super) use position::Position;
 #[cfg(feature = "alloc")]

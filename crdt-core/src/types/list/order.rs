@@ -6,10 +6,10 @@ use core::iter::Peekable;
 use super::position::is_position;
 use super::{CONTENT_KEY, POSITION_KEY};
 use crate::causal::Stamp;
-use crate::cell::{Content, Path, Value};
+use crate::cell::{Content, Path, PathError, Value};
 use crate::document::Document;
 use crate::storage::{CellStore, Storage, Stored};
-use crate::types::path_buffer::keys_below;
+use crate::types::path_buffer::{PathBuffer, keys_below};
 
 /// An element that shows: it has a position and content.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,7 +25,21 @@ pub struct Element<'a> {
     pub(super) placed: Stamp,
 }
 
-impl Element<'_> {
+impl<'a> Element<'a> {
+    /// The field at `keys` (one key, or several joined by `/`), if it is a scalar.
+    pub fn field<'d, S: Storage>(&self, document: &'d Document<S>, keys: &str) -> Option<Value<'d>> {
+        let path = PathBuffer::from(self.path).join(keys).ok()?;
+        document.get(path.as_path())
+    }
+
+    /// Where its content lies when that is not fields but one value, or a list or map of its own.
+    ///
+    /// # Errors
+    /// [`PathError`] when there is no room for it below the element.
+    pub fn content_path(&self) -> Result<PathBuffer, PathError> {
+        PathBuffer::from(self.path).join(CONTENT_KEY)
+    }
+
     /// Order in the list: by position, ties by id.
     pub(super) fn compare(&self, other: &Element<'_>) -> Ordering {
         (self.position, self.id).cmp(&(other.position, other.id))
@@ -43,7 +57,7 @@ pub(super) struct Group<'a> {
     has_content: bool,
     /// The value is hidden by cells below it.
     is_hidden: bool,
-    #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only a rebalance asks"))]
+    /// No cell of it is of a transaction that has not come whole.
     pub(super) is_covered: bool,
 }
 

@@ -1,16 +1,19 @@
 //! What typed access needs of a list: its elements in order, and a place for one more.
 
-use super::handle::{ElementId, List};
+use super::element_id::ElementId;
+use super::handle::is_taken;
 use super::order::{self, Element};
 use super::position::{Lean, Mark, Position};
 use crate::causal::Stamp;
-use crate::cell::Path;
+use crate::cell::{Path, PathError};
 use crate::document::Document;
 use crate::storage::Storage;
+use crate::types::path_buffer::PathBuffer;
 
-/// Where an element stands; none before the first one.
+/// Where an element stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
+    /// Its key below the list's path.
     pub(crate) id: heapless::String<{ crate::limits::PATH_LEN_MAX }>,
     pub(crate) position: Position,
 }
@@ -60,13 +63,16 @@ pub(crate) fn behind<S: Storage>(
 }
 
 /// A place for a new element between two others, or `None` when no position in between has room.
+///
+/// # Errors
+/// [`PathError`] when there is no room for an element below `list`.
 pub(crate) fn between<S: Storage>(
     document: &Document<S>,
-    list: List<'_>,
+    list: Path<'_>,
     random: u64,
     left: Option<&Place>,
     right: Option<&Place>,
-) -> Option<Place> {
+) -> Result<Option<Place>, PathError> {
     let digits = |place: Option<&Place>| place.map(|place| place.position.clone());
     let (left, right) = (digits(left), digits(right));
     let lean = if left.is_none() && right.is_some() { Lean::Right } else { Lean::Left };
@@ -75,7 +81,16 @@ pub(crate) fn between<S: Storage>(
         right.as_ref().map(Position::as_bytes),
         lean,
         Mark::of(document.replica_id()),
-    )?;
-    let id: ElementId = list.fresh_id(document, random, None);
-    Some(Place { id: id.as_str().try_into().ok()?, position })
+    );
+    let Some(position) = position else { return Ok(None) };
+    let mut id = ElementId::new(random, Stamp::new(document.clock(), document.replica_id()), None);
+    loop {
+        let key = id.key();
+        let path = PathBuffer::from(list).join(&key)?;
+        if !is_taken(document, path.as_path()) {
+            let id = key.as_str().try_into().expect("an id is shorter than a path");
+            return Ok(Some(Place { id, position }));
+        }
+        id = id.next();
+    }
 }

@@ -31,27 +31,24 @@ impl Rebalance {
 
 impl List<'_> {
     /// Plans short positions for the elements whose positions have grown long, in the same order, and the deletion of
-    /// the remains of removed elements. Empty as long as positions are at most half as long as they may be and none tie.
+    /// the remains of removed elements. Empty as long as positions are at most half as long as they may be and none
+    /// tie.
     ///
-    /// **Only the aggregator is to commit this**, while its list is at rest. A rebalance moves elements without meaning to: an element that somebody
-    /// moves at the same time stands where the newer of the two writes put it, which is its old place if that is the
-    /// rebalance; and what is inserted at the same time goes by the old neighbours. Two concurrent rebalances would mix
-    /// two spacings and thereby the order of the list. Elements with short positions are not touched: they cost nothing
-    /// on the links, and lose no race.
+    /// **Only the aggregator is to commit this**, best while the list is at rest. A rebalance moves elements without
+    /// meaning to: an element that somebody moves at the same time stands where the newer of the two writes put it,
+    /// which is its old place if that is the rebalance; and what is inserted at the same time goes by the old
+    /// neighbours. Two concurrent rebalances would mix two spacings, and thereby the order of the list. Elements with
+    /// short positions are not touched: they cost nothing on the links, and lose no race.
     ///
-    /// O(elements x cells below).
+    /// O(cells below + elements x log elements).
     pub fn rebalance<S: Storage>(self, document: &Document<S>) -> Rebalance {
         let remains = order::groups(document, self.path())
             // Of a transaction that has not come whole, the other cells may be on their way.
             .filter(|group| group.is_covered && group.element().is_none())
             .map(|group| Plan::new([Planned { path: group.path.into(), content: PlannedContent::Delete }]));
         let mut plans: Vec<_> = remains.collect();
-        let elements: Vec<_> = {
-            let mut elements: Vec<_> =
-                order::groups(document, self.path()).filter_map(Group::element).collect();
-            elements.sort_by(Element::compare);
-            elements
-        };
+        let mut elements: Vec<_> = order::groups(document, self.path()).filter_map(Group::element).collect();
+        elements.sort_by(Element::compare);
         let ties = |at: usize| at > 0 && elements[at].position == elements[at - 1].position;
         let needed =
             (0..elements.len()).any(|at| ties(at) || elements[at].position.len() > POSITION_LEN_MAX / 2);
@@ -88,4 +85,29 @@ fn spread(
     spread(&elements[..middle], left, Some(position.as_bytes()), mark, plans);
     plans.push(Plan::new([Planned { path, content: PlannedContent::Position(position.clone()) }]));
     spread(&elements[middle + 1..], Some(position.as_bytes()), right, mark, plans);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::causal::Stamp;
+    use crate::cell::{Cell, Content, Path, Value};
+    use crate::document::Limits;
+    use crate::id::{DocumentName, ReplicaId};
+    use crate::storage::Heap;
+    use crate::time::Time;
+
+    /// A transaction can arrive in parts: the place of an element, and its content in the next frame.
+    #[test]
+    fn the_first_part_of_a_transaction_is_not_taken_for_remains() {
+        let name = DocumentName::new("types").unwrap();
+        let mut document = Document::<Heap>::new(&name, ReplicaId::new(1), Limits::default());
+        let stamp = Stamp::new(Time::from_ms(5).unwrap(), ReplicaId::new(2));
+        let content = Content::Value(Value::Bytes(&[7]));
+        document.join(Cell { path: Path::new("l/x/@").unwrap(), stamp, content }).unwrap();
+        let list = List::at(Path::new("l").unwrap()).unwrap();
+        assert!(list.rebalance(&document).is_empty());
+        document.raise(stamp.replica, stamp.time).unwrap();
+        assert_eq!(list.rebalance(&document).writes(), [Write::delete(Path::new("l/x").unwrap())]);
+    }
 }
