@@ -258,7 +258,15 @@ proptest! {
             .map(|cell| (cell.path.to_string(), format!("{:?}", cell.content)))
             .collect();
         let seq = document.seq();
-        let stamp = document.write_json(at(2), path("j"), &second).unwrap();
+        let stamp = match document.write_json(at(2), path("j"), &second) {
+            Ok(stamp) => stamp,
+            Err(error) => {
+                let too_deep = matches!(error.problem(), WriteProblem::Path(PathError::TooDeep { keys: 17 }));
+                prop_assert!(too_deep, "{}", error);
+                prop_assert_eq!((document.seq(), document.to_json(path("j"))), (seq, Some(first)));
+                return Ok(());
+            }
+        };
         prop_assert_eq!(document.to_json(path("j")), Some(second.clone()));
         prop_assert_eq!(document.check_invariants(), Ok(()));
         prop_assert_eq!(stamp.is_some(), first != second);
