@@ -542,7 +542,7 @@ impl<S: Storage> Document<S> {
         self.cells.get(path.as_str()).is_some_and(|cell| cell.is_live()) || self.has_live_below(path)
     }
 
-    fn write_with(&mut self, stamp: Stamp, path: Path<'_>, content: Content<'_>) {
+    pub(crate) fn write_with(&mut self, stamp: Stamp, path: Path<'_>, content: Content<'_>) {
         self.unhide_above(stamp, path);
         // Cells of this very transaction do not dominate one another, and nobody has seen them yet.
         let fingerprint = &mut self.fingerprint;
@@ -627,7 +627,7 @@ impl<S: Storage> Document<S> {
     }
 
     /// The first own write lists this replica in the version vector.
-    fn check_room_for_own_id(&self) -> Result<(), CapacityError> {
+    pub(crate) fn check_room_for_own_id(&self) -> Result<(), CapacityError> {
         let is_new = self.vv.time_of(self.replica) == Time::ZERO;
         if self.vv.fits(is_new.into()) {
             Ok(())
@@ -671,7 +671,11 @@ impl<S: Storage> Document<S> {
         self.check_room_signed(more_cells as isize, more_bytes as isize)
     }
 
-    fn check_room_signed(&self, more_cells: isize, more_bytes: isize) -> Result<(), CapacityError> {
+    pub(crate) fn check_room_signed(
+        &self,
+        more_cells: isize,
+        more_bytes: isize,
+    ) -> Result<(), CapacityError> {
         let cells = self.cells.count().saturating_add_signed(more_cells);
         if cells > self.limits.cells && more_cells > 0 {
             return Err(CapacityError::Cells { needed: cells, limit: self.limits.cells });

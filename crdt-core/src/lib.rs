@@ -27,7 +27,7 @@
 //! # Layers
 //!
 //! Each uses only what stands before it: ids, time and limits; [`Stamp`] and [`VersionVector`]; [`Path`], [`Content`]
-//! and the rule of precedence; [`Storage`]; [`Document`]; the wire format; sessions; [`Replica`].
+//! and the rule of precedence; [`Storage`]; [`Document`]; [`types`] built from cells; the wire format; sessions; [`Replica`].
 //!
 //! # Features
 //!
@@ -35,7 +35,9 @@
 //! |---|---|
 //! | none | [`Fixed`] storage: no allocation anywhere |
 //! | `alloc` (default) | `Heap` storage |
-//! | `std` | `alloc`; nothing else yet |
+//! | `std` | `alloc`, and JSON: `Document::to_json` and `Document::write_json` |
+//!
+//! Structs of the application are read and written with each of them: see [`typed`].
 //!
 //! Minimum supported Rust version: 1.95.
 
@@ -57,6 +59,8 @@ mod replica;
 mod storage;
 mod sync;
 mod time;
+pub mod typed;
+pub mod types;
 #[cfg(feature = "_weaken")]
 #[doc(hidden)]
 pub mod weaken;

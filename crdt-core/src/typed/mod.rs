@@ -1,0 +1,162 @@
+//! Typed access: a struct of the application, as a subtree of cells.
+//!
+//! [`Document::write`] stores a value that implements `serde::Serialize` and writes **only what changed**;
+//! [`Document::read`] gives it back. Neither needs a heap.
+//!
+//! ```
+//! use crdt_core::{Config, DocumentName, Fixed, Moment, Path, Replica, ReplicaId, Role};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize, PartialEq, Debug)]
+//! struct Pump {
+//!     setpoint: f64,
+//!     mode: Mode,
+//!     #[serde(default)]
+//!     max_starts_per_hour: Option<u8>,
+//! }
+//!
+//! #[derive(Serialize, Deserialize, PartialEq, Debug)]
+//! enum Mode {
+//!     Auto,
+//!     Manual { speed: u16 },
+//! }
+//!
+//! let name = DocumentName::new("pump-42")?;
+//! let mut replica = Replica::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0x1234), Config::new(Role::Member));
+//! let path = Path::new("pump/3")?;
+//! let now = |ms| Moment::new(1_770_000_000_000 + ms, ms);
+//!
+//! let mut pump = Pump { setpoint: 4.5, mode: Mode::Auto, max_starts_per_hour: Some(6) };
+//! assert!(replica.write(now(0), path, &pump)?.is_some());
+//! assert_eq!(replica.document().read::<Pump>(path)?, pump);
+//!
+//! // One field changed: one cell is written, and one is sent.
+//! let before = replica.document().seq();
+//! pump.setpoint = 5.0;
+//! replica.write(now(1), path, &pump)?;
+//! assert_eq!(replica.document().changes_since(before).count(), 1);
+//!
+//! // Nothing changed: no transaction.
+//! assert_eq!(replica.write(now(2), path, &pump)?, None);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What is stored where
+//!
+//! | value | cells |
+//! |---|---|
+//! | bool, integer, float, string, char, bytes | a scalar (a `f32` as the float with the same value; a char as a string) |
+//! | struct, map | a key for each field or entry; a map marker where there is none |
+//! | `None` | nothing; null in a sequence and as what a variant holds |
+//! | `()`, unit struct | null |
+//! | newtype struct, `Some` | as what is inside |
+//! | unit variant | its name, as a string |
+//! | other variants | a map with the variant's name as its only key |
+//! | sequence, tuple | a list; see below |
+//!
+//! - **Structs** are open: fields of the document that the type does not have are left alone, so a newer program's fields
+//!   survive an older program's write. A field that is `None`, or skipped because it is, is deleted.
+//! - **Maps** (also structs with `#[serde(flatten)]`) are closed: a key that the map does not have is deleted. So is one with `None`.
+//! - **Enums**: another variant than before is written with a map marker, so that all that was below is gone, on all replicas.
+//!   Untagged, internally and adjacently tagged enums are structs to serde, and leave the old variant's fields behind.
+//! - **Keys** may be any text that fits; `/` and `~` in a key are stored as `~1` and `~0`, the empty key as `~`, and the keys
+//!   `@` and `=` as `~@` and `~=`. Integers, bools, chars and unit variants as keys are stored as text.
+//! - **Integers** beyond an `i64` are refused: [`WriteProblem::Integer`]. They are read where JSON has stored them.
+//! - **Depth** is bounded by the depth of paths, 16 keys. Options and newtypes around one value: at most 64.
+//!
+//! A write is one transaction under one stamp, all or nothing. The value is serialised twice, first to see what
+//! changes and whether there is room: it must give the same both times.
+//!
+//! O(cells below x depth x log cells), and for maps with n entries O(n log n).
+
+mod children;
+mod elements;
+mod error;
+#[cfg(feature = "std")]
+mod json;
+mod key;
+mod read;
+mod serializer;
+mod write;
+
+pub use error::{ErrorText, Found, ReadError, ReadProblem, WriteError, WriteProblem};
+
+use serde::{Deserialize, Serialize};
+
+use crate::causal::Stamp;
+use crate::cell::Path;
+use crate::document::Document;
+use crate::replica::Replica;
+use crate::storage::Storage;
+use crate::time::Moment;
+
+impl<S: Storage> Document<S> {
+    /// Stores `value` at `path` (as the whole document for `None`), writing only what differs from what is there, in one
+    /// transaction whose stamp is returned; `None` when nothing differs. See [`typed`](crate::typed).
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing has changed then, unless `value` was serialised in two different ways.
+    #[expect(clippy::result_large_err, reason = "the error owns its path, and there is no heap to put it on")]
+    pub fn write<'p, T: Serialize + ?Sized>(
+        &mut self,
+        moment: Moment,
+        path: impl Into<Option<Path<'p>>>,
+        value: &T,
+    ) -> Result<Option<Stamp>, WriteError> {
+        write::write(self, moment, path.into(), value, false)
+    }
+
+    /// Reads a `T` from what is at `path` and below (from the whole document for `None`). It may borrow strings and bytes from the document.
+    ///
+    /// An `Option` is `None` when nothing is there. See [`typed`](crate::typed).
+    ///
+    /// # Errors
+    /// [`ReadError`] with the path of what does not fit the type.
+    ///
+    /// # Example: which field does not fit
+    /// ```
+    /// use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId};
+    /// #[derive(serde::Deserialize, Debug)]
+    /// struct Pump<'a> {
+    ///     name: &'a str,
+    ///     speed: u16,
+    /// }
+    /// let name = DocumentName::new("pump-42")?;
+    /// let mut document = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(1), Limits::default());
+    /// document.set(Moment::new(1, 1), Path::new("pump/3/name")?, "west")?;
+    /// let pump = Path::new("pump/3")?;
+    /// let error = document.read::<Pump>(pump).unwrap_err();
+    /// assert_eq!(error.to_string(), "pump/3/speed: nothing is stored here, and the type needs a value");
+    ///
+    /// document.set(Moment::new(2, 2), Path::new("pump/3/speed")?, 70_000)?;
+    /// let error = document.read::<Pump>(pump).unwrap_err();
+    /// assert_eq!(error.to_string(), "pump/3/speed: expected u16, found the integer 70000, which it cannot hold");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[expect(clippy::result_large_err, reason = "the error owns its path, and there is no heap to put it on")]
+    pub fn read<'a, 'p, T: Deserialize<'a>>(
+        &'a self,
+        path: impl Into<Option<Path<'p>>>,
+    ) -> Result<T, ReadError> {
+        read::read(self, path.into())
+    }
+}
+
+impl<S: Storage> Replica<S> {
+    /// Stores `value` at `path`. See [`Document::write`].
+    ///
+    /// # Errors
+    /// As [`Document::write`].
+    #[expect(clippy::result_large_err, reason = "the error owns its path, and there is no heap to put it on")]
+    pub fn write<'p, T: Serialize + ?Sized>(
+        &mut self,
+        moment: Moment,
+        path: impl Into<Option<Path<'p>>>,
+        value: &T,
+    ) -> Result<Option<Stamp>, WriteError> {
+        let before = self.document.seq();
+        let written = self.document.write(moment, path, value);
+        self.unsaved |= self.document.seq() != before;
+        written
+    }
+}
