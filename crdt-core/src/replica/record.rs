@@ -53,6 +53,9 @@ pub enum RecordError {
     /// The cells are not those that the state record was written with.
     #[error("the cells do not add up to the stored fingerprint: the storage was damaged")]
     Fingerprint,
+    /// A replica is restored before it is used, from records of the same document.
+    #[error("the replica was used before, or is of another document: restore into a new one")]
+    NotNew,
     /// What should be a path is none.
     #[error(transparent)]
     Path(PathError),
@@ -171,11 +174,11 @@ impl<S: Storage> Replica<S> {
         Ok(replica)
     }
 
-    /// The same as [`load`](Self::load), in place: for a device whose stack does not hold a second replica. What this
-    /// one held is gone.
+    /// The same as [`load`](Self::load), into a replica that was just made for this document: for a device whose stack
+    /// does not hold a second one.
     ///
     /// # Errors
-    /// [`RecordError`]; the replica holds a part of the records then, and must not be used. The records are untouched.
+    /// [`RecordError`]; the replica may hold a part of the records then, and must not be used. The records are untouched.
     pub fn restore<'a>(
         &mut self,
         moment: Moment,
@@ -226,7 +229,10 @@ impl<S: Storage> Replica<S> {
     /// Takes over everything but the cells, and tells what their fingerprint must be.
     fn read_state(&mut self, state: &[u8]) -> Result<u64, RecordError> {
         let (name, id, mut reader) = read_head(state)?;
-        *self = Self::new(&name, id, self.config);
+        if name != self.name || self.document.seq != 0 || self.peers.len() != 0 {
+            return Err(RecordError::NotNew);
+        }
+        self.document.replica = id;
         self.document.clock = read_time(&mut reader)?;
         let unverified = reader.varint(crate::limits::TIME_MAX + 1)?;
         self.unverified = unverified.checked_sub(1).and_then(Time::from_ms);
