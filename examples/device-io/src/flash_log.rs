@@ -151,7 +151,7 @@ impl<'a> FlashLog<'a> {
         let Some((page, generation)) = self.current else { return Ok(false) };
         let commits = || self.commits(page, generation);
         let rewritten = commits().filter(|commit| commit.rewrites).last().map_or(0, |commit| commit.start);
-        let cells = commits().filter(|commit| commit.start >= rewritten).flat_map(|commit| commit.cells());
+        let cells = commits().filter(|commit| commit.start >= rewritten).flat_map(Commit::cells);
         let Some(last) = commits().last() else { return Ok(false) };
         replica.restore(moment, last.state(), cells)?;
         Ok(true)
