@@ -1,7 +1,5 @@
 //! What the README quotes is what is built.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::fs;
 use std::path::Path;
 

@@ -34,7 +34,10 @@ pub(crate) struct Application {
 impl Application {
     /// Follows what others have set, and says so in the document; measures when it is time.
     pub(crate) fn work(&mut self, pump: &mut Pump, random: &mut Random) -> Result<Order, UpdateError> {
-        if let Some(Value::F64(setpoint)) = pump.document().get(SETPOINT) {
+        // What is no number differs from itself: it would be written for ever.
+        if let Some(Value::F64(setpoint)) = pump.document().get(SETPOINT)
+            && setpoint.is_finite()
+        {
             set(pump, random, APPLIED, Value::F64(setpoint))?;
         }
         let stop = pump.document().get(STOP) == Some(Value::Bool(true));

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::format;
 use std::vec;
 use std::vec::Vec;
