@@ -6,7 +6,7 @@ default:
     @just --list
 
 # Everything CI runs, in its order.
-ci: fmt-check test lint doc no-alloc cross simulate fleet fuzz
+ci: fmt-check test lint doc no-alloc cross firmware simulate fleet fuzz
 
 # The test command of the README.
 test:
@@ -15,10 +15,12 @@ test:
 fmt:
     cargo fmt --all
     cd fuzz && cargo fmt
+    cd examples/firmware && cargo fmt
 
 fmt-check:
     cargo fmt --all --check
     cd fuzz && cargo fmt --check
+    cd examples/firmware && cargo fmt --check
 
 lint:
     cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -41,6 +43,20 @@ cross:
     CC_armv7_unknown_linux_gnueabihf=arm-linux-gnueabihf-gcc \
     CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=arm-linux-gnueabihf-gcc \
     cargo build -p runtime-linux --bin edge --target armv7-unknown-linux-gnueabihf --locked
+
+# A Cortex-M3 program in QEMU and its gateway, over a serial line. Wants Debian's qemu-system-arm, and the target
+# thumbv7m-none-eabi of rustup; says so where they are missing, and installs nothing.
+firmware *options:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    command -v qemu-system-arm >/dev/null || {
+      echo "qemu-system-arm is missing: apt install --no-install-recommends qemu-system-arm" >&2; exit 3; }
+    rustc --print target-libdir --target thumbv7m-none-eabi | xargs test -d || {
+      echo "the target is missing: rustup target add thumbv7m-none-eabi" >&2; exit 3; }
+    built="${CARGO_TARGET_DIR:-$PWD/target}/firmware"
+    (cd examples/firmware && cargo clippy --release --locked --target thumbv7m-none-eabi --target-dir "$built" -- -D warnings \
+      && cargo build --release --locked --target thumbv7m-none-eabi --target-dir "$built")
+    cargo run --release --locked -p examples --bin firmware_host -- "$built/thumbv7m-none-eabi/release/firmware" {{options}}
 
 # Random histories and fleets on the real core, in virtual time. `runs` and `hours` are how many.
 simulate runs="100000" hours="20000":

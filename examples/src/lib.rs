@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `fleet` | an aggregator, a relay and a dozen devices as real processes: cut off, edited, killed, converged |
 //! | `hello_edge` | the edge runtime in a program of one's own, in thirty lines |
+//! | `firmware_host` | the other end of `firmware`, a Cortex-M3 program that it runs in QEMU: `just firmware` |
 //! | `fixed_device` | the core without heap, over a link that carries bytes |
 //!
 //! ```
@@ -19,5 +20,6 @@
 //! # }
 //! ```
 
+pub mod firmware;
 pub mod fleet;
 pub mod relay;

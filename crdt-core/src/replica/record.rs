@@ -53,6 +53,9 @@ pub enum RecordError {
     /// The cells are not those that the state record was written with.
     #[error("the cells do not add up to the stored fingerprint: the storage was damaged")]
     Fingerprint,
+    /// A replica is restored before it is used, from records of the same document.
+    #[error("the replica was used before, or is of another document: restore into a new one")]
+    NotNew,
     /// What should be a path is none.
     #[error(transparent)]
     Path(PathError),
@@ -165,18 +168,35 @@ impl<S: Storage> Replica<S> {
         state: &[u8],
         cells: impl IntoIterator<Item = Cell<'a>>,
     ) -> Result<Self, RecordError> {
-        let (mut replica, fingerprint) = Self::read_state(config, state)?;
+        let (name, id, _) = read_head(state)?;
+        let mut replica = Self::new(&name, id, config);
+        replica.restore(moment, state, cells)?;
+        Ok(replica)
+    }
+
+    /// The same as [`load`](Self::load), into a replica that was just made for this document: for a device whose stack
+    /// does not hold a second one.
+    ///
+    /// # Errors
+    /// [`RecordError`]; the replica may hold a part of the records then, and must not be used. The records are untouched.
+    pub fn restore<'a>(
+        &mut self,
+        moment: Moment,
+        state: &[u8],
+        cells: impl IntoIterator<Item = Cell<'a>>,
+    ) -> Result<(), RecordError> {
+        let fingerprint = self.read_state(state)?;
         for cell in cells {
-            replica.document.join(cell)?;
+            self.document.join(cell)?;
         }
-        if replica.document.fingerprint() != fingerprint {
+        if self.document.fingerprint() != fingerprint {
             return Err(RecordError::Fingerprint);
         }
-        replica.saved_seq = replica.document.seq;
-        replica.document.cells.clear_removed();
-        replica.unsaved = false;
-        replica.note_loaded(moment);
-        Ok(replica)
+        self.saved_seq = self.document.seq;
+        self.document.cells.clear_removed();
+        self.unsaved = false;
+        self.note_loaded(moment);
+        Ok(())
     }
 
     fn write_state(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
@@ -206,31 +226,25 @@ impl<S: Storage> Replica<S> {
         Ok(())
     }
 
-    fn read_state(config: Config, state: &[u8]) -> Result<(Self, u64), RecordError> {
-        let mut reader = Reader::new(state);
-        let format = reader.byte()?;
-        if format > RECORD_FORMAT {
-            return Err(RecordError::NewerFormat { found: format });
+    /// Takes over everything but the cells, and tells what their fingerprint must be.
+    fn read_state(&mut self, state: &[u8]) -> Result<u64, RecordError> {
+        let (name, id, mut reader) = read_head(state)?;
+        if name != self.name || self.document.seq != 0 || self.peers.len() != 0 {
+            return Err(RecordError::NotNew);
         }
-        let offset = reader.offset();
-        let len = reader.varint(DOCUMENT_NAME_LEN_MAX as u64)? as usize;
-        let name =
-            core::str::from_utf8(reader.bytes(len)?).ok().and_then(|name| DocumentName::new(name).ok());
-        let name = name.ok_or(DecodeError::Content { offset })?;
-        let id = read_id(&mut reader)?;
-        let mut replica = Self::new(&name, id, config);
-        replica.document.clock = read_time(&mut reader)?;
+        self.document.replica = id;
+        self.document.clock = read_time(&mut reader)?;
         let unverified = reader.varint(crate::limits::TIME_MAX + 1)?;
-        replica.unverified = unverified.checked_sub(1).and_then(Time::from_ms);
+        self.unverified = unverified.checked_sub(1).and_then(Time::from_ms);
         let horizon = read_id(&mut reader)?;
-        replica.document.horizon = Stamp::new(read_time(&mut reader)?, horizon);
-        replica.document.vv = read_vector(&mut reader)?;
-        replica.document.floor = read_vector(&mut reader)?;
+        self.document.horizon = Stamp::new(read_time(&mut reader)?, horizon);
+        self.document.vv = read_vector(&mut reader)?;
+        self.document.floor = read_vector(&mut reader)?;
         let fingerprint = u64::from_le_bytes(reader.array()?);
         for _ in 0..reader.varint(u64::MAX)? {
             // Ids that do not fit are the oldest: nothing of them is left in all likelihood.
             let id = read_id(&mut reader)?;
-            replica.give_up(id);
+            self.give_up(id);
         }
         for _ in 0..reader.varint(u64::MAX)? {
             let mut peer = Peer::new(PeerId(reader.array()?));
@@ -240,14 +254,29 @@ impl<S: Storage> Replica<S> {
                 peer.replica = Some(read_id(&mut reader)?);
             }
             peer.acked = read_vector(&mut reader)?;
-            let limit = replica.peers.room();
-            replica.peers.push(peer).map_err(|_| CapacityError::Peers { limit })?;
+            let limit = self.peers.room();
+            self.peers.push(peer).map_err(|_| CapacityError::Peers { limit })?;
         }
         if !reader.is_empty() {
             return Err(DecodeError::TooLong { len: state.len() }.into());
         }
-        Ok((replica, fingerprint))
+        Ok(fingerprint)
     }
+}
+
+/// The document's name, the replica's id, and what follows.
+fn read_head(state: &[u8]) -> Result<(DocumentName, ReplicaId, Reader<'_>), RecordError> {
+    let mut reader = Reader::new(state);
+    let format = reader.byte()?;
+    if format > RECORD_FORMAT {
+        return Err(RecordError::NewerFormat { found: format });
+    }
+    let offset = reader.offset();
+    let len = reader.varint(DOCUMENT_NAME_LEN_MAX as u64)? as usize;
+    let name = core::str::from_utf8(reader.bytes(len)?).ok().and_then(|name| DocumentName::new(name).ok());
+    let name = name.ok_or(DecodeError::Content { offset })?;
+    let id = read_id(&mut reader)?;
+    Ok((name, id, reader))
 }
 
 fn write_id(writer: &mut Writer<'_>, id: ReplicaId) -> Result<(), Full> {

@@ -1,0 +1,51 @@
+//! A device with a document, from power-up to power-off: all that it takes. The README quotes it.
+
+use crdt_core::{Config, DocumentName, Fixed, Output, Replica, ReplicaId, Role};
+use device_io::{FRAME_LEN_MAX, FlashLog};
+use static_cell::StaticCell;
+
+use crate::application::{Application, Order};
+use crate::board::Random;
+use crate::error::Failure;
+use crate::line::Line;
+
+/// What is to be done next, and the document as it is now.
+type Done = (Order, &'static Pump);
+
+// README: from here
+/// 48 cells, 2 KiB of paths and values, 4 replicas: a fixed piece of memory, no heap.
+pub type Pump = Replica<Fixed<48, 2048, 4>>;
+
+pub fn run(random: &mut Random, flash: &mut FlashLog, line: &mut Line) -> Result<Done, Failure> {
+    static PUMP: StaticCell<Pump> = StaticCell::new();
+    let pump = new_pump(&PUMP, random)?;
+    flash.restore(pump, random.moment())?; // As it was when the power went, if it ever was.
+    let (mut application, mut frame) = (Application::default(), [0; FRAME_LEN_MAX]);
+    loop {
+        line.work(pump, random)?; // `pump.connect` when the line is new, `pump.handle_frame` for what comes.
+        let order = application.work(pump, random)?; // `pump.document().get(..)`, `pump.update(..)`
+        while let Some(output) = pump.poll_output(random.moment(), &mut frame) {
+            match output {
+                Output::Persist(token) => {
+                    flash.commit(pump)?; // Nothing of it is sent before it is in flash.
+                    pump.handle_persisted(token);
+                }
+                Output::Transmit { len, .. } => line.send(&frame[..len])?,
+                Output::Close { session } => line.close(session),
+                Output::Event(event) => application.note(event),
+            }
+        }
+        let is_safe_to_power_off = !pump.has_unsaved(); // All is in flash; the next start sends the rest.
+        if is_safe_to_power_off && order.is_done(pump) {
+            return Ok((order, pump));
+        }
+    }
+}
+// README: to here
+
+/// A document that nobody has written to. Not inlined: the stack is to forget the copy that this leaves there.
+#[inline(never)]
+fn new_pump(place: &'static StaticCell<Pump>, random: &mut Random) -> Result<&'static mut Pump, Failure> {
+    let (name, config) = (DocumentName::new("pump-42")?, Config::new(Role::Member));
+    Ok(place.init_with(|| Pump::new(&name, ReplicaId::new(random.next()), config)))
+}
