@@ -12,6 +12,9 @@ pub const DOCUMENT_NAME_LEN_MAX: usize = 64;
 pub const TIME_MAX: u64 = (1 << 48) - 1;
 /// How far ahead of its own clock an aggregator admits a stamp, in milliseconds.
 pub const ADMISSION_AHEAD_MS: u64 = 10 * 60 * 1000;
+/// How far a device's clock may be from its aggregator's before it is corrected, in milliseconds: half of what is admitted,
+/// so that a clock that is left alone is never refused.
+pub const CLOCK_TOLERANCE_MS: u64 = ADMISSION_AHEAD_MS / 2;
 /// Longest frame that any peer may send, in bytes.
 pub const FRAME_LEN_MAX: usize = 64 * 1024;
 /// Shortest frame buffer a replica may be driven with, in bytes: an Open with a full name and a few replicas must fit.

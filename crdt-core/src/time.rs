@@ -62,6 +62,12 @@ impl Moment {
         Self { now: Some(Time::from_clock_ms(ms)), random }
     }
 
+    /// The same, by a clock that is `ms` milliseconds further.
+    pub(crate) fn moved_by(self, ms: i64) -> Self {
+        let moved = |now: Time| Time::from_clock_ms(now.as_ms().saturating_add_signed(ms));
+        Self { now: self.now.map(moved), ..self }
+    }
+
     pub(crate) const fn fresh_replica_id(self) -> ReplicaId {
         ReplicaId::new(self.random)
     }

@@ -19,6 +19,16 @@ pub enum Event {
         /// Own writes up to here.
         through: Time,
     },
+    /// The aggregator's clock shows another time than this device's.
+    ///
+    /// From here on the driver's readings are corrected by the replica. A driver without a clock may count on from
+    /// `now` by itself, and give that with each [`Moment`](crate::Moment).
+    ClockCorrected {
+        /// The aggregator's clock when it wrote its Open: a delay of the link behind.
+        now: Time,
+        /// What is added to the driver's readings, in milliseconds; `None` when it gives none.
+        by_ms: Option<i64>,
+    },
     /// Both sides of the session have the same, as far as this side can know.
     Converged {
         /// The session.

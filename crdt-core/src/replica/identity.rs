@@ -47,9 +47,14 @@ impl<S: Storage> Replica<S> {
             }
             return Ok(false);
         }
-        let own = self.document.vv.time_of(self.document.replica);
-        if held > own {
-            self.fork(moment, own)?;
+        let own = self.document.replica;
+        if held > self.document.vv.time_of(own) {
+            // A twin lives, and wrote under this id: what this copy wrote since it was last heard is not among that.
+            let mut common = self.loaded;
+            for peer in self.peers.iter() {
+                common = common.max(peer.acked.time_of(own));
+            }
+            self.fork(moment, common.min(self.document.vv.time_of(own)))?;
             return Ok(true);
         }
         Ok(false)
@@ -70,7 +75,7 @@ impl<S: Storage> Replica<S> {
     }
 
     /// Goes on under a new id: own writes after `common` are written again under it, what was before stays.
-    fn fork(&mut self, moment: Moment, common: Time) -> Result<(), PeerError> {
+    pub(super) fn fork(&mut self, moment: Moment, common: Time) -> Result<(), PeerError> {
         let document = &mut self.document;
         let (old, highest) = (document.replica, document.vv.time_of(document.replica));
         let new = moment.fresh_replica_id();

@@ -11,6 +11,7 @@
 //! - **A replica id belongs to one continuous history.** After a load, the copy may be an old one; its own new writes
 //!   stay here until the aggregator has told what it knows of the id.
 
+mod clock;
 mod event;
 mod identity;
 mod open;
@@ -170,6 +171,8 @@ pub struct Replica<S: Storage> {
     pub(crate) unverified: Option<Time>,
     /// Own writes up to this time came from storage: if this copy has a twin, they have them in common.
     pub(crate) loaded: Time,
+    /// Added to what the driver's clock says, in milliseconds.
+    pub(crate) clock_correction_ms: i64,
     pub(crate) peers: S::Peers,
     /// Ids that their owners have given up; nobody else will claim their cells.
     pub(crate) given_up: S::Ids,
@@ -195,6 +198,7 @@ impl<S: Storage> Replica<S> {
             document: Document::new(name, id, config.limits),
             unverified: None,
             loaded: Time::ZERO,
+            clock_correction_ms: 0,
             peers: S::Peers::default(),
             given_up: S::Ids::default(),
             // What was loaded may hold some.
@@ -218,7 +222,7 @@ impl<S: Storage> Replica<S> {
         moment: Moment,
         writes: &[Write<'_>],
     ) -> Result<Option<crate::causal::Stamp>, UpdateError> {
-        let stamp = self.document.update(moment, writes)?;
+        let stamp = self.document.update(self.corrected(moment), writes)?;
         self.unsaved |= stamp.is_some();
         Ok(stamp)
     }
@@ -258,6 +262,7 @@ impl<S: Storage> Replica<S> {
         if self.sessions[index].heard {
             // What its Open said was early input; now it counts.
             let theirs = self.sessions[index].table.clone();
+            let moment = self.corrected(moment);
             if let Ok(peer) = self.peer_index(self.sessions[index].peer) {
                 self.peers[peer].acked.copy_from(&theirs);
             }

@@ -183,6 +183,7 @@ impl<S: Storage> Replica<S> {
         let known = theirs.time_of(self.document.replica);
         let held = head.yours.and_then(Time::from_ms).unwrap_or(Time::ZERO).max(known);
         let by_aggregator = self.sessions[index].with_aggregator;
+        let moment = self.learn_time(moment, index, head.time);
         if self.check_own_id(moment, held, by_aggregator)? {
             return Ok(());
         }

@@ -31,7 +31,7 @@ impl<S: Storage> Replica<S> {
         frame: &[u8],
     ) -> Result<(), PeerError> {
         let index = self.session_index(session).ok_or(PeerError::UnknownSession)?;
-        let result = self.take_frame(moment, index, frame);
+        let result = self.take_frame(self.corrected(moment), index, frame);
         if result.is_err()
             && let Some(session) = self.sessions.iter_mut().find(|s| s.id == session)
         {
@@ -187,6 +187,9 @@ impl<S: Storage> Replica<S> {
                 let session = &mut self.sessions[index];
                 session.refused = true;
                 self.events.push(Event::Refused { session: session.id, reason });
+                if matches!(reason, Refusal::Clock { .. }) {
+                    self.write_again_by_the_right_clock(moment, index)?;
+                }
             }
             Message::Repair { answer, run } => self.take_repair(moment, index, answer, run)?,
         }

@@ -38,6 +38,8 @@ pub struct Session<S: Storage> {
     pub(crate) again: Again,
     /// The replica id that the peer opened with.
     pub(crate) peer_replica: Option<ReplicaId>,
+    /// The aggregator's clock when it wrote its Open.
+    pub(crate) peer_time: Option<Time>,
     /// The initiator's vector in its Open: the table that both sides refer to.
     pub(crate) table: VersionVector<S>,
 
@@ -147,6 +149,7 @@ impl<S: Storage> Session<S> {
             closing: false,
             again: Again::No,
             peer_replica: None,
+            peer_time: None,
             table: VersionVector::new(),
             believed: VersionVector::new(),
             first_base: Some(FirstBase::Nothing),

@@ -78,7 +78,7 @@ impl<S: Storage> Replica<S> {
         json: &Json,
     ) -> Result<Option<Stamp>, WriteError> {
         let before = self.document.seq();
-        let written = self.document.write_json(moment, path, json);
+        let written = self.document.write_json(self.corrected(moment), path, json);
         self.unsaved |= self.document.seq() != before;
         written
     }

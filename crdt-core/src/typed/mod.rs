@@ -155,7 +155,7 @@ impl<S: Storage> Replica<S> {
         value: &T,
     ) -> Result<Option<Stamp>, WriteError> {
         let before = self.document.seq();
-        let written = self.document.write(moment, path, value);
+        let written = self.document.write(self.corrected(moment), path, value);
         self.unsaved |= self.document.seq() != before;
         written
     }

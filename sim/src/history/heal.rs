@@ -121,4 +121,4 @@ impl World {
 }
 
 /// Round trips after which everything must be quiet. Seven were the most that the executable model took.
-const ROUNDS_MAX: u32 = 14;
+const ROUNDS_MAX: u32 = 16;
