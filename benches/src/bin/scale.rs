@@ -68,47 +68,50 @@ fn measure(cells: usize) -> anyhow::Result<[Duration; 6]> {
         pair.settle()?;
         start.elapsed() / u32::try_from(cells)?
     };
-    let get = {
+    let get = median(ROUNDS, |round| {
         let start = Instant::now();
-        for n in 0..RUNS {
+        for n in round * 100..(round + 1) * 100 {
             black_box(pair.device.replica.document().get(Path::new(&paths[scatter(n, cells)])?));
         }
-        start.elapsed() / RUNS as u32
-    };
-    let (delta_1, since_1) = {
-        let (mut delta, mut since) = (Duration::ZERO, Duration::ZERO);
-        for n in 0..ROUNDS {
-            let seq = pair.device.replica.document().seq();
-            write(&mut pair, n)?;
-            let start = Instant::now();
-            black_box(pair.device.replica.document().changes_since(seq).count());
-            since += start.elapsed();
-            delta += pair.deliver()?;
-        }
-        (delta / ROUNDS as u32, since / ROUNDS as u32)
-    };
-    let delta_100 = {
-        let mut delta = Duration::ZERO;
-        for n in 0..ROUNDS / 10 {
-            for k in 0..100 {
-                write(&mut pair, 100 * n + k)?;
-            }
-            delta += pair.deliver()?;
-        }
-        delta / (ROUNDS as u32 / 10 * 100)
-    };
-    let set = {
+        Ok(start.elapsed() / 100)
+    })?;
+    let since_1 = median(ROUNDS, |round| {
+        let seq = pair.device.replica.document().seq();
+        write(&mut pair, round)?;
         let start = Instant::now();
-        for n in 0..RUNS {
+        black_box(pair.device.replica.document().changes_since(seq).count());
+        let spent = start.elapsed();
+        pair.deliver()?;
+        Ok(spent)
+    })?;
+    let delta_1 = median(ROUNDS, |round| {
+        write(&mut pair, round)?;
+        pair.deliver()
+    })?;
+    let delta_100 = median(ROUNDS / 10, |round| {
+        for n in round * 100..(round + 1) * 100 {
             write(&mut pair, n)?;
         }
-        start.elapsed() / RUNS as u32
-    };
+        Ok(pair.deliver()? / 100)
+    })?;
+    let set = median(ROUNDS, |round| {
+        let start = Instant::now();
+        for n in round * 100..(round + 1) * 100 {
+            write(&mut pair, n)?;
+        }
+        Ok(start.elapsed() / 100)
+    })?;
+    pair.settle()?;
     Ok([set, get, delta_1, delta_100, since_1, full])
 }
 
-/// Repetitions of what takes less than a microsecond, and of what may take more.
-const RUNS: usize = 100_000;
+/// Of many rounds: what else the machine does shows in the slow ones.
+fn median(rounds: usize, mut round: impl FnMut(usize) -> anyhow::Result<Duration>) -> anyhow::Result<Duration> {
+    let mut times = (0..rounds).map(&mut round).collect::<anyhow::Result<Vec<_>>>()?;
+    times.sort_unstable();
+    Ok(times[rounds / 2])
+}
+
 const ROUNDS: usize = 1_000;
 
 /// `n`-th of `cells` in an order without pattern: a Weyl sequence by the golden ratio.
