@@ -27,7 +27,7 @@
 //! # Layers
 //!
 //! Each uses only what stands before it: ids, time and limits; [`Stamp`] and [`VersionVector`]; [`Path`], [`Content`]
-//! and the rule of precedence; [`Storage`]; [`Document`]; the wire format; sessions; [`Replica`].
+//! and the rule of precedence; [`Storage`]; [`Document`]; [`types`] built from cells; the wire format; sessions; [`Replica`].
 //!
 //! # Features
 //!
@@ -57,6 +57,7 @@ mod replica;
 mod storage;
 mod sync;
 mod time;
+pub mod types;
 #[cfg(feature = "_weaken")]
 #[doc(hidden)]
 pub mod weaken;

@@ -20,6 +20,12 @@ pub const FRAME_LEN_MIN: usize = 256;
 pub const REPLICAS_MAX: usize = 4096;
 /// Longest path that a path dictionary remembers, in bytes. Longer ones are sent in full each time.
 pub const DICTIONARY_PATH_LEN_MAX: usize = 48;
+/// Longest position of a list's element, in bytes. The same on every replica: a longer one does not count as a position.
+pub const POSITION_LEN_MAX: usize = 48;
+/// Positions up to this length, in bytes, are left alone when a list is rebalanced.
+pub const POSITION_LEN_SHORT: usize = 8;
+/// Characters of the id of a list's element: 42 random bits.
+pub const ELEMENT_ID_LEN: usize = 7;
 /// Events that wait for the application before the oldest are dropped (and counted).
 pub const EVENTS_MAX: usize = 32;
 

@@ -1,0 +1,45 @@
+//! Types built from cells: [`Counter`], [`Set`], [`List`] and [`Record`].
+//!
+//! Each is a handle on a path: it can be copied and holds nothing else. It reads from a [`Document`](crate::Document) and **plans**
+//! writes; a plan holds its paths without a heap and changes nothing by itself. The application commits it, alone or
+//! with others, in one transaction:
+//!
+//! ```
+//! use crdt_core::types::{Counter, Set};
+//! use crdt_core::{Config, DocumentName, Fixed, Moment, Path, Replica, ReplicaId, Role};
+//!
+//! let name = DocumentName::new("pump-42")?;
+//! let mut replica = Replica::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0x1234), Config::new(Role::Member));
+//! let starts = Counter::at(Path::new("pump/3/starts")?)?;
+//! let alarms = Set::at(Path::new("pump/3/alarms")?);
+//!
+//! let started = starts.add(replica.document(), 1)?;
+//! let raised = alarms.insert("dry-run")?;
+//! replica.update(Moment::new(1_770_000_000_000, 0x5678), &[started.write(), raised.write()])?;
+//!
+//! assert_eq!(starts.value(replica.document())?, 1);
+//! assert!(alarms.contains(replica.document(), "dry-run"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A register is a scalar cell ([`Document::get`](crate::Document::get)), a map is the keys below a path
+//! ([`Document::iter`](crate::Document::iter)): neither needs a type of its own.
+//!
+//! Plan, commit, plan again: a plan reckons with the document as it was read. Two plans for the same counter in one
+//! transaction would count once; [`Insertion::then`] continues a plan for a list.
+
+mod counter;
+mod list;
+mod path_buffer;
+mod plan;
+mod record;
+mod set;
+
+pub use counter::{Counter, CounterError};
+#[cfg(feature = "alloc")]
+pub use list::Rebalance;
+pub use list::{Element, ElementId, Insertion, List, ListError};
+pub use path_buffer::PathBuffer;
+pub use plan::Plan;
+pub use record::{Record, RecordAccessError};
+pub use set::{Member, Set};
