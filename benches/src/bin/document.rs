@@ -109,7 +109,10 @@ fn play(
             ensure!(*first == json, "{} has another document after {}", name.as_str(), workload.name);
         }
         if json {
-            json_line(out, Row { workload: workload.name, system: name, figure: measured.figure, target: None })?;
+            json_line(
+                out,
+                Row { workload: workload.name, system: name, figure: measured.figure, target: None },
+            )?;
         }
         notes.extend(measured.note.map(|note| format!("{}: {note}", workload.name)));
         figures.push(Some(measured.figure));
@@ -124,12 +127,19 @@ fn sizes(json: bool, out: &mut impl Write, notes: &mut Vec<String>) -> anyhow::R
         let mut limit = None;
         for probe in Probe::ALL.into_iter().filter(|probe| probe.target() == target) {
             let name = probe.system();
-            eprintln!("{}: {} for {target} (the first time this takes minutes)", binary_size::NAME, name.as_str());
+            eprintln!(
+                "{}: {} for {target} (the first time this takes minutes)",
+                binary_size::NAME,
+                name.as_str()
+            );
             match probe.measure() {
                 Ok(bytes) => {
                     let figure = Figure::Bytes(bytes);
                     if json {
-                        json_line(out, Row { workload: binary_size::NAME, system: name, figure, target: Some(target) })?;
+                        json_line(
+                            out,
+                            Row { workload: binary_size::NAME, system: name, figure, target: Some(target) },
+                        )?;
                     }
                     let at = Name::ALL.iter().position(|n| *n == name).unwrap_or(0);
                     figures[at] = Some(figure);

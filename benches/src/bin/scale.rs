@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use crdt_core::{
-    Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, SessionId, Write,
+    Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, SessionId,
+    Write,
 };
 use serde_json::json;
 
@@ -106,7 +107,10 @@ fn measure(cells: usize) -> anyhow::Result<[Duration; 6]> {
 }
 
 /// Of many rounds: what else the machine does shows in the slow ones.
-fn median(rounds: usize, mut round: impl FnMut(usize) -> anyhow::Result<Duration>) -> anyhow::Result<Duration> {
+fn median(
+    rounds: usize,
+    mut round: impl FnMut(usize) -> anyhow::Result<Duration>,
+) -> anyhow::Result<Duration> {
     let mut times = (0..rounds).map(&mut round).collect::<anyhow::Result<Vec<_>>>()?;
     times.sort_unstable();
     Ok(times[rounds / 2])
@@ -149,7 +153,10 @@ impl Pair {
         loop {
             let (up, down) = (self.device.frames(), self.cloud.frames());
             if up.is_empty() && down.is_empty() {
-                anyhow::ensure!(self.device.replica.document() == self.cloud.replica.document(), "they differ");
+                anyhow::ensure!(
+                    self.device.replica.document() == self.cloud.replica.document(),
+                    "they differ"
+                );
                 return Ok(());
             }
             self.cloud.take(&up)?;

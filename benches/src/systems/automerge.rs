@@ -93,7 +93,12 @@ impl System for Automerge {
 
     /// The sync protocol waits for an answer to each message; a stream of changes does not.
     fn send_change(&mut self) -> Vec<Vec<u8>> {
-        self.device.document.get_last_local_change().map(|change| change.raw_bytes().to_vec()).into_iter().collect()
+        self.device
+            .document
+            .get_last_local_change()
+            .map(|change| change.raw_bytes().to_vec())
+            .into_iter()
+            .collect()
     }
 
     fn receive_change(&mut self, message: &[u8]) {

@@ -3,8 +3,8 @@
 use std::any::Any;
 
 use crdt_core::{
-    Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, SessionId, Value,
-    Write,
+    Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, SessionId,
+    Value, Write,
 };
 use serde_json::Value as Json;
 
@@ -45,7 +45,11 @@ impl End {
         let name = DocumentName::new("w1").expect("two bytes are a name");
         let mut peer = [0; 32];
         peer[..8].copy_from_slice(&id(n).to_le_bytes());
-        Self { replica: Replica::new(&name, ReplicaId::new(id(n)), Config::new(role)), session: None, peer: PeerId(peer) }
+        Self {
+            replica: Replica::new(&name, ReplicaId::new(id(n)), Config::new(role)),
+            session: None,
+            peer: PeerId(peer),
+        }
     }
 
     fn connect(&mut self, peer: PeerId, initiator: bool) {

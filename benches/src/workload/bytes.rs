@@ -90,7 +90,9 @@ fn after_day(name: Name, keys: u64) -> (Box<dyn System>, usize) {
 /// The bytes of their first connection.
 fn fleet(name: Name) -> (Box<dyn System>, usize) {
     let mut system = name.pair();
-    let keys = |replica: i64| (0..20).map(move |k| (format!("dev{replica:03}/k{k:02}"), Scalar::I64(replica * 20 + k)));
+    let keys = |replica: i64| {
+        (0..20).map(move |k| (format!("dev{replica:03}/k{k:02}"), Scalar::I64(replica * 20 + k)))
+    };
     let writers: Vec<Vec<(String, Scalar)>> = (0..100).map(|replica| keys(replica).collect()).collect();
     system.join_writers(&writers);
     system.reconnect();

@@ -77,7 +77,9 @@ impl Target {
 pub fn targets(workload: &str) -> Option<Target> {
     Some(match workload {
         "one_int_in_session" => Target::AtMost(8),
-        "one_int_reconnect" | "day_one_key" | "one_int_after_day" | "fleet_idle_reconnect_warm" => Target::AtMost(64),
+        "one_int_reconnect" | "day_one_key" | "one_int_after_day" | "fleet_idle_reconnect_warm" => {
+            Target::AtMost(64)
+        }
         "idle_reconnect" => Target::AtMost(48),
         "full_sync" => Target::AtMost(700),
         "day_ten_keys" => Target::AtMost(160),
@@ -124,8 +126,16 @@ pub const WORKLOADS: [Workload; 13] = [
         run: bytes::fleet_warm,
     },
     Workload { name: "heap_config_doc", what: "live heap of W1, one copy", run: heap::config_doc },
-    Workload { name: "heap_before_day", what: "the same with ten more keys, written once", run: heap::before_day },
-    Workload { name: "heap_after_day", what: "the same after 86,400 overwrites of them", run: heap::after_day },
+    Workload {
+        name: "heap_before_day",
+        what: "the same with ten more keys, written once",
+        run: heap::before_day,
+    },
+    Workload {
+        name: "heap_after_day",
+        what: "the same after 86,400 overwrites of them",
+        run: heap::after_day,
+    },
     Workload {
         name: "merge_100k_messages",
         what: "messages of one field each, merged per second",

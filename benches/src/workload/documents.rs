@@ -14,7 +14,8 @@ pub(super) const DAY_S: u64 = 86_400;
 
 /// W1: four maps of ten scalars, in the order of the file.
 pub(super) fn w1() -> Vec<(String, Scalar)> {
-    let maps: InOrder<InOrder<Value>> = serde_json::from_str(include_str!("../../data/w1.json")).expect("W1 is JSON");
+    let maps: InOrder<InOrder<Value>> =
+        serde_json::from_str(include_str!("../../data/w1.json")).expect("W1 is JSON");
     let cells = maps.0.into_iter().flat_map(|(map, keys)| {
         keys.0.into_iter().map(move |(key, value)| (format!("{map}/{key}"), scalar(value)))
     });
@@ -57,7 +58,11 @@ pub(super) fn day(keys: u64) -> impl Iterator<Item = (String, Scalar)> {
 pub(super) fn agreed(name: Name, system: &mut dyn System, figure: Figure) -> Measured {
     let (device, cloud) = (normal(system.json(Side::Device)), normal(system.json(Side::Cloud)));
     assert_eq!(device, cloud, "{} did not converge", name.as_str());
-    assert!(cloud.as_object().is_some_and(|maps| !maps.is_empty()), "{} has an empty document", name.as_str());
+    assert!(
+        cloud.as_object().is_some_and(|maps| !maps.is_empty()),
+        "{} has an empty document",
+        name.as_str()
+    );
     Measured { figure, note: None, json: Some(cloud) }
 }
 

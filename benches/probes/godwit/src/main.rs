@@ -3,7 +3,8 @@
 use std::io::Write as _;
 
 use crdt_core::{
-    Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, SessionId, Write,
+    Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, SessionId,
+    Write,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -9,8 +9,8 @@
 use core::hint::black_box;
 
 use crdt_core::{
-    CellRecord, Config, Connect, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, Unsaved,
-    Write,
+    CellRecord, Config, Connect, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica, ReplicaId, Role,
+    Unsaved, Write,
 };
 use panic_halt as _;
 
@@ -62,9 +62,11 @@ fn boot(record: &mut [u8; 512]) -> Option<Device> {
     let cell = CellRecord::decode(Path::new(black_box("pump/mode")).ok()?, black_box(&record[256..])).ok();
     match Device::load(now, config, state, cell) {
         Ok(device) => Some(device),
-        Err(_) => {
-            Some(Device::new(&DocumentName::new(black_box("pump-42")).ok()?, ReplicaId::new(now.random), config))
-        }
+        Err(_) => Some(Device::new(
+            &DocumentName::new(black_box("pump-42")).ok()?,
+            ReplicaId::new(now.random),
+            config,
+        )),
     }
 }
 
