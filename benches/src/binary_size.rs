@@ -86,12 +86,16 @@ const CORTEX_M: &str = "thumbv7m-none-eabi";
 fn build(package: &str, bin: &str, target: &str) -> anyhow::Result<PathBuf> {
     let benches = Path::new(env!("CARGO_MANIFEST_DIR"));
     let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| benches.join("../target"), PathBuf::from);
-    let directory = built.join("probes");
+    // Cargo runs elsewhere.
+    let directory = std::path::absolute(built.join("probes"))?;
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(benches.join("probes"))
         .args(["build", "--release", "--locked", "--package", package, "--bin", bin, "--target", target])
         .arg("--target-dir")
         .arg(&directory)
+        // Sizes are those of the profile in `benches/probes`, whatever the caller likes for other programs.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .stdout(Stdio::null())
         .status()
         .context("cargo cannot be started")?;

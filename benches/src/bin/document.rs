@@ -1,6 +1,6 @@
 //! Prints what documents cost, side by side.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use anyhow::{bail, ensure};
 use benches::binary_size::{self, Probe};
@@ -37,15 +37,16 @@ const EXAMPLES: &str = "Examples:
 
 const NOTES: &str = "
 pass, MISS: whether godwit reaches its target. Every sync ends with equal JSON on both sides, in all systems.
+Rates are this machine's, at this moment: only their ratio within one run means something.
 What is not comparable:
-  automerge  keeps the whole history (blame, branches, undo) and syncs by a protocol that also acknowledges.
+  automerge  keeps the whole history (blame, branches, undo); its sync protocol also tells each side what the other has.
              Its merge rate is that of single changes loaded, as its sync protocol waits for an answer to each message.
   loro       keeps the whole history. A shallow snapshot would shorten the days, but it cannot merge what the cloud
              changed meanwhile, so its documentation's incremental updates are used. Nothing is acknowledged.
-  yrs        keeps no overwritten values (garbage collection on), but a mark for each; nothing is acknowledged.
-  godwit     keeps the newest state of each path and no history; a transaction is one stamp, as in automerge; it checks
-             stamps and identity, and its sessions acknowledge lazily. Sets of the rivals' text types are not its aim.
-  Who wins between concurrent writes differs: by clock in godwit, by logical time or id in the others.";
+  yrs        keeps no overwritten values (garbage collection is on), but a mark for each. Nothing is acknowledged.
+  godwit     keeps the newest state of each path and no history. It checks stamps, identity and a digest of the whole,
+             keeps what is durable apart from what is not, and acknowledges lazily: these bytes are in its figures.
+  Who wins between concurrent writes differs: see docs/semantics.md.";
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
@@ -101,9 +102,13 @@ fn play(
     let mut document = None;
     for name in Name::ALL {
         // The days take seconds: whoever looks on sees what is being played.
-        eprint!("\r\x1b[K{}: {} ..", workload.name, name.as_str());
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K{}: {} ..", workload.name, name.as_str());
+        }
         let measured = (workload.run)(name);
-        eprint!("\r\x1b[K");
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
         if let Some(json) = measured.json {
             let first = document.get_or_insert_with(|| json.clone());
             ensure!(*first == json, "{} has another document after {}", name.as_str(), workload.name);

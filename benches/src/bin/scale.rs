@@ -1,7 +1,7 @@
 //! What one operation costs in documents of 1,000, 10,000 and 100,000 cells in heap storage.
 
 use std::hint::black_box;
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -33,9 +33,13 @@ fn main() -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let mut first = None;
     for cells in options.cells {
-        eprint!("\r\x1b[K{cells} cells ..");
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K{cells} cells ..");
+        }
         let costs = measure(cells)?;
-        eprint!("\r\x1b[K");
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
         let base = *first.get_or_insert(costs);
         for ((name, what), (cost, base)) in OPERATIONS.iter().zip(costs.iter().zip(base)) {
             let (ns, ratio) = (cost.as_nanos(), cost.as_secs_f64() / base.as_secs_f64());
