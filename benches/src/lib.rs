@@ -1,6 +1,6 @@
 //! What documents cost, measured the same way for every system.
 //!
-//! A [`System`] is a device and a cloud that hold one document each and talk over a wire that counts payload bytes, both
+//! A [`System`](systems::System) is a device and a cloud that hold one document each and talk over a wire that counts payload bytes, both
 //! ways, until both are silent. No transport is below: what QUIC or TCP add is measured elsewhere. Byte counts are exact
 //! and repeat; they do not depend on the machine. Rates do: they are only worth their ratio within one run.
 //!
