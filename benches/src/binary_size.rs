@@ -1,0 +1,122 @@
+//! What linking a system adds to a program: small probes in `benches/probes`, built for size, each against one with
+//! nothing in it.
+//!
+//! | target | figure |
+//! |---|---|
+//! | `x86_64` | file size of the stripped executable, less that of the empty one |
+//! | `thumbv7m` | all that the image puts into flash (vectors, code, constants, initial data), start-up and panic handler included |
+//!
+//! The probes have a target directory of their own, so that only the first run takes minutes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+use object::{Object, ObjectSection, SectionFlags};
+
+use crate::systems::Name;
+use crate::workload::Target;
+
+/// The workload, as the tables call it.
+pub const NAME: &str = "binary_size";
+
+/// A probe of one system on one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// An executable for 64-bit Linux.
+    Executable(Name),
+    /// Ours as firmware for a Cortex-M3, in fixed storage.
+    Firmware,
+}
+
+impl Probe {
+    /// Ours on both targets, then the rivals.
+    pub const ALL: [Probe; 5] = [
+        Probe::Executable(Name::Godwit),
+        Probe::Firmware,
+        Probe::Executable(Name::Automerge),
+        Probe::Executable(Name::Loro),
+        Probe::Executable(Name::Yrs),
+    ];
+
+    /// As tables and JSON lines call its target.
+    pub fn target(self) -> &'static str {
+        match self {
+            Probe::Executable(_) => "x86_64",
+            Probe::Firmware => "thumbv7m",
+        }
+    }
+
+    /// Of which system it is.
+    pub fn system(self) -> Name {
+        match self {
+            Probe::Executable(name) => name,
+            Probe::Firmware => Name::Godwit,
+        }
+    }
+
+    /// What ours must reach on this target.
+    pub fn limit(self) -> Target {
+        match self {
+            Probe::Executable(_) => Target::AtMost(128 * 1024),
+            Probe::Firmware => Target::AtMost(64 * 1024),
+        }
+    }
+
+    /// Builds it, if need be, and measures it. Cargo tells its progress on standard error.
+    ///
+    /// # Errors
+    /// When cargo fails: most often the target is not installed or the registry cannot be reached.
+    pub fn measure(self) -> anyhow::Result<u64> {
+        match self {
+            Probe::Executable(name) => {
+                let package = format!("probe-{}", name.as_str());
+                let whole = file_len(&build(&package, &package, HOST)?)?;
+                let empty = file_len(&build("probe-baseline", "probe-baseline", HOST)?)?;
+                Ok(whole.saturating_sub(empty))
+            }
+            Probe::Firmware => flash_bytes(&build("probe-flash", "flash-document", CORTEX_M)?),
+        }
+    }
+}
+
+const HOST: &str = "x86_64-unknown-linux-gnu";
+const CORTEX_M: &str = "thumbv7m-none-eabi";
+
+fn build(package: &str, bin: &str, target: &str) -> anyhow::Result<PathBuf> {
+    let benches = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| benches.join("../target"), PathBuf::from);
+    // Cargo runs elsewhere.
+    let directory = std::path::absolute(built.join("probes"))?;
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(benches.join("probes"))
+        .args(["build", "--release", "--locked", "--package", package, "--bin", bin, "--target", target])
+        .arg("--target-dir")
+        .arg(&directory)
+        // Sizes are those of the profile in `benches/probes`, whatever the caller likes for other programs.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .stdout(Stdio::null())
+        .status()
+        .context("cargo cannot be started")?;
+    if !status.success() {
+        bail!("{package} was not built for {target}: if the target is missing, `rustup target add {target}`");
+    }
+    Ok(directory.join(target).join("release").join(bin))
+}
+
+fn file_len(path: &Path) -> anyhow::Result<u64> {
+    Ok(std::fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len())
+}
+
+/// Sum of the sections that are loaded and not all zeros.
+fn flash_bytes(path: &Path) -> anyhow::Result<u64> {
+    let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let image = object::File::parse(&*bytes)?;
+    let in_flash = |flags| match flags {
+        SectionFlags::Elf { sh_flags, .. } => sh_flags.0 & object::elf::SHF_ALLOC.0 != 0,
+        _ => false,
+    };
+    let sections = image.sections().filter(|s| in_flash(s.flags()) && s.file_range().is_some());
+    Ok(sections.map(|section| section.size()).sum())
+}

@@ -1,0 +1,105 @@
+//! Payload bytes of sync, both ways.
+
+use super::documents::{DAY_S, QUARTER_HOUR_MS, SMALL_INT, agreed, day, in_session, set, w1};
+use super::{Figure, Measured};
+use crate::systems::{Name, Scalar, Side, System};
+
+pub(super) fn one_int_in_session(name: Name) -> Measured {
+    let mut system = in_session(name);
+    // The third: by then each system has told what it tells once.
+    let mut bytes = 0;
+    for value in 1..4 {
+        system.wait(QUARTER_HOUR_MS);
+        set(&mut *system, Side::Device, SMALL_INT, Scalar::I64(value));
+        bytes = system.settle();
+    }
+    measured(name, &mut *system, bytes)
+}
+
+pub(super) fn one_int_reconnect(name: Name) -> Measured {
+    let mut system = in_session(name);
+    next_int(name, &mut *system)
+}
+
+pub(super) fn idle_reconnect(name: Name) -> Measured {
+    let mut system = in_session(name);
+    system.reconnect();
+    let bytes = system.settle();
+    measured(name, &mut *system, bytes)
+}
+
+pub(super) fn full_sync(name: Name) -> Measured {
+    let mut system = name.pair();
+    system.write(Side::Device, &w1());
+    system.reconnect();
+    let bytes = system.settle();
+    measured(name, &mut *system, bytes)
+}
+
+pub(super) fn day_one_key(name: Name) -> Measured {
+    let (mut system, bytes) = after_day(name, 1);
+    measured(name, &mut *system, bytes)
+}
+
+pub(super) fn day_ten_keys(name: Name) -> Measured {
+    let (mut system, bytes) = after_day(name, 10);
+    measured(name, &mut *system, bytes)
+}
+
+pub(super) fn one_int_after_day(name: Name) -> Measured {
+    let (mut system, _) = after_day(name, 10);
+    next_int(name, &mut *system)
+}
+
+pub(super) fn fleet_cold(name: Name) -> Measured {
+    let (mut system, bytes) = fleet(name);
+    measured(name, &mut *system, bytes)
+}
+
+pub(super) fn fleet_warm(name: Name) -> Measured {
+    let (mut system, _) = fleet(name);
+    system.wait(QUARTER_HOUR_MS);
+    system.reconnect();
+    let bytes = system.settle();
+    measured(name, &mut *system, bytes)
+}
+
+/// A small int changes while the two are apart.
+fn next_int(name: Name, system: &mut dyn System) -> Measured {
+    system.wait(QUARTER_HOUR_MS);
+    set(system, Side::Device, SMALL_INT, Scalar::I64(1));
+    system.reconnect();
+    let bytes = system.settle();
+    measured(name, system, bytes)
+}
+
+/// A day offline over `keys` keys; the cloud changes one other key meanwhile. The bytes of the sync after it.
+fn after_day(name: Name, keys: u64) -> (Box<dyn System>, usize) {
+    let mut system = in_session(name);
+    for write in day(keys) {
+        system.wait(86_400_000 / DAY_S);
+        system.write(Side::Device, &[write]);
+    }
+    set(&mut *system, Side::Cloud, "net/port", Scalar::I64(1884));
+    system.reconnect();
+    let bytes = system.settle();
+    (system, bytes)
+}
+
+/// 100 replicas that wrote 20 own keys each, knowing nothing of each other; the device and the cloud have all of it.
+/// The bytes of their first connection.
+fn fleet(name: Name) -> (Box<dyn System>, usize) {
+    let mut system = name.pair();
+    let keys = |replica: i64| {
+        (0..20).map(move |k| (format!("dev{replica:03}/k{k:02}"), Scalar::I64(replica * 20 + k)))
+    };
+    let writers: Vec<Vec<(String, Scalar)>> = (0..100).map(|replica| keys(replica).collect()).collect();
+    system.join_writers(&writers);
+    system.reconnect();
+    let bytes = system.settle();
+    (system, bytes)
+}
+
+fn measured(name: Name, system: &mut dyn System, bytes: usize) -> Measured {
+    agreed(name, system, Figure::Bytes(bytes as u64))
+}

@@ -1,0 +1,105 @@
+//! The cost of sync and of memory does not grow with history: a thousand times the writes, the same bytes, cells and heap.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#[expect(dead_code, reason = "each test binary uses its own part")]
+mod common;
+
+use common::{Side, connect, disconnect, path, settle, write_w1};
+use crdt_core::{Fixed, Heap, Limits, Replica, Role, Storage, Value, Write};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// What a history left behind.
+#[derive(Debug, PartialEq, Eq)]
+struct Cost {
+    /// Payload bytes of both directions, until both are silent.
+    sync_bytes: usize,
+    /// The same, when the two meet once more.
+    idle_bytes: usize,
+    /// Of the device after the sync.
+    size: Limits,
+    /// Of the device's replica after the sync, in bytes.
+    heap_bytes: usize,
+    /// Of the device's state record on disk, in bytes.
+    state_bytes: usize,
+}
+
+const DAY_MS: u64 = 86_400_000;
+
+/// A day offline with `writes` writes by `write`, the last of them at the same time and with the same value whatever
+/// their number; then a sync.
+fn cost<S: Storage>(writes: u64, write: impl Fn(&mut Side<S>, u64)) -> Cost {
+    let before = dhat::HeapStats::get().curr_bytes;
+    let (mut device, mut cloud) = (Side::<S>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
+    device.frame_len = 512;
+    write_w1(&mut device);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    disconnect(&mut device, &mut cloud);
+    let start = device.now_ms;
+    for n in (0..writes).rev() {
+        device.now_ms = start + DAY_MS - n * (DAY_MS / writes);
+        write(&mut device, n);
+    }
+    cloud.now_ms = device.now_ms;
+    connect(&mut device, &mut cloud);
+    let sync_bytes = settle(&mut device, &mut cloud);
+    assert_eq!(device.replica.document(), cloud.replica.document());
+    disconnect(&mut device, &mut cloud);
+    connect(&mut device, &mut cloud);
+    let idle_bytes = settle(&mut device, &mut cloud);
+    disconnect(&mut device, &mut cloud);
+    let size = device.replica.document().size();
+    let state_bytes = device.replica.encode_state(&mut [0; 4096]).unwrap();
+    drop(cloud);
+    let replica = alone(device);
+    let heap_bytes = dhat::HeapStats::get().curr_bytes - before;
+    drop(replica);
+    Cost { sync_bytes, idle_bytes, size, heap_bytes, state_bytes }
+}
+
+/// What the test itself remembers is no cost.
+fn alone<S: Storage>(side: Side<S>) -> Replica<S> {
+    side.replica
+}
+
+fn overwrites<S: Storage>(side: &mut Side<S>, n: u64) {
+    let value = (n % 50) as i64;
+    side.set("sense/report_period_s", value);
+}
+
+/// A key comes, changes and goes; each time another. At the end the last one is gone.
+fn comes_and_goes<S: Storage>(side: &mut Side<S>, n: u64) {
+    let moment = side.moment();
+    let at = path("live/alarm");
+    match n % 2 {
+        1 => side.replica.update(moment, &[Write::set(at, Value::I64(n as i64))]).unwrap(),
+        _ => side.replica.update(moment, &[Write::delete(at)]).unwrap(),
+    };
+}
+
+/// Each write to another path: this does grow.
+fn new_paths<S: Storage>(side: &mut Side<S>, n: u64) {
+    side.set(&format!("live/{n}"), 1);
+}
+
+/// One test: the heap of a process is one.
+#[test]
+fn a_thousand_times_the_history_costs_the_same() {
+    type Small = Fixed<48, 1280, 4>;
+
+    let _profiler = dhat::Profiler::builder().testing().build();
+    let heap = cost::<Heap>(20, overwrites);
+    assert_eq!(heap, cost::<Heap>(20_000, overwrites));
+    let fixed = cost::<Small>(20, overwrites);
+    assert_eq!(fixed, cost::<Small>(20_000, overwrites));
+    let deleted = cost::<Heap>(20, comes_and_goes);
+    assert_eq!(deleted, cost::<Heap>(20_000, comes_and_goes));
+
+    // Not the same for any history: the comparison can fail, in each of its figures.
+    let (few, many) = (cost::<Heap>(6, new_paths), cost::<Heap>(60, new_paths));
+    assert!(few.sync_bytes < many.sync_bytes && few.heap_bytes < many.heap_bytes, "{few:?} {many:?}");
+    assert_eq!(many.size.cells - few.size.cells, 54);
+}
