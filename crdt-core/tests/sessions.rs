@@ -231,27 +231,6 @@ fn a_full_replica_refuses_with_the_numbers_and_loses_nothing() {
 }
 
 #[test]
-fn a_clock_ten_minutes_ahead_is_refused_by_how_much() {
-    let (mut device, mut cloud) = pair();
-    device.now_ms += 11 * 60_000;
-    device.set("a", 1);
-    connect(&mut device, &mut cloud);
-    settle(&mut device, &mut cloud);
-    let reason = Refusal::Clock { ahead_ms: 660_000, limit_ms: 600_000 };
-    assert!(
-        device.events.iter().any(|e| matches!(e, Event::Refused { reason: r, .. } if *r == reason)),
-        "{:?}",
-        device.events
-    );
-    assert_eq!(cloud.replica.document().get(path("a")), None);
-    assert_eq!(
-        device.replica.document().get(path("a")),
-        Some(Value::I64(1)),
-        "the data is still with its owner"
-    );
-}
-
-#[test]
 fn another_protocol_version_is_refused_with_both() {
     let (mut device, mut cloud) = pair();
     connect(&mut device, &mut cloud);
@@ -309,6 +288,62 @@ fn a_restored_copy_asks_first_and_forks_when_the_world_knows_more() {
     }
     assert_eq!(restored.replica.document(), cloud.replica.document());
     assert_ne!(restored.replica.id(), old);
+}
+
+/// Both copies of an image were verified before either wrote: neither is older than what the world knows.
+fn verified_twins() -> (Side<Heap>, Side<Heap>, Side<Heap>) {
+    let (mut device, mut cloud) = pair();
+    device.set("a", 1);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    disconnect(&mut device, &mut cloud);
+    let image = Image::of(&device);
+    let (mut one, mut two) = (image.restore(&device), image.restore(&device));
+    two.random += 1_000_000;
+    for twin in [&mut one, &mut two] {
+        connect(twin, &mut cloud);
+        settle(twin, &mut cloud);
+        disconnect(twin, &mut cloud);
+        assert!(!twin.replica.is_unverified());
+    }
+    assert_eq!(one.replica.id(), two.replica.id());
+    (one, two, cloud)
+}
+
+/// Sessions by turns until nothing is left to say.
+fn by_turns(one: &mut Side<Heap>, two: &mut Side<Heap>, cloud: &mut Side<Heap>) {
+    for _ in 0..4 {
+        for twin in [&mut *one, &mut *two] {
+            connect(twin, cloud);
+            settle(twin, cloud);
+            disconnect(twin, cloud);
+        }
+    }
+}
+
+#[test]
+fn two_devices_with_one_image_part_and_keep_what_both_wrote() {
+    for one_is_first in [true, false] {
+        let (mut one, mut two, mut cloud) = verified_twins();
+        one.now_ms += 10;
+        two.now_ms += 20;
+        one.set("x", 1);
+        two.set("y", 2);
+        if one_is_first {
+            by_turns(&mut one, &mut two, &mut cloud);
+        } else {
+            by_turns(&mut two, &mut one, &mut cloud);
+        }
+        for side in [&one, &two, &cloud] {
+            for (at, value) in [("a", 1), ("x", 1), ("y", 2)] {
+                assert_eq!(side.replica.document().get(path(at)), Some(Value::I64(value)), "{at}");
+            }
+            assert_eq!(side.replica.document(), cloud.replica.document());
+        }
+        assert_ne!(one.replica.id(), two.replica.id(), "each goes its own way now");
+        let forked = |side: &Side<Heap>| side.events.iter().any(|e| matches!(e, Event::Forked { .. }));
+        assert!(forked(&one) || forked(&two), "and it is told");
+    }
 }
 
 #[test]
