@@ -19,8 +19,8 @@ use std::time::Instant;
 
 use control::{Scalar, tree};
 use crdt_core::{
-    Connect, DocumentName, Event, Heap, Moment, Path, PeerId, PersistToken, Replica, ReplicaId, SessionId,
-    Stamp, Time, Value, ValueError, Write, limits::VALUE_LEN_MAX,
+    Connect, DocumentName, Event, Heap, Moment, Path, PeerId, PersistToken, Refusal, Replica, ReplicaId,
+    SessionId, Stamp, Time, Value, ValueError, Write, limits::VALUE_LEN_MAX,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -61,6 +61,8 @@ pub struct Engine {
     /// Since when own writes lack an acknowledgement.
     unacknowledged_since: Option<Instant>,
     last_acknowledged: Option<Time>,
+    /// The aggregator's clock, and when it was told, for a device that has none.
+    learned_clock: Option<(Time, Instant)>,
     /// Bytes of IP sent and received, as the driver last said.
     traffic: (u64, u64),
     /// Bytes of frames sent and received.
@@ -108,6 +110,7 @@ impl Engine {
             is_stopped: false,
             unacknowledged_since: None,
             last_acknowledged: None,
+            learned_clock: None,
             traffic: (0, 0),
             payload: (0, 0),
             buffer: vec![0; FRAME_LEN],
@@ -532,6 +535,15 @@ impl Engine {
             Event::LateWrite { original, reissued } => {
                 tracing::info!(%original, %reissued, "a late write was written again");
             }
+            Event::ClockCorrected { now: told, by_ms } => {
+                tracing::warn!(aggregator = %told, ?by_ms, "this device's clock is wrong; the aggregator's counts");
+                if by_ms.is_none() {
+                    self.learned_clock = Some((told, now.at));
+                }
+            }
+            Event::Refused { reason: reason @ Refusal::Clock { .. }, .. } if !self.is_in_session() => {
+                tracing::warn!(%reason, "what was written by a wrong clock is written again by the aggregator's");
+            }
             Event::Refused { reason, .. } => {
                 tracing::error!(%reason, "the aggregator refuses what was written here; it stays here");
                 let random = self.rng.next_u64();
@@ -550,7 +562,16 @@ impl Engine {
     }
 
     fn moment(&mut self, now: Now) -> Moment {
-        Moment { now: now.wall, random: self.rng.next_u64() }
+        // A device without a clock counts on from the time that the aggregator told last.
+        let learned = |(told, at): (Time, Instant)| {
+            let since_ms = now.at.saturating_duration_since(at).as_millis();
+            Time::from_clock_ms(told.as_ms().saturating_add(u64::try_from(since_ms).unwrap_or(u64::MAX)))
+        };
+        Moment { now: now.wall.or_else(|| self.learned_clock.map(learned)), random: self.rng.next_u64() }
+    }
+
+    fn is_in_session(&self) -> bool {
+        self.peer().is_some_and(|peer| self.replica.is_connected(peer))
     }
 
     fn acknowledged(&self) -> Time {
