@@ -29,6 +29,8 @@ pub const POSITION_LEN_MAX: usize = 48;
 pub const POSITION_LEN_SHORT: usize = 8;
 /// Characters of the id of a list's element: 42 random bits.
 pub const ELEMENT_ID_LEN: usize = 7;
+/// Cells that a session sends ahead of a batch at a time. Further ones go in their turn.
+pub const URGENT_CELLS_MAX: usize = 8;
 /// Events that wait for the application before the oldest are dropped (and counted).
 pub const EVENTS_MAX: usize = 32;
 /// Most options and newtypes around one value that is written or read as a type.

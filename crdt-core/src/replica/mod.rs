@@ -26,6 +26,7 @@ pub use record::{CellRecord, RecordError, Unsaved};
 use core::fmt;
 
 use crate::causal::VersionVector;
+use crate::cell::Path;
 use crate::document::{Document, Limits, UpdateError, Write};
 use crate::error::CapacityError;
 use crate::id::{DocumentName, PeerId, ReplicaId};
@@ -274,6 +275,24 @@ impl<S: Storage> Replica<S> {
     pub fn request_acknowledgement(&mut self) {
         for session in self.sessions.iter_mut() {
             session.ask = true;
+        }
+    }
+
+    /// What is at `path` and below goes ahead of everything else that waits in the open sessions.
+    ///
+    /// It arrives, and can be seen, before the rest of a long batch; it is claimed and acknowledged with it. At most
+    /// [`URGENT_CELLS_MAX`](crate::limits::URGENT_CELLS_MAX) cells a session and batch; further ones go in their turn. O(cells
+    /// below).
+    pub fn hurry(&mut self, path: Path<'_>) {
+        let cells = &self.document.cells;
+        for session in self.sessions.iter_mut() {
+            for cell in cells.get(path.as_str()).into_iter().chain(cells.below(Some(path.as_str()))) {
+                let waits = cell.seq > session.cursor && !session.believed.covers(cell.stamp);
+                if waits && session.urgent.iter().all(|(seq, _)| *seq != cell.seq) {
+                    // Without room it goes in its turn.
+                    session.urgent.push((cell.seq, false)).ok();
+                }
+            }
         }
     }
 

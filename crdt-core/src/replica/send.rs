@@ -323,6 +323,7 @@ fn begin_batch<S: Storage>(
     if full {
         session.cursor = 0;
     }
+    session.urgent.iter_mut().for_each(|(_, went)| *went = false);
     session.tx.cursor.defining = !first_flight;
     session.explicit = false;
     session.batch = Some(Batch { full, floor_changes: document.floor_changes, began_at: document.seq });
@@ -340,9 +341,21 @@ fn write_cells<S: Storage>(
     writer.byte(tag::CELLS)?;
     let mut run = RunWriter::default();
     let mut complete = true;
-    for cell in document.cells.since(session.cursor) {
+    for urgent in 0..session.urgent.len() {
+        let (seq, went) = session.urgent[urgent];
+        let cell = document.cells.since(seq - 1).next().filter(|cell| cell.seq == seq && !went);
+        let Some(cell) = cell.filter(|cell| full || !session.believed.covers(cell.stamp)) else { continue };
+        if !fits(&cell, writer) {
+            complete = false;
+            break;
+        }
+        write_cell(&mut run, writer, cell, document.replica, session)?;
+        session.urgent[urgent].1 = true;
+    }
+    let rest = complete.then(|| document.cells.since(session.cursor)).into_iter().flatten();
+    for cell in rest {
         let claimed = holds(Rule::SentIsClaimed) || session.batch.is_none_or(|b| cell.seq <= b.began_at);
-        if claimed && (full || !session.believed.covers(cell.stamp)) {
+        if claimed && (full || !session.believed.covers(cell.stamp)) && !session.went_ahead(cell.seq) {
             if !fits(&cell, writer) {
                 complete = false;
                 break;
@@ -413,6 +426,7 @@ fn after_claim<S: Storage>(document: &Document<S>, session: &mut Session<S>) {
     }
     session.believed.absorb(&document.vv);
     session.batch = None;
+    session.urgent.clear();
     session.want_full = false;
     session.tx.cursor.defining = true;
     session.quiet = false;

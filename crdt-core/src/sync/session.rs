@@ -5,6 +5,7 @@ use core::fmt;
 use super::Names;
 use crate::causal::VersionVector;
 use crate::id::{PeerId, ReplicaId};
+use crate::limits::URGENT_CELLS_MAX;
 use crate::storage::Storage;
 use crate::time::Time;
 use crate::wire::{Refusal, Refused};
@@ -53,6 +54,8 @@ pub struct Session<S: Storage> {
     pub(crate) batch: Option<Batch>,
     /// Cells up to this sequence number were sent in this session, or are known to be there.
     pub(crate) cursor: u64,
+    /// Cells that go ahead of the others, and whether they went, by sequence number.
+    pub(crate) urgent: heapless::Vec<(u64, bool), URGENT_CELLS_MAX>,
     pub(crate) claims_sent: u32,
     /// A Need for a batch up to this number is stale.
     pub(crate) rebased_at: u32,
@@ -158,6 +161,7 @@ impl<S: Storage> Session<S> {
             first_claim: None,
             batch: None,
             cursor: 0,
+            urgent: heapless::Vec::new(),
             claims_sent: 0,
             rebased_at: 0,
             want_full: false,
@@ -204,9 +208,15 @@ impl<S: Storage> Session<S> {
         }
     }
 
+    /// Whether the cell went ahead of its turn.
+    pub(crate) fn went_ahead(&self, seq: u64) -> bool {
+        self.urgent.contains(&(seq, true))
+    }
+
     /// The base of what was sent did not hold: start over.
     pub(crate) fn rebase(&mut self) {
         self.cursor = 0;
+        self.urgent.clear();
         self.batch = None;
         self.explicit = true;
         self.rebased_at = self.claims_sent;

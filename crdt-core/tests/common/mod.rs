@@ -58,9 +58,14 @@ impl<S: Storage> Side<S> {
 
     /// Everything that comes out; persists at once. Frames are returned.
     pub(crate) fn poll(&mut self) -> Vec<Vec<u8>> {
+        self.poll_frames(usize::MAX)
+    }
+
+    /// The same, until `most` frames have come.
+    pub(crate) fn poll_frames(&mut self, most: usize) -> Vec<Vec<u8>> {
         let mut out = Vec::new();
         let mut buffer = vec![0; self.frame_len];
-        loop {
+        while out.len() < most {
             let moment = self.moment();
             match self.replica.poll_output(moment, &mut buffer) {
                 None => break,
