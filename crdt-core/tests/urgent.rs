@@ -31,7 +31,11 @@ fn an_alarm_goes_ahead_of_a_long_batch() {
     for frame in &frames {
         cloud.take(frame).unwrap();
     }
-    assert_eq!(cloud.replica.document().get(path("alarm/door")), Some(Value::Str("open")), "in the next frame");
+    assert_eq!(
+        cloud.replica.document().get(path("alarm/door")),
+        Some(Value::Str("open")),
+        "in the next frame"
+    );
     assert_eq!(cloud.replica.document().get(path("log/250")), None, "long before the rest");
     let own = device.replica.id();
     assert_eq!(cloud.replica.document().version_vector().time_of(own).as_ms(), 0, "and nothing is claimed");

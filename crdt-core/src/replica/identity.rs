@@ -88,6 +88,7 @@ impl<S: Storage> Replica<S> {
             return Err(PeerError::Refused(Refusal::Capacity { what: Resource::Replicas, needed, limit }));
         }
         document.replica = new;
+        self.peers.iter_mut().for_each(|peer| peer.sent_through = 0);
         self.unverified = None;
         self.unsaved = true;
         let mut after = Stamp::new(common, ReplicaId::new(u64::MAX));

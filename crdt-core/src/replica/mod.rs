@@ -249,6 +249,16 @@ impl<S: Storage> Replica<S> {
 
     /// The connection of `session` is gone.
     pub fn disconnect(&mut self, session: SessionId) {
+        if let Some(gone) = self.sessions.iter().find(|s| s.id == session && s.heard && s.confirmed)
+            && let Some(peer) = self.peers.iter_mut().find(|p| p.id == gone.peer)
+        {
+            // What is cut here goes on where it was, if both sides still know.
+            let is_full = gone.batch.is_some_and(|batch| batch.full);
+            let is_acknowledged = gone.batch.is_none() && gone.claims_acked == gone.claims_sent;
+            let keeps = gone.in_order && !is_full && !is_acknowledged;
+            peer.sent_through = if keeps { gone.cursor } else { 0 };
+            peer.received_through = gone.received_through;
+        }
         self.sessions.retain(|s| s.id != session);
     }
 

@@ -6,7 +6,7 @@
 
 use super::send::{name_replica, write_vector_entry};
 use super::{PeerError, Replica, Role};
-use crate::causal::VersionVector;
+use crate::causal::{Stamp, VersionVector};
 use crate::id::ReplicaId;
 use crate::limits::FRAME_LEN_MAX;
 use crate::storage::{CellStore, List, Storage};
@@ -53,6 +53,7 @@ impl<S: Storage> Replica<S> {
                 None => OwnReplica::Literal(own),
             },
             by_reference: reference.is_some(),
+            received: peer.and_then(|peer| peer.received_through).map(|stamp| name_stamp(stamp, session)),
             ..open_head::<S>()
         };
         head.write(writer, 0, false)?;
@@ -62,7 +63,12 @@ impl<S: Storage> Replica<S> {
         }
         begin_names(session, usize::MAX, usize::MAX);
         if let Some(peer) = peer {
-            session.first_base = first_base(&peer.acked, &document.vv, own, self.config.role);
+            // Much was under way when the last session ended: the peer's Open will tell how far it came.
+            let unsure = document.cells.since(0).take_while(|cell| cell.seq <= peer.sent_through);
+            let unsure = unsure.filter(|cell| !peer.acked.covers(cell.stamp)).count();
+            let waits = unsure > FIRST_FLIGHT_AGAIN_MAX || peer.received_through.is_some();
+            session.first_base =
+                first_base(&peer.acked, &document.vv, own, self.config.role).filter(|_| !waits);
             session.believed = session.first_base_vector(own);
         }
         Ok(())
@@ -94,6 +100,12 @@ impl<S: Storage> Replica<S> {
             },
             time: if self.config.role == Role::Aggregator { moment.now.map(Time::as_ms) } else { None },
             yours,
+            received: self
+                .peers
+                .iter()
+                .find(|p| p.id == session.peer)
+                .and_then(|peer| peer.received_through)
+                .map(|stamp| name_stamp(stamp, session)),
             digest: same.then(|| document.fingerprint.digest(highest)),
             ..open_head::<S>()
         };
@@ -189,6 +201,7 @@ impl<S: Storage> Replica<S> {
         }
         let same = theirs == self.sessions[index].table && self.document.vv == theirs;
         self.note_vector(moment, index, theirs).map_err(|_| too_many)?;
+        self.go_on(index, head.received);
         if let Some(digest) = head.digest
             && same
             && self.document.is_clean()
@@ -197,6 +210,29 @@ impl<S: Storage> Replica<S> {
             self.compare(index, digest, highest);
         }
         Ok(())
+    }
+
+    /// A batch broke off after a cell that the peer names: what was sent before that, in its order, it has, and keeps for the
+    /// claim that is to come.
+    fn go_on(&mut self, index: usize, received: Option<(OwnReplica, u64)>) {
+        let session = &mut self.sessions[index];
+        let Some(peer) = self.peers.iter_mut().find(|p| p.id == session.peer) else { return };
+        let sent_through = core::mem::take(&mut peer.sent_through);
+        let Some((replica, time)) = received.filter(|_| sent_through > 0 && session.cursor == 0) else {
+            return;
+        };
+        let replica = match replica {
+            OwnReplica::Literal(id) => Some(id),
+            OwnReplica::Entry(entry) => session.table.entry(entry).map(|e| e.replica),
+            OwnReplica::Unnamed => None,
+        };
+        // Of that transaction, a part may be missing there. If it is gone here, nothing is known: all of it goes again.
+        let (Some(replica), Some(time)) = (replica, Time::from_ms(time)) else { return };
+        let stamp = Stamp::new(time, replica);
+        let cells = self.document.cells.below(None).filter(|cell| cell.stamp == stamp);
+        if let Some(first) = cells.map(|cell| cell.seq).min() {
+            session.cursor = (first - 1).min(sent_through);
+        }
     }
 
     /// What the peer has, according to its Open: what to send follows from it.
@@ -328,6 +364,11 @@ impl<S: Storage> Replica<S> {
     }
 }
 
+fn name_stamp<S: Storage>(stamp: Stamp, session: &Session<S>) -> (OwnReplica, u64) {
+    let entry = session.table.index_of(stamp.replica);
+    (entry.map_or(OwnReplica::Literal(stamp.replica), OwnReplica::Entry), stamp.time.as_ms())
+}
+
 /// What the first flight may take for granted at a peer that has acknowledged `acked`; `None`: better wait for its Open.
 ///
 /// The peer checks it against what it has, so a wrong guess costs a round trip.
@@ -368,6 +409,9 @@ fn write_initiator_vector<S: Storage>(vv: &VersionVector<S>, writer: &mut Writer
     Ok(())
 }
 
+/// Cells that are sent again at once although they may have arrived: a round trip is dearer than these.
+const FIRST_FLIGHT_AGAIN_MAX: usize = 8;
+
 /// What every Open of this storage says.
 fn open_head<S: Storage>() -> OpenHead<'static> {
     OpenHead {
@@ -379,6 +423,7 @@ fn open_head<S: Storage>() -> OpenHead<'static> {
         replicas_max: Names::<S>::replicas_room(),
         time: None,
         yours: None,
+        received: None,
         digest: None,
     }
 }

@@ -213,6 +213,7 @@ impl<S: Storage> Replica<S> {
     fn begin_batch(&mut self, index: usize, full: bool, base_holds: bool) {
         let session = &mut self.sessions[index];
         session.full = full;
+        session.received_through = None;
         session.seen.clear();
         if base_holds {
             session.gap = !session.admitted;
@@ -261,8 +262,12 @@ impl<S: Storage> Replica<S> {
         if self.check_own_past(moment, &cell)? {
             return Ok(());
         }
-        if let Err(error) = self.apply_cell(moment, index, cell) {
-            self.refuse(index, refusal(error));
+        match self.apply_cell(moment, index, cell) {
+            Ok(()) => {
+                let session = &mut self.sessions[index];
+                session.received_through = Some(stamp).filter(|_| !session.full);
+            }
+            Err(error) => self.refuse(index, refusal(error)),
         }
         Ok(())
     }
@@ -357,6 +362,7 @@ impl<S: Storage> Replica<S> {
             // A fork left out a cell that this claims.
             return Ok(());
         }
+        self.sessions[index].received_through = None;
         if !self.sessions[index].gap {
             let mut raised = self.document.vv.clone();
             if raise(&mut raised).is_err() {

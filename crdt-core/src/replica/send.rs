@@ -351,6 +351,7 @@ fn write_cells<S: Storage>(
         }
         write_cell(&mut run, writer, cell, document.replica, session)?;
         session.urgent[urgent].1 = true;
+        session.in_order = false;
     }
     let rest = complete.then(|| document.cells.since(session.cursor)).into_iter().flatten();
     for cell in rest {

@@ -1,6 +1,6 @@
 //! What a replica remembers of a peer between sessions.
 
-use crate::causal::VersionVector;
+use crate::causal::{Stamp, VersionVector};
 use crate::id::{PeerId, ReplicaId};
 use crate::storage::Storage;
 
@@ -16,10 +16,24 @@ pub struct Peer<S: Storage> {
     pub(crate) active: bool,
     /// The floor that it was told of, as a count of changes in this process.
     pub(crate) told_floor: u32,
+    /// Cells up to this sequence number were sent to it in the last session, in their order, and not all acknowledged; 0 for
+    /// none.
+    /// Not stored: the numbers are those of this process.
+    pub(crate) sent_through: u64,
+    /// The last session with it broke off in a batch from it, after this cell. Not stored.
+    pub(crate) received_through: Option<Stamp>,
 }
 
 impl<S: Storage> Peer<S> {
     pub(crate) fn new(id: PeerId) -> Self {
-        Self { id, replica: None, acked: VersionVector::new(), active: true, told_floor: 0 }
+        Self {
+            id,
+            replica: None,
+            acked: VersionVector::new(),
+            active: true,
+            told_floor: 0,
+            sent_through: 0,
+            received_through: None,
+        }
     }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::Names;
-use crate::causal::VersionVector;
+use crate::causal::{Stamp, VersionVector};
 use crate::id::{PeerId, ReplicaId};
 use crate::limits::URGENT_CELLS_MAX;
 use crate::storage::Storage;
@@ -56,6 +56,8 @@ pub struct Session<S: Storage> {
     pub(crate) cursor: u64,
     /// Cells that go ahead of the others, and whether they went, by sequence number.
     pub(crate) urgent: heapless::Vec<(u64, bool), URGENT_CELLS_MAX>,
+    /// No cell of this session went ahead of its turn, nor anew.
+    pub(crate) in_order: bool,
     pub(crate) claims_sent: u32,
     /// A Need for a batch up to this number is stale.
     pub(crate) rebased_at: u32,
@@ -83,6 +85,8 @@ pub struct Session<S: Storage> {
     pub(crate) gap: bool,
     /// The frame being taken has no stamp from too far in the future.
     pub(crate) admitted: bool,
+    /// The last cell of a delta whose claim has not come yet.
+    pub(crate) received_through: Option<Stamp>,
     pub(crate) need_due: Option<Need>,
     pub(crate) refusal_due: Option<Refused>,
     /// A full batch is being received; sequence numbers of the cells that it has confirmed.
@@ -162,6 +166,7 @@ impl<S: Storage> Session<S> {
             batch: None,
             cursor: 0,
             urgent: heapless::Vec::new(),
+            in_order: true,
             claims_sent: 0,
             rebased_at: 0,
             want_full: false,
@@ -178,6 +183,7 @@ impl<S: Storage> Session<S> {
             ack_due: false,
             gap: false,
             admitted: true,
+            received_through: None,
             need_due: None,
             refusal_due: None,
             full: false,
@@ -192,6 +198,7 @@ impl<S: Storage> Session<S> {
     /// The batch being received cannot be applied: the rest of it is only read.
     pub(crate) fn refuse(&mut self, reason: Refusal) {
         self.gap = true;
+        self.received_through = None;
         self.refusal_due = Some(Refused { batch: u64::from(self.claims_received) + 1, reason });
     }
 
@@ -217,6 +224,7 @@ impl<S: Storage> Session<S> {
     pub(crate) fn rebase(&mut self) {
         self.cursor = 0;
         self.urgent.clear();
+        self.in_order = false;
         self.batch = None;
         self.explicit = true;
         self.rebased_at = self.claims_sent;

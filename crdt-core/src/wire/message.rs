@@ -6,11 +6,12 @@
 //! |---|---|---|
 //! | version and flags | 1 | bits 3 to 0: protocol version; bit 4: from the initiator; bit 5: digest follows; bit 6: "yours" follows; bit 7: the vector is relative (responder's) or named by a hash (initiator's) |
 //! | room | 1 | bits 3 to 0: log2 of dictionary slots; bits 7 to 4: log2 of the longest frame / 256 |
-//! | more room | 1 | bits 3 to 0: log2 of the table of replicas; bit 4: the time follows; bit 5: own replica is left out; others 0 |
+//! | more room | 1 | bits 3 to 0: log2 of the table of replicas; bit 4: the time follows; bit 5: own replica is left out; bit 6: "received" follows; bit 7: 0 |
 //! | name | LEB128, UTF-8 | only from the initiator: length, document name |
 //! | own replica | LEB128, 0 or 8 | not with a hash, nor from a responder that has never written; 0: the id follows; n + 1: entry n of the initiator's vector |
 //! | time | zigzag LEB128 | if flagged: the sender's clock, as distance from the initiator's highest time |
 //! | yours | zigzag LEB128 | if flagged: the highest stamp held of the receiver's id, as distance from the initiator's highest time |
+//! | received | LEB128, 0 or 8, zigzag LEB128 | if flagged: replica (as own replica) and time (as distance from the initiator's highest; from 0 in its own Open) of the last cell of a batch that broke off in the last session |
 //! | digest | 4, little endian | if flagged: of the fingerprint, salted with the initiator's highest time |
 //! | vector | | what the sender has |
 //!
@@ -104,6 +105,7 @@ pub(crate) struct OpenHead<'a> {
     pub(crate) replicas_max: usize,
     pub(crate) time: Option<u64>,
     pub(crate) yours: Option<u64>,
+    pub(crate) received: Option<(OwnReplica, u64)>,
     pub(crate) digest: Option<u32>,
 }
 
@@ -137,6 +139,7 @@ const YOURS: u8 = 0x40;
 const RELATIVE: u8 = 0x80;
 const TIME: u8 = 0x10;
 const UNNAMED: u8 = 0x20;
+const RECEIVED: u8 = 0x40;
 
 impl OpenHead<'_> {
     /// Writes tag and head; the vector comes next.
@@ -152,23 +155,45 @@ impl OpenHead<'_> {
         )?;
         writer.byte(log2(self.dictionary_slots) | log2(self.frame_len_max / 256) << 4)?;
         let unnamed = self.name.is_none() && self.replica == OwnReplica::Unnamed;
-        writer.byte(log2(self.replicas_max) | flag(self.time.is_some(), TIME) | flag(unnamed, UNNAMED))?;
+        writer.byte(
+            log2(self.replicas_max)
+                | flag(self.time.is_some(), TIME)
+                | flag(unnamed, UNNAMED)
+                | flag(self.received.is_some(), RECEIVED),
+        )?;
         if let Some(name) = self.name {
             writer.varint(name.len() as u64)?;
             writer.bytes(name.as_bytes())?;
         }
-        match self.replica {
-            OwnReplica::Unnamed => {}
-            OwnReplica::Entry(index) => writer.varint(index as u64 + 1)?,
-            OwnReplica::Literal(id) => {
-                writer.varint(0)?;
-                writer.bytes(&id.get().to_le_bytes())?;
-            }
-        }
+        self.replica.write(writer)?;
         for time in [self.time, self.yours].into_iter().flatten() {
             writer.signed(time as i64 - base_time as i64)?;
         }
+        if let Some((replica, time)) = self.received {
+            replica.write(writer)?;
+            writer.signed(time as i64 - base_time as i64)?;
+        }
         self.digest.map_or(Ok(()), |digest| writer.bytes(&digest.to_le_bytes()))
+    }
+}
+
+impl OwnReplica {
+    fn write(self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        match self {
+            OwnReplica::Unnamed => Ok(()),
+            OwnReplica::Entry(index) => writer.varint(index as u64 + 1),
+            OwnReplica::Literal(id) => {
+                writer.varint(0)?;
+                writer.bytes(&id.get().to_le_bytes())
+            }
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match reader.varint(REPLICAS_MAX as u64)? {
+            0 => Ok(OwnReplica::Literal(ReplicaId::new(u64::from_le_bytes(reader.array()?)))),
+            entry => Ok(OwnReplica::Entry(entry as usize - 1)),
+        }
     }
 }
 
@@ -423,7 +448,7 @@ impl<'a> MessageReader<'a> {
             return Ok(Message::OtherVersion(version));
         }
         let (room, more) = (self.reader.byte()?, self.reader.byte()?);
-        let known = 0x0f | TIME | if flags & INITIATOR == 0 { UNNAMED } else { 0 };
+        let known = 0x0f | TIME | RECEIVED | if flags & INITIATOR == 0 { UNNAMED } else { 0 };
         if more & !known != 0 {
             return Err(DecodeError::Tag { offset, tag: more });
         }
@@ -434,12 +459,7 @@ impl<'a> MessageReader<'a> {
         let by_reference = initiator && flags & RELATIVE != 0;
         let own_offset = self.reader.offset();
         let unnamed = by_reference || more & UNNAMED != 0;
-        let own = if unnamed { 0 } else { self.reader.varint(REPLICAS_MAX as u64)? as usize };
-        let replica = match own {
-            _ if unnamed => OwnReplica::Unnamed,
-            0 => OwnReplica::Literal(ReplicaId::new(u64::from_le_bytes(self.reader.array()?))),
-            _ => OwnReplica::Entry(own - 1),
-        };
+        let replica = if unnamed { OwnReplica::Unnamed } else { OwnReplica::read(&mut self.reader)? };
         let mut time_if = |on: bool| -> Result<Option<u64>, DecodeError> {
             // The initiator's own highest time is not known before its vector: it sends neither.
             let base = if initiator { 0 } else { self.cursor.last_time };
@@ -447,6 +467,13 @@ impl<'a> MessageReader<'a> {
         };
         let time = time_if(more & TIME != 0)?;
         let yours = time_if(flags & YOURS != 0)?;
+        let received = if more & RECEIVED != 0 {
+            let replica = OwnReplica::read(&mut self.reader)?;
+            let base = if initiator { 0 } else { self.cursor.last_time };
+            Some((replica, self.reader.time_after(base)?))
+        } else {
+            None
+        };
         let digest = if flags & DIGEST != 0 { Some(u32::from_le_bytes(self.reader.array()?)) } else { None };
         self.cursor.paths_max = self.cursor.paths_max.min(dictionary_slots);
         self.cursor.replicas_max = self.cursor.replicas_max.min(replicas_max);
@@ -464,7 +491,7 @@ impl<'a> MessageReader<'a> {
         if let OwnReplica::Entry(index) = replica
             && index >= self.cursor.replicas
         {
-            let (reference, defined) = (own as u64, self.cursor.replicas);
+            let (reference, defined) = (index as u64, self.cursor.replicas);
             return Err(DecodeError::Reference { offset: own_offset, reference, defined });
         }
         let head = OpenHead {
@@ -476,6 +503,7 @@ impl<'a> MessageReader<'a> {
             replicas_max,
             time,
             yours,
+            received,
             digest,
         };
         Ok(Message::Open(head, vector))

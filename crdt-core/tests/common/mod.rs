@@ -198,14 +198,19 @@ impl Image {
         Self { state, cells }
     }
 
+    /// A replica that starts from this image.
+    pub(crate) fn load<S: Storage>(&self, moment: Moment, role: Role) -> Replica<S> {
+        let cells = self.cells.iter().map(|(at, record)| CellRecord::decode(path(at), record).unwrap());
+        Replica::load(moment, Config::new(role), &self.state, cells).unwrap()
+    }
+
     /// A side with the same key and clock that starts from this image.
     pub(crate) fn restore<S: Storage>(&self, like: &Side<S>) -> Side<S> {
-        let cells = self.cells.iter().map(|(at, record)| CellRecord::decode(path(at), record).unwrap());
         let mut side = Side::new(like.peer.0[0], Role::Member);
         side.random = like.random + 1_000_000;
         side.now_ms = like.now_ms;
         let moment = side.moment();
-        side.replica = Replica::load(moment, Config::new(Role::Member), &self.state, cells).unwrap();
+        side.replica = self.load(moment, Role::Member);
         side
     }
 
