@@ -60,7 +60,8 @@ impl<S: Storage> Replica<S> {
     pub(super) fn check_own_past(&mut self, moment: Moment, cell: &Cell<'_>) -> Result<bool, PeerError> {
         let document = &self.document;
         let (path, stamp) = (cell.path, cell.stamp);
-        let is_past = stamp.replica == document.replica && document.vv.covers(stamp) && stamp.time > self.loaded;
+        let is_past =
+            stamp.replica == document.replica && document.vv.covers(stamp) && stamp.time > self.loaded;
         // What was written here is still here, or something newer is in its place, or a tombstone was that is forgotten.
         if !is_past || stamp <= document.horizon || document.is_dominated(path, stamp) {
             return Ok(false);
