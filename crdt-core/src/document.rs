@@ -191,9 +191,9 @@ impl<S: Storage> Document<S> {
     /// O(writes x (depth x log cells + cells below)).
     ///
     /// # Errors
-    /// [`UpdateError`]; nothing has changed then. Room is reckoned before anything is written: a transaction whose
-    /// writes lie below one another may be refused although it would just fit. Where there is too little, covered
-    /// tombstones are forgotten first, the oldest before the others, in O(cells).
+    /// [`UpdateError`]; nothing was written then. Room is reckoned before: a transaction whose writes lie below one another
+    /// may be refused although it would just fit. Where there is too little, covered tombstones are forgotten, the
+    /// oldest first, in O(cells); that stays so if it is refused for something else.
     pub fn update(&mut self, moment: Moment, writes: &[Write<'_>]) -> Result<Option<Stamp>, UpdateError> {
         for write in writes {
             write.content.check()?;
