@@ -137,6 +137,8 @@ pub struct Document<S: Storage> {
     pub(crate) vv_changes: u64,
     /// Counts changes of the floor in this process.
     pub(crate) floor_changes: u32,
+    /// Tombstones forgotten to make room, until somebody asks.
+    pub(crate) forgotten_for_room: usize,
     pub(crate) fingerprint: Fingerprint,
     limits: Limits,
 }
@@ -156,6 +158,7 @@ impl<S: Storage> Document<S> {
             seq: 0,
             vv_changes: 0,
             floor_changes: 0,
+            forgotten_for_room: 0,
             fingerprint: Fingerprint::new(name),
             limits: Limits { cells: limits.cells.min(most_cells), bytes: limits.bytes.min(most_bytes) },
         }
@@ -188,14 +191,19 @@ impl<S: Storage> Document<S> {
     /// O(writes x (depth x log cells + cells below)).
     ///
     /// # Errors
-    /// [`UpdateError`]; nothing has changed then. Room is reckoned before anything is written: a transaction whose
-    /// writes lie below one another may be refused although it would just fit.
+    /// [`UpdateError`]; nothing was written then. Room is reckoned before: a transaction whose writes lie below one another
+    /// may be refused although it would just fit. Where there is too little, covered tombstones are forgotten, the
+    /// oldest first, in O(cells); that stays so if it is refused for something else.
     pub fn update(&mut self, moment: Moment, writes: &[Write<'_>]) -> Result<Option<Stamp>, UpdateError> {
         for write in writes {
             write.content.check()?;
         }
         self.check_room_for_own_id()?;
-        self.check_room_for(writes)?;
+        while let Err(error) = self.check_room_for(writes) {
+            if !self.make_room(error) {
+                return Err(error.into());
+            }
+        }
         let mut stamp = None;
         for write in writes {
             if write.content.is_tombstone() && !self.has_anything_at(write.path) {
@@ -227,7 +235,7 @@ impl<S: Storage> Document<S> {
         );
         for cell in other.cells.below(None) {
             if !self.vv.covers(cell.stamp) {
-                self.join_stored(cell)?;
+                self.join_stored(cell, |_, _| {})?;
             }
         }
         other.vv.iter().try_for_each(|e| self.raise(e.replica, e.time))?;
@@ -235,26 +243,6 @@ impl<S: Storage> Document<S> {
         self.horizon = self.horizon.max(other.horizon);
         self.clock = self.clock.max(other.clock);
         Ok(())
-    }
-
-    /// Forgets tombstones that are covered here and that `stable` says yes to. O(cells).
-    pub fn forget_tombstones(&mut self, mut stable: impl FnMut(Stamp) -> bool) -> usize {
-        let (vv, floor, horizon) = (&self.vv, &mut self.floor, &mut self.horizon);
-        let mut forgotten = 0;
-        self.cells.remove_below(None, |cell| {
-            let forget = !cell.is_live() && vv.covers(cell.stamp) && stable(cell.stamp);
-            if forget {
-                let raised = floor.raise(cell.stamp.replica, cell.stamp.time);
-                debug_assert!(raised.is_ok(), "a floor names no replica that the version vector does not");
-                *horizon = (*horizon).max(cell.stamp);
-                forgotten += 1;
-            }
-            forget
-        });
-        if forgotten > 0 {
-            self.floor_changes += 1;
-        }
-        forgotten
     }
 
     /// The scalar at `path`: `None` when nothing or a container stands there. O(depth x log cells).
@@ -417,9 +405,18 @@ impl<S: Storage> Document<S> {
 
     /// Joins a cell that arrived. O(depth x log cells + cells below).
     pub(crate) fn join(&mut self, cell: Cell<'_>) -> Result<Joined, CapacityError> {
+        self.join_telling(cell, |_, _| {})
+    }
+
+    /// The same; `lost` is told of each cell that it replaces, and whether that one was covered.
+    pub(crate) fn join_telling(
+        &mut self,
+        cell: Cell<'_>,
+        lost: impl FnMut(Stored<'_>, bool),
+    ) -> Result<Joined, CapacityError> {
         let mut scratch = Scratch::default();
         let (kind, payload) = cell.content.encode(&mut scratch);
-        self.join_stored(Stored { path: cell.path.as_str(), stamp: cell.stamp, kind, payload, seq: 0 })
+        self.join_stored(Stored { path: cell.path.as_str(), stamp: cell.stamp, kind, payload, seq: 0 }, lost)
     }
 
     /// Whether a cell that the document holds makes one at `path` with `stamp` void, or is the same.
@@ -438,19 +435,36 @@ impl<S: Storage> Document<S> {
         path: Path<'_>,
         content: Content<'_>,
     ) -> Result<Stamp, UpdateError> {
-        let existing = self.cells.get(path.as_str()).map(|cell| cell.payload.len());
+        self.reissue_telling(moment, path, content, |_, _| {})
+    }
+
+    /// The same; `lost` is told of each cell that it replaces, and whether that one was covered.
+    pub(crate) fn reissue_telling(
+        &mut self,
+        moment: Moment,
+        path: Path<'_>,
+        content: Content<'_>,
+        lost: impl FnMut(Stored<'_>, bool),
+    ) -> Result<Stamp, UpdateError> {
         let mut scratch = Scratch::default();
         let payload_len = content.encode(&mut scratch).1.len();
-        match existing {
-            Some(len) => self.check_room(0, payload_len.saturating_sub(len))?,
-            None => self.check_room(1, path.as_str().len() + payload_len)?,
+        loop {
+            let room = match self.cells.get(path.as_str()) {
+                Some(here) => self.check_room(0, payload_len.saturating_sub(here.payload.len())),
+                None => self.check_room(1, path.as_str().len() + payload_len),
+            };
+            match room {
+                Err(error) if self.make_room(error) => {}
+                result => break result?,
+            }
         }
         self.check_room_for_own_id()?;
         let stamp = self.tick(moment)?;
         let keeps_below = self.restamp_live_below(path, stamp);
         let content = if keeps_below && content.value().is_some() { Content::Map } else { content };
         self.unhide_above(stamp, path);
-        self.place(stamp, path, content);
+        let (kind, payload) = content.encode(&mut scratch);
+        self.place_stored(Stored { path: path.as_str(), stamp, kind, payload, seq: 0 }, lost);
         Ok(stamp)
     }
 
@@ -476,7 +490,7 @@ impl<S: Storage> Document<S> {
         let cell = Stored { path: path.as_str(), stamp, kind, payload: &copy, seq: self.seq };
         self.fingerprint.add(cell);
         self.cells.put(cell);
-        self.drop_older_below(path.as_str(), stamp);
+        self.drop_older_below(path.as_str(), stamp, |_, _| {});
     }
 
     /// Gives the live cells below `path` a new stamp; tells whether there are any.
@@ -500,7 +514,7 @@ impl<S: Storage> Document<S> {
     pub(crate) fn place(&mut self, stamp: Stamp, path: Path<'_>, content: Content<'_>) {
         let mut scratch = Scratch::default();
         let (kind, payload) = content.encode(&mut scratch);
-        self.place_stored(Stored { path: path.as_str(), stamp, kind, payload, seq: 0 });
+        self.place_stored(Stored { path: path.as_str(), stamp, kind, payload, seq: 0 }, |_, _| {});
     }
 
     /// Drops the cells that somebody claims to know and does not have: they are dead there.
@@ -577,7 +591,11 @@ impl<S: Storage> Document<S> {
         })
     }
 
-    fn join_stored(&mut self, cell: Stored<'_>) -> Result<Joined, CapacityError> {
+    fn join_stored(
+        &mut self,
+        cell: Stored<'_>,
+        lost: impl FnMut(Stored<'_>, bool),
+    ) -> Result<Joined, CapacityError> {
         let existing = self.cells.get(cell.path);
         if let Some(here) = existing
             && here.stamp >= cell.stamp
@@ -598,16 +616,17 @@ impl<S: Storage> Document<S> {
             None => (1, (cell.path.len() + cell.payload.len()) as isize),
         };
         self.check_room_signed(more_cells - freed_cells, more_bytes - freed_bytes as isize)?;
-        self.place_stored(cell);
+        self.place_stored(cell, lost);
         Ok(Joined::Applied)
     }
 
-    fn place_stored(&mut self, cell: Stored<'_>) {
+    fn place_stored(&mut self, cell: Stored<'_>, mut lost: impl FnMut(Stored<'_>, bool)) {
         self.clock = self.clock.max(cell.stamp.time);
         if let Some(here) = self.cells.get(cell.path) {
             self.fingerprint.remove(here);
+            lost(here, self.vv.covers(here.stamp));
         }
-        self.drop_older_below(cell.path, cell.stamp);
+        self.drop_older_below(cell.path, cell.stamp, lost);
         self.seq += 1;
         let cell = Stored { seq: self.seq, ..cell };
         self.fingerprint.add(cell);
@@ -615,12 +634,13 @@ impl<S: Storage> Document<S> {
     }
 
     /// Drops what a cell at `path` with `stamp` dominates below it.
-    fn drop_older_below(&mut self, path: &str, stamp: Stamp) {
-        let fingerprint = &mut self.fingerprint;
+    fn drop_older_below(&mut self, path: &str, stamp: Stamp, mut lost: impl FnMut(Stored<'_>, bool)) {
+        let (fingerprint, vv) = (&mut self.fingerprint, &self.vv);
         self.cells.remove_below(Some(path), |below| {
             let dominated = below.stamp < stamp;
             if dominated {
                 fingerprint.remove(below);
+                lost(below, vv.covers(below.stamp));
             }
             dominated
         });

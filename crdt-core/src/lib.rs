@@ -53,6 +53,7 @@ mod cell;
 mod document;
 mod error;
 mod fingerprint;
+mod forgetting;
 mod id;
 pub mod limits;
 mod replica;
@@ -79,6 +80,6 @@ pub use replica::{
 pub use storage::{CellStore, Fixed, FixedCells, Storage, Stored};
 #[cfg(feature = "alloc")]
 pub use storage::{Heap, HeapCells};
-pub use sync::SessionId;
+pub use sync::{Conflict, SessionId, Version};
 pub use time::{Moment, Time};
 pub use wire::{DecodeError, Refusal, Resource, peek_handle, peek_open};

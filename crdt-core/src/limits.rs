@@ -33,6 +33,12 @@ pub const ELEMENT_ID_LEN: usize = 7;
 pub const URGENT_CELLS_MAX: usize = 8;
 /// Events that wait for the application before the oldest are dropped (and counted).
 pub const EVENTS_MAX: usize = 32;
+/// Conflicts whose details fixed storage keeps for the application before the oldest are dropped (and counted).
+pub const CONFLICTS_FIXED_MAX: usize = 2;
+/// Conflicts whose details heap storage keeps for the application before the oldest are dropped (and counted).
+pub const CONFLICTS_HEAP_MAX: usize = 64;
+/// Bytes of path and both values that fixed storage keeps of one conflict.
+pub const CONFLICT_LEN: usize = 128;
 /// Most options and newtypes around one value that is written or read as a type.
 pub const TYPED_NESTING_MAX: usize = 64;
 /// Longest text that an error of typed access carries, in bytes of UTF-8. What is longer is cut off.

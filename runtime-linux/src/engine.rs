@@ -510,6 +510,9 @@ impl Engine {
                 }
                 self.connector.note_progress();
             }
+            // Watchers read the document's own order of changes.
+            Event::Changed { .. } => {}
+            Event::Conflicts { cells } => self.log_conflicts(cells),
             Event::Converged { .. } => self.connector.note_progress(),
             Event::Damaged { .. } => {
                 tracing::error!(
@@ -517,6 +520,9 @@ impl Engine {
                 );
             }
             Event::Dropped { .. } => self.drops += 1,
+            Event::Forgotten { tombstones } => {
+                tracing::warn!(tombstones, "the document is full: deletes were forgotten to make room");
+            }
             Event::Forked { from, to } => {
                 tracing::warn!(%from, %to, "this copy was older than what the aggregator knows of it, or has a twin");
                 let through = self.replica.document().version_vector().time_of(to);
@@ -558,6 +564,22 @@ impl Engine {
                 tracing::info!("the aggregator confirms that this copy is the newest of its id");
             }
             _ => tracing::debug!(?event, "an event that this version does not know"),
+        }
+    }
+
+    fn log_conflicts(&mut self, cells: u64) {
+        tracing::info!(cells, "values of this copy were overwritten by somebody who had not seen them");
+        while let Some(conflict) = self.replica.take_conflict() {
+            let (path, lost, won) = (conflict.path(), conflict.lost(), conflict.won());
+            tracing::info!(
+                path,
+                lost = ?lost.content,
+                lost_stamp = %lost.stamp,
+                won_at = won.path,
+                won = ?won.content,
+                won_stamp = %won.stamp,
+                "conflict"
+            );
         }
     }
 

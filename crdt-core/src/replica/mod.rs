@@ -12,6 +12,7 @@
 //!   stay here until the aggregator has told what it knows of the id.
 
 mod clock;
+mod conflict;
 mod event;
 mod identity;
 mod open;
@@ -19,6 +20,7 @@ mod receive;
 mod record;
 mod send;
 
+use conflict::Conflicts;
 pub use event::Event;
 pub(crate) use event::Events;
 pub use record::{CellRecord, RecordError, Unsaved};
@@ -187,6 +189,7 @@ pub struct Replica<S: Storage> {
     persisted: PersistToken,
     /// Cells up to this sequence number were handed to the driver.
     saved_seq: u64,
+    conflicts: Conflicts<S>,
     pub(crate) events: Events,
 }
 
@@ -210,6 +213,7 @@ impl<S: Storage> Replica<S> {
             issued: PersistToken(0),
             persisted: PersistToken(0),
             saved_seq: 0,
+            conflicts: Conflicts::default(),
             events: Events::default(),
         }
     }
@@ -223,9 +227,10 @@ impl<S: Storage> Replica<S> {
         moment: Moment,
         writes: &[Write<'_>],
     ) -> Result<Option<crate::causal::Stamp>, UpdateError> {
-        let stamp = self.document.update(self.corrected(moment), writes)?;
-        self.unsaved |= stamp.is_some();
-        Ok(stamp)
+        let stamp = self.document.update(self.corrected(moment), writes);
+        self.unsaved |= matches!(stamp, Ok(Some(_)));
+        self.note_forgotten();
+        stamp
     }
 
     /// Begins a session. A confirmed one replaces those that are open with the same peer.
@@ -268,6 +273,7 @@ impl<S: Storage> Replica<S> {
         if self.sessions[index].confirmed {
             return;
         }
+        let before = self.document.seq;
         self.sessions[index].confirmed = true;
         self.close_sessions_with(self.sessions[index].peer, Some(session));
         if self.sessions[index].heard {
@@ -279,6 +285,7 @@ impl<S: Storage> Replica<S> {
             }
             self.peer_is_there(moment, index);
         }
+        self.note_changed(before);
     }
 
     /// Asks the peer of every open session to tell, once, what is durable there.
@@ -318,11 +325,17 @@ impl<S: Storage> Replica<S> {
 
     /// Forgets the tombstones that every active member is known to have. For aggregators; tells how many.
     /// O(tombstones x members).
+    ///
+    /// Without an active member it forgets nothing. Nobody has them then, and somebody will come: a device that was never
+    /// here, with copies of what was deleted, or one that was given up. Keeping them spares it the whole document, and
+    /// where room is short they go anyway.
     pub fn forget_stable(&mut self) -> usize {
-        let peers = &self.peers;
-        let forgotten = self
-            .document
-            .forget_tombstones(|stamp| peers.iter().filter(|p| p.active).all(|p| p.acked.covers(stamp)));
+        let members = || self.peers.iter().filter(|p| p.active);
+        if members().next().is_none() {
+            return 0;
+        }
+        let forgotten =
+            self.document.forget_tombstones(|stamp| members().all(|peer| peer.acked.covers(stamp)));
         self.unsaved |= forgotten > 0;
         forgotten
     }
@@ -429,6 +442,23 @@ impl<S: Storage> Replica<S> {
     /// Whether a session with `peer` is open and its Open has come.
     pub fn is_connected(&self, peer: PeerId) -> bool {
         self.sessions.iter().any(|s| s.peer == peer && s.heard && !s.closing)
+    }
+
+    /// After input of a peer: tells what it changed. `before`: the document's last change until then.
+    fn note_changed(&mut self, before: u64) {
+        if self.document.seq > before {
+            self.events.note_changed(before);
+        }
+        self.note_forgotten();
+    }
+
+    /// Tells how many tombstones were forgotten to make room; the floor must be saved.
+    pub(crate) fn note_forgotten(&mut self) {
+        let tombstones = core::mem::take(&mut self.document.forgotten_for_room);
+        if tombstones > 0 {
+            self.unsaved = true;
+            self.events.push(Event::Forgotten { tombstones });
+        }
     }
 
     pub(crate) fn session_index(&self, session: SessionId) -> Option<usize> {

@@ -244,6 +244,7 @@ impl<S: Storage> Replica<S> {
     ) -> Result<(), crate::error::CapacityError> {
         let session = &mut self.sessions[index];
         session.believed.copy_from(&theirs);
+        session.opened_at = theirs.iter().map(|e| e.time).max().unwrap_or(Time::ZERO);
         if session.initiator && !theirs.dominates(&session.first_base_vector(self.document.replica)) {
             // The peer lost storage: what was taken for granted and passed over so far, it does not have.
             session.rebase();

@@ -1,5 +1,6 @@
 //! Receiving: a frame is checked from end to end, then applied message by message.
 
+use super::conflict::Sender;
 use super::open::table_highest;
 use super::{Config, Event, PeerError, Replica, Role};
 use crate::causal::{Stamp, VersionVector};
@@ -31,7 +32,10 @@ impl<S: Storage> Replica<S> {
         frame: &[u8],
     ) -> Result<(), PeerError> {
         let index = self.session_index(session).ok_or(PeerError::UnknownSession)?;
+        let (changes, conflicts) = (self.document.seq, self.conflicts.count);
         let result = self.take_frame(self.corrected(moment), index, frame);
+        self.events.note_conflicts(self.conflicts.count - conflicts);
+        self.note_changed(changes);
         if result.is_err()
             && let Some(session) = self.sessions.iter_mut().find(|s| s.id == session)
         {
@@ -42,8 +46,8 @@ impl<S: Storage> Replica<S> {
 
     fn take_frame(&mut self, moment: Moment, index: usize, frame: &[u8]) -> Result<(), PeerError> {
         let id = self.sessions[index].id;
-        let (start, highest_time) = match self.check_frame(index, frame)? {
-            Checked::Messages { start, highest_time } => (start, highest_time),
+        let (start, highest_time, acks) = match self.check_frame(index, frame)? {
+            Checked::Messages { start, highest_time, acks } => (start, highest_time, acks),
             Checked::Ignored => return Ok(()),
             Checked::UnknownVector => {
                 self.sessions[index].again = Again::Due;
@@ -51,6 +55,7 @@ impl<S: Storage> Replica<S> {
             }
         };
         self.admit(moment, index, highest_time);
+        self.sessions[index].note_seen(acks);
         let mut messages = MessageReader::new(start, self.sessions[index].rx.cursor);
         while let Some(message) = messages.next()? {
             self.sessions[index].quiet = false;
@@ -86,6 +91,7 @@ impl<S: Storage> Replica<S> {
         }
         let mut messages = MessageReader::new(start, session.rx.cursor);
         let mut heard = session.heard;
+        let mut acks = 0_u64;
         while let Some(message) = messages.next()? {
             match message {
                 // These may come instead of an Open.
@@ -101,11 +107,15 @@ impl<S: Storage> Replica<S> {
                 Message::Open(..) | Message::OtherVersion(_) if !heard => {}
                 Message::Open(..) => return Err(PeerError::OutOfTurn { message: "a second Open" }),
                 _ if !heard => return Err(PeerError::OutOfTurn { message: "something before Open" }),
+                Message::Ack { claims, .. } => {
+                    acks = acks.saturating_add(claims);
+                    continue;
+                }
                 _ => continue,
             }
             heard = true;
         }
-        Ok(Checked::Messages { start, highest_time: messages.highest_time })
+        Ok(Checked::Messages { start, highest_time: messages.highest_time, acks })
     }
 
     /// An aggregator takes no stamps from the future: nothing of such a batch is applied, and the sender learns by how much.
@@ -273,16 +283,17 @@ impl<S: Storage> Replica<S> {
     }
 
     fn apply_cell(&mut self, moment: Moment, index: usize, cell: Cell<'_>) -> Result<(), UpdateError> {
-        let (document, session) = (&mut self.document, &mut self.sessions[index]);
-        document.clock = document.clock.max(cell.stamp.time);
-        if !document.vv.covers(cell.stamp) || !holds(Rule::Covered) {
-            let late = !cell.content.is_tombstone() && cell.stamp <= document.horizon && holds(Rule::Late);
+        self.document.clock = self.document.clock.max(cell.stamp.time);
+        if !self.document.vv.covers(cell.stamp) || !holds(Rule::Covered) {
+            let late =
+                !cell.content.is_tombstone() && cell.stamp <= self.document.horizon && holds(Rule::Late);
             self.unsaved = true;
             if late {
-                return self.reissue_late(moment, cell);
+                return self.reissue_late(moment, index, cell);
             }
-            let before = document.seq;
-            let joined = document.join(cell)?;
+            let before = self.document.seq;
+            let joined = self.join_from(index, cell)?;
+            let (document, session) = (&self.document, &mut self.sessions[index]);
             self.orphans |= session.peer_replica != Some(cell.stamp.replica);
             // The peer has what it just sent.
             if joined == Joined::Applied && session.cursor == before && !session.batch.is_some_and(|b| b.full)
@@ -290,6 +301,7 @@ impl<S: Storage> Replica<S> {
                 session.cursor = document.seq;
             }
         }
+        let (document, session) = (&self.document, &mut self.sessions[index]);
         if session.full
             && let Some(here) = document.cells.get(cell.path.as_str()).filter(|here| here.stamp == cell.stamp)
         {
@@ -306,12 +318,23 @@ impl<S: Storage> Replica<S> {
         Ok(())
     }
 
+    /// Joins a cell that the peer sent, and notes what it replaces unseen.
+    fn join_from(&mut self, index: usize, cell: Cell<'_>) -> Result<Joined, CapacityError> {
+        let sender = Sender::new(&self.sessions[index], &self.peers, self.document.replica);
+        let conflicts = &mut self.conflicts;
+        self.document.join_making_room(cell, |lost, covered| conflicts.note(&sender, &lost, covered, &cell))
+    }
+
     /// A value that a forgotten tombstone may have killed: written again, unless something else stands above it.
-    fn reissue_late(&mut self, moment: Moment, cell: Cell<'_>) -> Result<(), UpdateError> {
+    fn reissue_late(&mut self, moment: Moment, index: usize, cell: Cell<'_>) -> Result<(), UpdateError> {
         let here = self.document.cells.get(cell.path.as_str()).is_some_and(|here| here.stamp == cell.stamp);
         if here || !self.document.is_dominated(cell.path, cell.stamp) {
             let content = if holds(Rule::LateIsKept) { cell.content } else { Content::Tombstone };
-            let reissued = self.document.reissue(moment, cell.path, content)?;
+            let sender = Sender::new(&self.sessions[index], &self.peers, self.document.replica);
+            let conflicts = &mut self.conflicts;
+            let reissued = self.document.reissue_telling(moment, cell.path, content, |lost, covered| {
+                conflicts.note(&sender, &lost, covered, &cell);
+            })?;
             self.unsaved = true;
             self.events.push(Event::LateWrite { original: cell.stamp, reissued });
         }
@@ -457,7 +480,7 @@ impl<S: Storage> Replica<S> {
         session.claims_acked = through as u32;
         let latest = session.claims_acked == session.claims_sent && session.batch.is_none();
         let own_time =
-            session.own_times.iter().rev().find(|(claim, _)| *claim <= session.claims_acked).map(|(_, t)| *t);
+            session.own_times.iter().rev().find(|c| c.number <= session.claims_acked).map(|c| c.own_time);
         if session.confirmed && !session.refused && session.rebased_at < session.claims_acked {
             let believed = session.believed.clone();
             let own = self.document.replica;
@@ -651,8 +674,8 @@ impl<S: Storage> Replica<S> {
 
 /// What became of reading a frame from end to end.
 enum Checked<'a> {
-    /// Where its messages begin, and the highest time of a cell in it.
-    Messages { start: Reader<'a>, highest_time: u64 },
+    /// Where its messages begin, the highest time of a cell in it, and how many claims it acknowledges.
+    Messages { start: Reader<'a>, highest_time: u64, acks: u64 },
     /// Sent before its sender knew that it has to open again.
     Ignored,
     /// It opens with a vector that is not known here by its hash.

@@ -6,7 +6,7 @@ use crate::document::Document;
 use crate::id::ReplicaId;
 use crate::replica::Role;
 use crate::storage::{CellStore, Storage, Stored};
-use crate::sync::{Again, Batch, FirstBase, Names, Repair, Session};
+use crate::sync::{Again, Batch, ClaimSent, FirstBase, Names, Repair, Session};
 use crate::time::Moment;
 use crate::weaken::{Rule, holds};
 use crate::wire::{Full, ReplicaRef, RunWriter, Writer, cell_len_max, tag, write_entry, write_replica};
@@ -435,7 +435,9 @@ fn after_claim<S: Storage>(document: &Document<S>, session: &mut Session<S>) {
     if session.own_times.is_full() {
         session.own_times.pop_front();
     }
-    let pushed = session.own_times.push_back((session.claims_sent, document.vv.time_of(document.replica)));
+    let own_time = document.vv.time_of(document.replica);
+    let claim = ClaimSent { number: session.claims_sent, own_time, seq: document.seq };
+    let pushed = session.own_times.push_back(claim);
     debug_assert!(pushed.is_ok(), "there is room for one");
 }
 

@@ -12,7 +12,8 @@ use super::{CellStore, DictionaryPath, Storage, Stored};
 use crate::causal::{Entry, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
-use crate::sync::{Peer, Session};
+use crate::limits::{CONFLICT_LEN, CONFLICTS_FIXED_MAX};
+use crate::sync::{Conflict, Peer, Session};
 
 /// Memory for one document, all of it inside the value: at most `CELLS` cells, `BYTES` bytes of paths and values,
 /// and `REPLICAS` replicas that ever wrote to it. Two peers, two sessions.
@@ -32,6 +33,8 @@ impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize> Storage
     type Dictionary = heapless::Vec<DictionaryPath, { FIXED_DICTIONARY_SLOTS }>;
     type Peers = heapless::Vec<Peer<Self>, PEERS>;
     type Sessions = heapless::Vec<Session<Self>, PEERS>;
+    type Conflicts = heapless::Vec<Conflict<Self>, CONFLICTS_FIXED_MAX>;
+    type ConflictBytes = heapless::Vec<u8, CONFLICT_LEN>;
     const DICTIONARY_SLOTS: usize = FIXED_DICTIONARY_SLOTS;
 }
 

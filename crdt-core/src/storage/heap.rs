@@ -13,8 +13,8 @@ use super::{CellStore, DictionaryPath, Growing, Storage, Stored};
 use crate::causal::{Entry, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
-use crate::limits::REPLICAS_MAX;
-use crate::sync::{Peer, Session};
+use crate::limits::{CONFLICTS_HEAP_MAX, REPLICAS_MAX};
+use crate::sync::{Conflict, Peer, Session};
 
 /// Memory from the heap. A document grows to the caps of its [`Limits`](crate::Limits).
 #[derive(Debug)]
@@ -28,6 +28,8 @@ impl Storage for Heap {
     type Dictionary = Growing<DictionaryPath, { HEAP_DICTIONARY_SLOTS }>;
     type Peers = Growing<Peer<Self>, REPLICAS_MAX>;
     type Sessions = Growing<Session<Self>, REPLICAS_MAX>;
+    type Conflicts = Growing<Conflict<Self>, CONFLICTS_HEAP_MAX>;
+    type ConflictBytes = Growing<u8, { usize::MAX }>;
     const DICTIONARY_SLOTS: usize = HEAP_DICTIONARY_SLOTS;
 }
 

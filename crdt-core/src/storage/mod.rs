@@ -16,7 +16,7 @@ use crate::causal::{Entry, Stamp};
 use crate::cell::{Cell, Content, Kind, Path};
 use crate::id::ReplicaId;
 use crate::limits::DICTIONARY_PATH_LEN_MAX;
-use crate::sync::{Peer, Session};
+use crate::sync::{Conflict, Peer, Session};
 
 /// The memory of a document and its sessions: [`Fixed`] or [`Heap`]. Sealed: the invariants are ours to keep.
 pub trait Storage: sealed::Sealed + Sized + 'static {
@@ -34,6 +34,10 @@ pub trait Storage: sealed::Sealed + Sized + 'static {
     type Peers: List<Peer<Self>>;
     /// Sessions that are open.
     type Sessions: List<Session<Self>>;
+    /// Conflicts that the application has not taken yet.
+    type Conflicts: List<Conflict<Self>>;
+    /// Path and values of one of them.
+    type ConflictBytes: List<u8>;
     /// Paths a session's dictionary holds, in each direction.
     const DICTIONARY_SLOTS: usize;
 }

@@ -2,12 +2,14 @@
 //!
 //! The rules that move this state are in [`replica`](crate::replica).
 
+mod conflict;
 mod names;
 mod peer;
 mod session;
 
+pub use conflict::{Conflict, Version};
 pub(crate) use names::Names;
 pub(crate) use peer::Peer;
 pub(crate) use session::Session;
 pub use session::SessionId;
-pub(crate) use session::{Again, Batch, FirstBase, Need, Repair};
+pub(crate) use session::{Again, Batch, ClaimSent, FirstBase, Need, Repair};

@@ -70,8 +70,8 @@ pub struct Session<S: Storage> {
     pub(crate) ask: bool,
     /// Claims that the peer has acknowledged.
     pub(crate) claims_acked: u32,
-    /// Own times of the latest claims: what an Ack of them means.
-    pub(crate) own_times: heapless::Deque<(u32, Time), 8>,
+    /// The latest claims: what an Ack of them means.
+    pub(crate) own_times: heapless::Deque<ClaimSent, 8>,
     /// Changes of the version vector when the last claim was sent.
     pub(crate) vv_at_claim: u64,
     pub(crate) tx: Names<S>,
@@ -99,6 +99,22 @@ pub struct Session<S: Storage> {
     pub(crate) digest_due: bool,
     pub(crate) repair: Repair,
     pub(crate) quiet: bool,
+
+    // ---- what the peer has seen ----
+    /// Highest time in the vector that it opened with: what it sends with a lower one is older than that.
+    pub(crate) opened_at: Time,
+    /// It has told that it has the changes up to this sequence number.
+    pub(crate) seen_seq: u64,
+}
+
+/// A claim that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClaimSent {
+    pub(crate) number: u32,
+    /// The sender's own time in it.
+    pub(crate) own_time: Time,
+    /// The last change of the document when it was made.
+    pub(crate) seq: u64,
 }
 
 /// A batch that is being sent.
@@ -192,6 +208,8 @@ impl<S: Storage> Session<S> {
             digest_due: true,
             repair: Repair::NotNeeded,
             quiet: false,
+            opened_at: Time::ZERO,
+            seen_seq: 0,
         }
     }
 
@@ -220,6 +238,26 @@ impl<S: Storage> Session<S> {
         self.urgent.contains(&(seq, true))
     }
 
+    /// Whether the peer had `stamp` before anything was sent to it in this session; `own` is this side.
+    pub(crate) fn peer_came_with(&self, stamp: Stamp, own: ReplicaId) -> bool {
+        match self.first_base {
+            _ if !self.initiator => self.table.covers(stamp),
+            Some(FirstBase::Table { own: time }) if stamp.replica == own => stamp.time <= time,
+            Some(FirstBase::Table { .. }) => self.table.covers(stamp),
+            Some(FirstBase::Nothing) | None => false,
+        }
+    }
+
+    /// The peer acknowledges `further` claims in the frame that is about to be taken: it had them before it wrote the frame.
+    pub(crate) fn note_seen(&mut self, further: u64) {
+        let through = u64::from(self.claims_acked).saturating_add(further);
+        if further == 0 || self.refused || through <= u64::from(self.rebased_at) {
+            return;
+        }
+        let claim = self.own_times.iter().rev().find(|claim| u64::from(claim.number) <= through);
+        self.seen_seq = claim.map_or(self.seen_seq, |claim| claim.seq.max(self.seen_seq));
+    }
+
     /// The base of what was sent did not hold: start over.
     pub(crate) fn rebase(&mut self) {
         self.cursor = 0;
@@ -228,6 +266,7 @@ impl<S: Storage> Session<S> {
         self.batch = None;
         self.explicit = true;
         self.rebased_at = self.claims_sent;
+        self.seen_seq = 0;
     }
 }
 

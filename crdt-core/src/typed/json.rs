@@ -80,6 +80,7 @@ impl<S: Storage> Replica<S> {
         let before = self.document.seq();
         let written = self.document.write_json(self.corrected(moment), path, json);
         self.unsaved |= self.document.seq() != before;
+        self.note_forgotten();
         written
     }
 }

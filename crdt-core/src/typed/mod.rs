@@ -157,6 +157,7 @@ impl<S: Storage> Replica<S> {
         let before = self.document.seq();
         let written = self.document.write(self.corrected(moment), path, value);
         self.unsaved |= self.document.seq() != before;
+        self.note_forgotten();
         written
     }
 }

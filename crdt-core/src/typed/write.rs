@@ -29,8 +29,18 @@ pub(super) fn write<S: Storage, T: Serialize + ?Sized>(
     value: &T,
     wide: bool,
 ) -> Result<Option<Stamp>, WriteError> {
-    let mut writer = Writer::new(document, moment, path, wide);
-    writer.run(value).map_err(|stop| writer.error(stop))
+    loop {
+        let mut writer = Writer::new(document, moment, path, wide);
+        let error = match writer.run(value) {
+            Ok(stamp) => return Ok(stamp),
+            Err(stop) => writer.error(stop),
+        };
+        // Only the first pass stops for want of room: nothing was written yet.
+        match error.problem() {
+            WriteProblem::Update(UpdateError::Capacity(lacking)) if document.make_room(*lacking) => {}
+            _ => return Err(error),
+        }
+    }
 }
 
 /// Walks a value and a document together.

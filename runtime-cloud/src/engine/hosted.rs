@@ -14,6 +14,7 @@ use serde_json::json;
 use storage_redb::{Batch, stage};
 use transport_quic::{CloseCode, ConnectionId, PublicKey};
 
+use super::events::log_conflict;
 use super::output::{Reply, RequestId};
 use super::request::RequestError;
 use super::watch::{self, Watch};
@@ -340,6 +341,11 @@ impl Hosted {
                         self.watches.values_mut().for_each(Watch::start_over);
                     }
                     context.counters.note(&self.name, &event);
+                    if matches!(event, Event::Conflicts { .. }) {
+                        while let Some(conflict) = replica.take_conflict() {
+                            log_conflict(&self.name, &conflict);
+                        }
+                    }
                 }
                 Work::Close { session } => {
                     let Some(carrier) = self.carriers.remove(&session) else { continue };

@@ -1,0 +1,143 @@
+//! What is told of a value that another one replaced unseen.
+
+use core::fmt;
+
+use crate::causal::Stamp;
+use crate::cell::{Cell, Content, Kind, Scratch};
+use crate::limits::CONFLICT_LEN;
+use crate::storage::{List, Storage, Stored};
+use crate::wire::varint;
+
+/// A live cell that an incoming one replaced, although its sender was not known to have seen it. See
+/// [`Event::Conflicts`](crate::Event::Conflicts).
+///
+/// It owns what it tells. In heap storage that is everything. In fixed storage it is at most
+/// [`CONFLICT_LEN`](crate::limits::CONFLICT_LEN) bytes: a path that leaves no room for two numbers is cut, then the winning
+/// and the lost text or bytes are; numbers and markers never are. The winning value stands in the document as well.
+pub struct Conflict<S: Storage> {
+    lost: Side,
+    won: Side,
+    /// The path of the lost cell, which begins with that of the winning one; then the lost payload, then the winning one.
+    bytes: S::ConflictBytes,
+}
+
+/// One side of a [`Conflict`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Version<'a> {
+    /// Where it was written: for the winning side of a conflict, the path of the lost cell or one above it.
+    pub path: &'a str,
+    /// When and by which replica.
+    pub stamp: Stamp,
+    /// What was written: a scalar, the marker of an empty map or list, or the delete that won.
+    pub content: Content<'a>,
+    /// Bytes of the path and of a text or bytes value in the document. What is shorter here was cut.
+    pub full_len: (usize, usize),
+}
+
+impl Version<'_> {
+    /// Whether nothing was cut.
+    pub fn is_whole(&self) -> bool {
+        (self.path.len(), long_len(self.content)) == self.full_len
+    }
+}
+
+/// What is remembered of one side; the text is elsewhere.
+#[derive(Clone, Copy, Debug)]
+struct Side {
+    stamp: Stamp,
+    kind: Kind,
+    path_len: u8,
+    payload_len: u16,
+    /// Bytes of the payload that are kept.
+    kept: u16,
+}
+
+impl<S: Storage> Conflict<S> {
+    pub(crate) fn new(lost: &Stored<'_>, won: &Cell<'_>) -> Self {
+        let mut scratch = Scratch::default();
+        let (won_kind, won_payload) = won.content.encode(&mut scratch);
+        let mut bytes = S::ConflictBytes::default();
+        let path_len = cut(lost.path, bytes.room() - 2 * varint::LEN_MAX);
+        let room = bytes.room() - path_len;
+        // The lost value is nowhere else: it goes first.
+        let lost_kept = cut_payload(lost.kind, lost.payload, room - won_payload.len().min(varint::LEN_MAX));
+        let won_kept = cut_payload(won_kind, won_payload, room - lost_kept);
+        let parts = [&lost.path.as_bytes()[..path_len], &lost.payload[..lost_kept], &won_payload[..won_kept]];
+        for byte in parts.into_iter().flatten() {
+            let pushed = bytes.push(*byte);
+            debug_assert!(pushed.is_ok(), "what is kept was cut to the room");
+        }
+        let side = |stamp, kind, path: &str, payload: &[u8], kept| Side {
+            stamp,
+            kind,
+            path_len: path.len() as u8,
+            payload_len: payload.len() as u16,
+            kept: kept as u16,
+        };
+        Self {
+            lost: side(lost.stamp, lost.kind, lost.path, lost.payload, lost_kept),
+            won: side(won.stamp, won_kind, won.path.as_str(), won_payload, won_kept),
+            bytes,
+        }
+    }
+
+    /// The path whose value was lost. [`Version::is_whole`] tells whether it was cut.
+    pub fn path(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.path_kept()]).expect("cut between characters")
+    }
+
+    /// What was here, written by whom and when.
+    pub fn lost(&self) -> Version<'_> {
+        let start = self.path_kept();
+        self.version(&self.lost, start)
+    }
+
+    /// What replaced it, written by whom and when.
+    pub fn won(&self) -> Version<'_> {
+        let start = self.path_kept() + usize::from(self.lost.kept);
+        self.version(&self.won, start)
+    }
+
+    fn path_kept(&self) -> usize {
+        self.bytes.len() - usize::from(self.lost.kept) - usize::from(self.won.kept)
+    }
+
+    fn version(&self, side: &Side, start: usize) -> Version<'_> {
+        let (path, path_len) = (self.path(), usize::from(side.path_len));
+        let payload = &self.bytes[start..start + usize::from(side.kept)];
+        let content = Content::decode(side.kind, payload).expect("only text and bytes are cut");
+        let long = if side.kind.has_length() { side.payload_len.into() } else { 0 };
+        let path = path.get(..path_len).unwrap_or(path);
+        Version { path, stamp: side.stamp, content, full_len: (path_len, long) }
+    }
+}
+
+impl<S: Storage> fmt::Debug for Conflict<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conflict").field("lost", &self.lost()).field("won", &self.won()).finish()
+    }
+}
+
+/// Bytes of `text` that are kept of at most `room`: whole characters.
+fn cut(text: &str, room: usize) -> usize {
+    text.floor_char_boundary(room)
+}
+
+fn cut_payload(kind: Kind, payload: &[u8], room: usize) -> usize {
+    match core::str::from_utf8(payload) {
+        Ok(text) if kind == Kind::Str => cut(text, room),
+        _ => payload.len().min(room),
+    }
+}
+
+/// Length of a content that may have been cut.
+fn long_len(content: Content<'_>) -> usize {
+    use crate::cell::Value::{Bytes, Str};
+    match content {
+        Content::Value(Str(text)) => text.len(),
+        Content::Value(Bytes(bytes)) => bytes.len(),
+        _ => 0,
+    }
+}
+
+const _: () = assert!(CONFLICT_LEN >= 2 * varint::LEN_MAX, "two numbers are kept whole");
