@@ -7,7 +7,7 @@ use crate::cell::{Cell, Content, Path};
 use crate::document::{Document, Joined, UpdateError};
 use crate::error::CapacityError;
 use crate::limits::{DICTIONARY_PATH_LEN_MAX, FRAME_LEN_MAX};
-use crate::storage::{CellStore, List, Storage};
+use crate::storage::{CellStore, List, Storage, sort};
 use crate::sync::{Again, Need, Repair, Session, SessionId};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
@@ -410,7 +410,7 @@ impl<S: Storage> Replica<S> {
         // With every forgotten tombstone incorporated here, it is a plain delta.
         let plain = self.document.vv.dominates(&floor) && holds(Rule::FullAsDelta);
         if !plain {
-            session.seen.sort_unstable();
+            sort(&mut session.seen);
             let seen = &session.seen;
             let dropped = self
                 .document
@@ -658,7 +658,7 @@ fn note_seen<S: Storage>(document: &Document<S>, session: &mut Session<S>, seq: 
         return;
     }
     // Some of those noted were replaced since: their numbers mean nothing any more.
-    session.seen.sort_unstable();
+    sort(&mut session.seen);
     let mut held = S::Sequences::default();
     for cell in document.cells.below(None).filter(|cell| session.seen.binary_search(&cell.seq).is_ok()) {
         held.push(cell.seq).ok();

@@ -4,6 +4,7 @@ mod fixed;
 #[cfg(feature = "alloc")]
 mod heap;
 mod list;
+mod sort;
 
 pub use fixed::{Fixed, FixedCells};
 #[cfg(feature = "alloc")]
@@ -11,6 +12,7 @@ pub use heap::{Heap, HeapCells};
 #[cfg(feature = "alloc")]
 pub(crate) use list::Growing;
 pub(crate) use list::List;
+pub(crate) use sort::sort;
 
 use crate::causal::{Entry, Stamp};
 use crate::cell::{Cell, Content, Kind, Path};
