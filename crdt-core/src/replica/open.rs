@@ -74,6 +74,7 @@ impl<S: Storage> Replica<S> {
         index: usize,
         writer: &mut Writer<'_>,
     ) -> Result<(), Full> {
+        let is_clean = self.document.is_clean();
         let (document, session) = (&self.document, &mut self.sessions[index]);
         let (own, vv) = (document.replica, &document.vv);
         let highest = table_highest(session);
@@ -84,7 +85,7 @@ impl<S: Storage> Replica<S> {
         });
         let shared = vv.iter().filter(|e| session.table.index_of(e.replica).is_some()).count();
         let relative = 2 * shared >= session.table.len();
-        let same = *vv == session.table && document.is_clean();
+        let same = *vv == session.table && is_clean;
         session.tx.anonymous = self.config.role == Role::Aggregator && vv.time_of(own) == Time::ZERO;
         let head = OpenHead {
             replica: match session.table.index_of(own) {

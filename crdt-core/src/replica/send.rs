@@ -190,7 +190,7 @@ impl<S: Storage> Replica<S> {
     }
 
     fn write_ack(&mut self, index: usize, company: bool, writer: &mut Writer<'_>) -> Result<(), Full> {
-        let (document, session) = (&self.document, &mut self.sessions[index]);
+        let (document, session) = (&mut self.document, &mut self.sessions[index]);
         let further = session.claims_received - session.acks_sent;
         if !session.opened || !(session.ack_due || (company && further > 0)) {
             return Ok(());

@@ -172,6 +172,13 @@ impl<const CELLS: usize, const BYTES: usize> CellStore for FixedCells<CELLS, BYT
         }
     }
 
+    fn restamp(&mut self, path: &str, stamp: Stamp, seq: u64) {
+        if let Ok(index) = self.position(path) {
+            self.slots[index].stamp = stamp;
+            self.slots[index].seq = seq;
+        }
+    }
+
     fn restamp_below(
         &mut self,
         path: Option<&str>,

@@ -1,7 +1,9 @@
-//! Storage on the heap: an ordered map by path over a slab, threaded by a list in the order of change.
+//! Storage on the heap: an ordered map by path over a slab, and a log of its changes.
 //!
-//! Lookup, insertion and removal cost O(log cells). A changed cell moves to the tail of the list, so that what changed
-//! since a given sequence number is found by walking back from the tail: O(changes), not O(cells).
+//! Lookup, insertion and removal cost O(log cells). A change appends its sequence number and slot to the log, which so is
+//! sorted; an entry whose slot has another number by now is void. When more than half of the entries are void they are
+//! taken out, which costs O(1) a change. What changed since a given number is found by bisection:
+//! O(log cells + changes), and never more than O(cells).
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -40,9 +42,8 @@ pub struct HeapCells {
     slots: Vec<Slot>,
     /// Slots that hold nothing.
     free: Vec<u32>,
-    /// Ends of the list by sequence number, [`NONE`] when there is no cell.
-    oldest: u32,
-    newest: u32,
+    /// Sequence numbers, ascending, and the slots that changed then. Void where the slot has another number now.
+    changes: Vec<(u64, u32)>,
     bytes: usize,
     removed: BTreeSet<Arc<str>>,
 }
@@ -52,9 +53,8 @@ struct Slot {
     path: Arc<str>,
     payload: Payload,
     stamp: Stamp,
+    /// Zero in a slot that holds nothing.
     seq: u64,
-    older: u32,
-    newer: u32,
     kind: Kind,
 }
 
@@ -66,7 +66,8 @@ enum Payload {
 }
 
 const SHORT_LEN_MAX: usize = 14;
-const NONE: u32 = u32::MAX;
+/// Void entries of the log that are not worth taking out.
+const VOID_CHANGES_MIN: usize = 64;
 
 impl Payload {
     fn new(bytes: &[u8]) -> Self {
@@ -106,8 +107,7 @@ impl Default for HeapCells {
             by_path: BTreeMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
-            oldest: NONE,
-            newest: NONE,
+            changes: Vec::new(),
             bytes: 0,
             removed: BTreeSet::new(),
         }
@@ -119,34 +119,18 @@ impl HeapCells {
         &self.slots[index as usize]
     }
 
-    fn unlink(&mut self, index: u32) {
-        let (older, newer) = (self.slot(index).older, self.slot(index).newer);
-        match older {
-            NONE => self.oldest = newer,
-            _ => self.slots[older as usize].newer = newer,
+    /// Notes that the slot has changed; its sequence number is the highest ever given.
+    fn note_change(&mut self, index: u32) {
+        if self.changes.len() >= 2 * self.by_path.len() + VOID_CHANGES_MIN {
+            let slots = &self.slots;
+            self.changes.retain(|(seq, index)| slots[*index as usize].seq == *seq);
         }
-        match newer {
-            NONE => self.newest = older,
-            _ => self.slots[newer as usize].older = older,
-        }
-    }
-
-    /// Makes the slot the newest. Sequence numbers only grow, so the list stays sorted.
-    fn link(&mut self, index: u32) {
-        let older = self.newest;
-        match older {
-            NONE => self.oldest = index,
-            _ => self.slots[older as usize].newer = index,
-        }
-        self.newest = index;
-        let slot = &mut self.slots[index as usize];
-        slot.older = older;
-        slot.newer = NONE;
+        self.changes.push((self.slot(index).seq, index));
     }
 
     fn release(&mut self, index: u32) {
-        self.unlink(index);
         let slot = &mut self.slots[index as usize];
+        slot.seq = 0;
         self.bytes -= slot.path.len() + slot.payload.as_slice().len();
         slot.payload = Payload::Short(0, [0; SHORT_LEN_MAX]);
         let path = slot.path.clone();
@@ -179,14 +163,13 @@ impl CellStore for HeapCells {
     fn put(&mut self, cell: Stored<'_>) {
         let payload = Payload::new(cell.payload);
         if let Some(&index) = self.by_path.get(cell.path) {
-            self.unlink(index);
             let slot = &mut self.slots[index as usize];
             self.bytes = self.bytes - slot.payload.as_slice().len() + cell.payload.len();
             slot.payload = payload;
             slot.stamp = cell.stamp;
             slot.seq = cell.seq;
             slot.kind = cell.kind;
-            self.link(index);
+            self.note_change(index);
             return;
         }
         let path: Arc<str> = cell.path.into();
@@ -197,8 +180,6 @@ impl CellStore for HeapCells {
             payload,
             stamp: cell.stamp,
             seq: cell.seq,
-            older: NONE,
-            newer: NONE,
             kind: cell.kind,
         };
         let index = match self.free.pop() {
@@ -212,7 +193,7 @@ impl CellStore for HeapCells {
             }
         };
         self.by_path.insert(path, index);
-        self.link(index);
+        self.note_change(index);
     }
 
     fn remove(&mut self, path: &str) -> bool {
@@ -231,6 +212,14 @@ impl CellStore for HeapCells {
         }
     }
 
+    fn restamp(&mut self, path: &str, stamp: Stamp, seq: u64) {
+        if let Some(&index) = self.by_path.get(path) {
+            self.slots[index as usize].stamp = stamp;
+            self.slots[index as usize].seq = seq;
+            self.note_change(index);
+        }
+    }
+
     fn restamp_below(
         &mut self,
         path: Option<&str>,
@@ -241,10 +230,9 @@ impl CellStore for HeapCells {
             .filter_map(|index| stamp(self.slot(index).stored()).map(|(stamp, seq)| (index, stamp, seq)))
             .collect();
         for (index, stamp, seq) in changed {
-            self.unlink(index);
             self.slots[index as usize].stamp = stamp;
             self.slots[index as usize].seq = seq;
-            self.link(index);
+            self.note_change(index);
         }
     }
 
@@ -261,15 +249,10 @@ impl CellStore for HeapCells {
     }
 
     fn since(&self, seq: u64) -> impl Iterator<Item = Stored<'_>> + '_ {
-        let (mut index, mut first) = (self.newest, NONE);
-        while index != NONE && self.slot(index).seq > seq {
-            first = index;
-            index = self.slot(index).older;
-        }
-        core::iter::from_fn(move || {
-            let slot = (first != NONE).then(|| self.slot(first))?;
-            first = slot.newer;
-            Some(slot.stored())
+        let start = self.changes.partition_point(|(changed, _)| *changed <= seq);
+        self.changes[start..].iter().filter_map(|(changed, index)| {
+            let slot = self.slot(*index);
+            (slot.seq == *changed).then(|| slot.stored())
         })
     }
 

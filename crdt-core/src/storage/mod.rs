@@ -98,6 +98,8 @@ pub trait CellStore: Default {
     fn remove(&mut self, path: &str) -> bool;
     /// Removes the cells strictly below `path` (all cells for `None`) that `unwanted` says yes to.
     fn remove_below(&mut self, path: Option<&str>, unwanted: impl FnMut(Stored<'_>) -> bool);
+    /// Gives the cell at `path`, if there is one, another stamp and sequence number.
+    fn restamp(&mut self, path: &str, stamp: Stamp, seq: u64);
     /// Gives each cell strictly below `path` (all cells for `None`) the stamp and sequence number that `stamp` returns for it.
     fn restamp_below(&mut self, path: Option<&str>, stamp: impl FnMut(Stored<'_>) -> Option<(Stamp, u64)>);
     /// Forgets which paths were removed: they are on disk.
