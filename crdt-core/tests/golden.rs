@@ -37,9 +37,7 @@ fn the_first_exchange() {
     let frames: Vec<String> = cloud.frames.iter().map(|f| hex(f)).collect();
     assert_eq!(
         frames,
-        [
-            "000181861c0022222222222222220101000205da0f0163a31814896639a6598001a27a110a01c97df423"
-        ]
+        ["000181861c0022222222222222220101000205da0f0163a31814896639a6598001a27a110a01c97df423"]
     );
 }
 

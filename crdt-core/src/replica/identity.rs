@@ -60,7 +60,8 @@ impl<S: Storage> Replica<S> {
     pub(super) fn check_own_past(&mut self, moment: Moment, cell: &Cell<'_>) -> Result<bool, PeerError> {
         let document = &self.document;
         let (path, stamp) = (cell.path, cell.stamp);
-        let is_past = stamp.replica == document.replica && document.vv.covers(stamp) && stamp.time > self.loaded;
+        let is_past =
+            stamp.replica == document.replica && document.vv.covers(stamp) && stamp.time > self.loaded;
         // What was written here is still here, or something newer is in its place, or a tombstone was that is forgotten.
         if !is_past || stamp <= document.horizon || document.is_dominated(path, stamp) {
             return Ok(false);
@@ -139,10 +140,11 @@ impl<S: Storage> Replica<S> {
             let replica = cell.stamp.replica;
             // An early session may be about to claim its cells.
             let talks = || this.sessions.iter().any(|s| !s.closing && s.peer_replica == Some(replica));
-            let nobodys = || {
-                orphans && replica != this.id() && this.peers.iter().all(|p| p.replica != Some(replica))
-            };
-            !this.document.vv.covers(cell.stamp) && (this.given_up.contains(&replica) || nobodys()) && !talks()
+            let nobodys =
+                || orphans && replica != this.id() && this.peers.iter().all(|p| p.replica != Some(replica));
+            !this.document.vv.covers(cell.stamp)
+                && (this.given_up.contains(&replica) || nobodys())
+                && !talks()
         });
     }
 
@@ -159,11 +161,7 @@ impl<S: Storage> Replica<S> {
     }
 
     /// Writes again, the oldest first, the cells that `wanted` says yes to, until there are none.
-    pub(super) fn reissue_while(
-        &mut self,
-        moment: Moment,
-        wanted: impl Fn(&Self, &Stored<'_>) -> bool,
-    ) {
+    pub(super) fn reissue_while(&mut self, moment: Moment, wanted: impl Fn(&Self, &Stored<'_>) -> bool) {
         loop {
             let cells = self.document.cells.below(None).filter(|c| wanted(self, c));
             let Some(oldest) = cells.min_by_key(|c| (c.stamp, c.path)) else { return };

@@ -12,8 +12,8 @@ use crate::sync::{Again, Need, Repair, Session, SessionId};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 use crate::wire::{
-    DecodeError, Message, MessageReader, OpenVector, Reader, Refusal, Refused, ReplicaRef, Resource, RunReader,
-    VectorSection, WireCell, WirePath, highest_time, tag,
+    DecodeError, Message, MessageReader, OpenVector, Reader, Refusal, Refused, ReplicaRef, Resource,
+    RunReader, VectorSection, WireCell, WirePath, highest_time, tag,
 };
 
 impl<S: Storage> Replica<S> {

@@ -9,9 +9,7 @@ use crate::storage::{CellStore, Storage, Stored};
 use crate::sync::{Again, Batch, FirstBase, Names, Repair, Session};
 use crate::time::Moment;
 use crate::weaken::{Rule, holds};
-use crate::wire::{
-    Full, ReplicaRef, RunWriter, Writer, cell_len_max, tag, write_entry, write_replica,
-};
+use crate::wire::{Full, ReplicaRef, RunWriter, Writer, cell_len_max, tag, write_entry, write_replica};
 
 /// Whether a message was written.
 type Written = Result<bool, Full>;

@@ -15,7 +15,7 @@ use super::{CellStore, DictionaryPath, Growing, Storage, Stored};
 use crate::causal::{Entry, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
-use crate::limits::REPLICAS_MAX;
+use crate::limits::{PATH_LEN_MAX, REPLICAS_MAX};
 use crate::sync::{Peer, Session};
 
 /// Memory from the heap. A document grows to the caps of its [`Limits`](crate::Limits).
@@ -141,17 +141,17 @@ impl HeapCells {
 
     fn indices_below<'a>(&'a self, path: Option<&str>) -> impl Iterator<Item = u32> + 'a {
         let bounds = path.map(|path| {
-            let mut first = alloc::string::String::with_capacity(path.len() + 1);
-            first.push_str(path);
-            first.push('/');
-            let mut end = alloc::string::String::from(path);
-            // The character after '/': no path below starts with it, every one sorts before it.
-            end.push('0');
-            (first, end)
+            // '0' is the character after '/': no path below starts with it, every one sorts before it.
+            ['/', '0'].map(|last| {
+                let mut bound = heapless::String::<{ PATH_LEN_MAX + 1 }>::new();
+                let pushed = bound.push_str(path).and_then(|()| bound.push(last));
+                pushed.expect("a path has at most 255 bytes");
+                bound
+            })
         });
         let range = match &bounds {
             None => self.by_path.range::<str, _>((Bound::Unbounded, Bound::Unbounded)),
-            Some((first, end)) => {
+            Some([first, end]) => {
                 self.by_path.range::<str, _>((Bound::Included(first.as_str()), Bound::Excluded(end.as_str())))
             }
         };
@@ -175,13 +175,7 @@ impl CellStore for HeapCells {
         let path: Arc<str> = cell.path.into();
         self.bytes += path.len() + cell.payload.len();
         self.removed.remove(&path);
-        let slot = Slot {
-            path: path.clone(),
-            payload,
-            stamp: cell.stamp,
-            seq: cell.seq,
-            kind: cell.kind,
-        };
+        let slot = Slot { path: path.clone(), payload, stamp: cell.stamp, seq: cell.seq, kind: cell.kind };
         let index = match self.free.pop() {
             Some(index) => {
                 self.slots[index as usize] = slot;

@@ -107,7 +107,9 @@ pub(crate) struct Batch {
 pub(crate) enum FirstBase {
     Nothing,
     /// The vector of the own Open, but of the sender itself only up to `own`.
-    Table { own: Time },
+    Table {
+        own: Time,
+    },
 }
 
 /// Where the wish for an Open that lists its vector stands.

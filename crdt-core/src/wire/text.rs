@@ -63,7 +63,8 @@ pub(crate) fn read(
 fn plain_from(text: &[u8]) -> usize {
     let escape = word(ESCAPE).map_or(0, |(_, len)| usize::from(len));
     let coded = text.iter().position(|byte| word(*byte).is_none()).unwrap_or(text.len());
-    let bits = text[..coded].iter().filter_map(|byte| word(*byte)).map(|(_, len)| usize::from(len)).sum::<usize>();
+    let bits =
+        text[..coded].iter().filter_map(|byte| word(*byte)).map(|(_, len)| usize::from(len)).sum::<usize>();
     let tail = text.len() - coded;
     let mixed = bits + if tail > 0 { escape + 8 * tail } else { 0 };
     if escape + 8 * text.len() < mixed { 0 } else { coded }
