@@ -26,7 +26,7 @@ pub const POSITION_LEN_MAX: usize = 48;
 pub const POSITION_LEN_SHORT: usize = 8;
 /// Characters of the id of a list's element: 42 random bits.
 pub const ELEMENT_ID_LEN: usize = 7;
-/// Events that wait for the application before the oldest are dropped (and counted).
+/// Events that wait for the application before the oldest are dropped (and counted), on the heap; 8 in fixed storage.
 pub const EVENTS_MAX: usize = 32;
 /// Most options and newtypes around one value that is written or read as a type.
 pub const TYPED_NESTING_MAX: usize = 64;

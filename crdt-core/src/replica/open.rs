@@ -53,7 +53,7 @@ impl<S: Storage> Replica<S> {
                 None => OwnReplica::Literal(own),
             },
             by_reference: reference.is_some(),
-            ..open_head::<S>()
+            ..open_head::<S>(self.config.frame_len_max)
         };
         head.write(writer, 0, false)?;
         match reference {
@@ -96,7 +96,7 @@ impl<S: Storage> Replica<S> {
             time: if self.config.role == Role::Aggregator { moment.now.map(Time::as_ms) } else { None },
             yours,
             digest: same.then(|| document.fingerprint.digest(highest)),
-            ..open_head::<S>()
+            ..open_head::<S>(self.config.frame_len_max)
         };
         head.write(writer, highest, relative)?;
         if relative {
@@ -369,13 +369,13 @@ fn write_initiator_vector<S: Storage>(vv: &VersionVector<S>, writer: &mut Writer
 }
 
 /// What every Open of this storage says.
-fn open_head<S: Storage>() -> OpenHead<'static> {
+fn open_head<S: Storage>(frame_len_max: usize) -> OpenHead<'static> {
     OpenHead {
         name: None,
         replica: OwnReplica::Entry(0),
         by_reference: false,
         dictionary_slots: S::DICTIONARY_SLOTS,
-        frame_len_max: FRAME_LEN_MAX,
+        frame_len_max: frame_len_max.min(FRAME_LEN_MAX),
         replicas_max: Names::<S>::replicas_room(),
         time: None,
         yours: None,

@@ -15,7 +15,8 @@ use super::{CellStore, DictionaryPath, Growing, Storage, Stored};
 use crate::causal::{Entry, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
-use crate::limits::{PATH_LEN_MAX, REPLICAS_MAX};
+use crate::limits::{EVENTS_MAX, PATH_LEN_MAX, REPLICAS_MAX};
+use crate::replica::Event;
 use crate::sync::{Peer, Session};
 
 /// Memory from the heap. A document grows to the caps of its [`Limits`](crate::Limits).
@@ -28,6 +29,7 @@ impl Storage for Heap {
     type Ids = Growing<ReplicaId, REPLICAS_MAX>;
     type Sequences = Growing<u64, { usize::MAX }>;
     type Dictionary = Growing<DictionaryPath, { HEAP_DICTIONARY_SLOTS }>;
+    type Events = Growing<Event, EVENTS_MAX>;
     type Peers = Growing<Peer<Self>, REPLICAS_MAX>;
     type Sessions = Growing<Session<Self>, REPLICAS_MAX>;
     const DICTIONARY_SLOTS: usize = HEAP_DICTIONARY_SLOTS;

@@ -18,6 +18,7 @@ use crate::causal::{Entry, Stamp};
 use crate::cell::{Cell, Content, Kind, Path};
 use crate::id::ReplicaId;
 use crate::limits::DICTIONARY_PATH_LEN_MAX;
+use crate::replica::Event;
 use crate::sync::{Peer, Session};
 
 /// The memory of a document and its sessions: [`Fixed`] or [`Heap`]. Sealed: the invariants are ours to keep.
@@ -32,6 +33,8 @@ pub trait Storage: sealed::Sealed + Sized + 'static {
     type Sequences: List<u64>;
     /// Paths that a session has named.
     type Dictionary: List<DictionaryPath>;
+    /// Events that wait for the application.
+    type Events: List<Event>;
     /// What is remembered of peers.
     type Peers: List<Peer<Self>>;
     /// Sessions that are open.
@@ -45,8 +48,8 @@ pub(crate) type DictionaryPath = heapless::String<DICTIONARY_PATH_LEN_MAX>;
 
 mod sealed {
     pub trait Sealed {}
-    impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize> Sealed
-        for super::Fixed<CELLS, BYTES, REPLICAS>
+    impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> Sealed
+        for super::Fixed<CELLS, BYTES, REPLICAS, PEERS>
     {
     }
     #[cfg(feature = "alloc")]
