@@ -7,7 +7,6 @@ use crate::cell::{Cell, Content, Kind, Path, Scratch, Value, ValueError, dominat
 use crate::error::CapacityError;
 use crate::fingerprint::Fingerprint;
 use crate::id::{DocumentName, ReplicaId};
-use crate::limits::VALUE_LEN_MAX;
 use crate::storage::{CellStore, Storage, Stored};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
@@ -135,6 +134,8 @@ pub struct Document<S: Storage> {
     pub(crate) seq: u64,
     /// Counts changes of the version vector in this process.
     pub(crate) vv_changes: u64,
+    /// Every cell up to this sequence number is covered. Back to zero when the version vector is lowered.
+    pub(crate) covered_seq: u64,
     /// Counts changes of the floor in this process.
     pub(crate) floor_changes: u32,
     /// Tombstones forgotten to make room, until somebody asks.
@@ -157,6 +158,7 @@ impl<S: Storage> Document<S> {
             replica,
             seq: 0,
             vv_changes: 0,
+            covered_seq: 0,
             floor_changes: 0,
             forgotten_for_room: 0,
             fingerprint: Fingerprint::new(name),
@@ -281,7 +283,7 @@ impl<S: Storage> Document<S> {
         self.cells.below(None).map(|cell| cell.cell())
     }
 
-    /// Cells that changed here after `seq`, in that order. O(changes) in heap storage.
+    /// Cells that changed here after `seq`, in that order. O(log cells + changes) in heap storage.
     pub fn changes_since(&self, seq: u64) -> impl Iterator<Item = Stored<'_>> + '_ {
         self.cells.since(seq)
     }
@@ -353,6 +355,9 @@ impl<S: Storage> Document<S> {
             if cell.seq > self.seq {
                 return Err("a cell is newer than the last change");
             }
+            if cell.seq <= self.covered_seq && !self.vv.covers(cell.stamp) {
+                return Err("a cell counts as covered and is not");
+            }
             sum.add(cell);
             count += 1;
             bytes += cell.path.len() + cell.payload.len();
@@ -398,9 +403,16 @@ impl<S: Storage> Document<S> {
         Ok(())
     }
 
-    /// Whether every cell that is held is covered: only then do equal vectors mean equal documents. O(cells).
-    pub(crate) fn is_clean(&self) -> bool {
-        self.cells.below(None).all(|cell| self.vv.covers(cell.stamp)) || !holds(Rule::DigestWhenClean)
+    /// Whether every cell that is held is covered: only then do equal vectors mean equal documents.
+    /// O(cells that changed since the last call, or are not covered).
+    pub(crate) fn is_clean(&mut self) -> bool {
+        for cell in self.cells.since(self.covered_seq) {
+            if !self.vv.covers(cell.stamp) {
+                return !holds(Rule::DigestWhenClean);
+            }
+            self.covered_seq = cell.seq;
+        }
+        true
     }
 
     /// Joins a cell that arrived. O(depth x log cells + cells below).
@@ -482,14 +494,16 @@ impl<S: Storage> Document<S> {
         let keeps_below = self.restamp_live_below(path, stamp);
         let Some(cell) = self.cells.get(path.as_str()) else { return };
         self.fingerprint.remove(cell);
-        let hidden = keeps_below && cell.content().value().is_some();
-        let (kind, payload) = if hidden { (Kind::Map, &[][..]) } else { (cell.kind, cell.payload) };
-        let mut copy = heapless::Vec::<u8, VALUE_LEN_MAX>::new();
-        copy.extend_from_slice(payload).expect("stored payloads have at most 4096 bytes");
         self.seq += 1;
-        let cell = Stored { path: path.as_str(), stamp, kind, payload: &copy, seq: self.seq };
-        self.fingerprint.add(cell);
-        self.cells.put(cell);
+        if keeps_below && cell.content().value().is_some() {
+            let map = Stored { path: path.as_str(), stamp, kind: Kind::Map, payload: &[], seq: self.seq };
+            self.fingerprint.add(map);
+            self.cells.put(map);
+        } else {
+            // In place: a copy of the payload would take 4 KiB of stack.
+            self.fingerprint.add(Stored { stamp, ..cell });
+            self.cells.restamp(path.as_str(), stamp, self.seq);
+        }
         self.drop_older_below(path.as_str(), stamp, |_, _| {});
     }
 

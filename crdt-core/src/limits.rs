@@ -31,7 +31,7 @@ pub const POSITION_LEN_SHORT: usize = 8;
 pub const ELEMENT_ID_LEN: usize = 7;
 /// Cells that a session sends ahead of a batch at a time. Further ones go in their turn.
 pub const URGENT_CELLS_MAX: usize = 8;
-/// Events that wait for the application before the oldest are dropped (and counted).
+/// Events that wait for the application before the oldest are dropped (and counted), on the heap; 8 in fixed storage.
 pub const EVENTS_MAX: usize = 32;
 /// Conflicts whose details fixed storage keeps for the application before the oldest are dropped (and counted).
 pub const CONFLICTS_FIXED_MAX: usize = 2;

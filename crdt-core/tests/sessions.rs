@@ -6,7 +6,8 @@ mod common;
 
 use common::{Image, Side, connect, disconnect, path, settle, write_w1};
 use crdt_core::{
-    Event, Fixed, Heap, Moment, Output, PeerError, Refusal, ReplicaId, Resource, Role, Storage, Value, Write,
+    Config, Event, Fixed, Heap, Moment, Output, PeerError, Refusal, Replica, ReplicaId, Resource, Role,
+    Storage, Value, Write,
 };
 
 type Small = Fixed<64, 4096, 4>;
@@ -30,6 +31,56 @@ fn a_full_sync_to_an_empty_peer_takes_few_bytes() {
     let bytes = settle(&mut device, &mut cloud);
     assert_eq!(device.replica.document(), cloud.replica.document());
     assert_eq!(bytes, 562, "payload bytes of both directions");
+}
+
+/// A device with a buffer of 700 bytes is sent frames of at most 512; what does not fit into one is named, and does not
+/// stand in the way of anything once it is gone.
+#[test]
+fn a_device_is_sent_no_longer_frames_than_it_takes() {
+    let (mut device, mut cloud) = pair();
+    let config = Config { frame_len_max: 700, ..Config::new(Role::Member) };
+    let like = Replica::new(device.replica.name(), device.replica.id(), config);
+    device.replica = like;
+    let text = "x".repeat(120);
+    let names: Vec<String> = (0..30).map(|i| format!("log/{i}")).collect();
+    names.iter().for_each(|name| cloud.set(name, &*text));
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    assert_eq!(device.replica.document(), cloud.replica.document());
+    let longest = cloud.frames.iter().map(Vec::len).max().unwrap();
+    assert!(longest > 256 && longest <= 512, "{longest}");
+
+    let long = "y".repeat(600);
+    cloud.set("log/last", &*long);
+    settle(&mut device, &mut cloud);
+    let told = cloud.events.iter().find_map(|event| match event {
+        Event::ShortBuffer { len, needed, path_len, .. } => Some((*len, *needed, *path_len)),
+        _ => None,
+    });
+    let (len, needed, path_len) = told.expect("the application hears of it");
+    assert_eq!((len, path_len), (512, "log/last".len()));
+    assert!((600..700).contains(&needed), "{needed}");
+
+    disconnect(&mut device, &mut cloud);
+    cloud.delete("log/last");
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    assert_eq!(device.replica.document(), cloud.replica.document());
+}
+
+/// Room for one session: it is enough for a device that ends one before it begins the next.
+#[test]
+fn one_peer_takes_one_session_after_another() {
+    let mut device = Side::<Fixed<64, 4096, 4, 1>>::new(1, Role::Member);
+    let mut cloud = Side::<Heap>::new(2, Role::Aggregator);
+    for value in 0..3 {
+        device.set("pump/setpoint", value);
+        connect(&mut device, &mut cloud);
+        settle(&mut device, &mut cloud);
+        assert_eq!(device.replica.document(), cloud.replica.document());
+        disconnect(&mut device, &mut cloud);
+    }
+    assert!(size_of::<Replica<Fixed<64, 4096, 4, 1>>>() + 2048 < size_of::<Replica<Fixed<64, 4096, 4>>>());
 }
 
 #[test]

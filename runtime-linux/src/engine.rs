@@ -559,7 +559,9 @@ impl Engine {
                 tracing::error!(%reason, "what the aggregator sent does not fit here");
                 self.connector.problem = Some(Problem::Closed { text: format!("refused here: {reason}") });
             }
-            Event::ShortBuffer { len, .. } => tracing::error!(len, "a frame does not fit into the buffer"),
+            Event::ShortBuffer { len, needed, path_len, .. } => {
+                tracing::error!(len, needed, path_len, "a cell does not fit into a frame");
+            }
             Event::Verified => {
                 tracing::info!("the aggregator confirms that this copy is the newest of its id");
             }

@@ -70,7 +70,12 @@ impl<S: Storage> VersionVector<S> {
     /// As [`raise`](Self::raise); `self` may then hold a part of `other`. Check [`fits`](Self::fits) before where
     /// that matters.
     pub fn join(&mut self, other: &Self) -> Result<(), CapacityError> {
-        other.iter().try_for_each(|e| self.raise(e.replica, e.time))
+        self.join_entries(other.iter())
+    }
+
+    /// Raises each replica of `entries`, up to the first that does not fit.
+    pub(crate) fn join_entries(&mut self, entries: impl Iterator<Item = Entry>) -> Result<(), CapacityError> {
+        { entries }.try_for_each(|e| self.raise(e.replica, e.time))
     }
 
     /// Joins what there is room for: for vectors that are safe when they are too low.

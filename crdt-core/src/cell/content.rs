@@ -22,6 +22,7 @@
 //! Every content has exactly one encoding: a float takes the shortest kind that gives back the same bits (on a tie the
 //! lower number of digits), and any other form is refused. Thus two replicas that hold the same cell hold the same bytes.
 
+use super::float;
 use crate::limits::VALUE_LEN_MAX;
 use crate::wire::varint;
 
@@ -176,10 +177,10 @@ pub(crate) type Scratch = [u8; varint::LEN_MAX];
 
 /// Decimal kinds by their number of digits (six are those of a position on the earth), with the power of ten that divides
 /// the mantissa.
-const DECIMALS: [(Kind, f64); 4] =
-    [(Kind::Decimal1, 10.0), (Kind::Decimal2, 100.0), (Kind::Decimal3, 1000.0), (Kind::Decimal6, 1e6)];
+const DECIMALS: [(Kind, u32); 4] =
+    [(Kind::Decimal1, 10), (Kind::Decimal2, 100), (Kind::Decimal3, 1000), (Kind::Decimal6, 1_000_000)];
 /// The mantissas that five bytes hold. More are hardly shorter than the float itself.
-const MANTISSA_MAX: i64 = (1 << 34) - 1;
+const MANTISSA_MAX: u64 = (1 << 34) - 1;
 
 impl<'a> Content<'a> {
     /// The scalar, if it is one.
@@ -229,7 +230,7 @@ impl<'a> Content<'a> {
                 let len = varint::encode(varint::zigzag(number), scratch);
                 (Kind::Int, &scratch[..len])
             }
-            Value::F64(number) => encode_float(number, scratch),
+            Value::F64(number) => encode_float(number.to_bits(), scratch),
         }
     }
 
@@ -238,16 +239,17 @@ impl<'a> Content<'a> {
     /// `None` when they stand for nothing, or are not the one form of what they stand for.
     pub(crate) fn decode(kind: Kind, payload: &'a [u8]) -> Option<Self> {
         let empty = |content| payload.is_empty().then_some(content);
-        let float = |number: f64| {
+        let float = |bits: u64| {
             let mut scratch = Scratch::default();
-            let canonical = encode_float(number, &mut scratch) == (kind, payload);
-            canonical.then_some(Content::Value(Value::F64(number)))
+            let canonical = encode_float(bits, &mut scratch) == (kind, payload);
+            canonical.then_some(Content::Value(Value::F64(f64::from_bits(bits))))
         };
-        let mantissa = |power: f64| {
+        let decimal = |power: u32| {
             let (raw, len) = varint::decode(payload)?;
             let mantissa = varint::unzigzag(raw);
-            (len == payload.len() && mantissa.unsigned_abs() <= MANTISSA_MAX.unsigned_abs())
-                .then_some(mantissa as f64 / power)
+            let sign = if mantissa < 0 { float::SIGN } else { 0 };
+            let is_whole = len == payload.len() && mantissa.unsigned_abs() <= MANTISSA_MAX;
+            is_whole.then(|| sign | float::quotient(mantissa.unsigned_abs(), power))
         };
         match kind {
             Kind::Tombstone => empty(Content::Tombstone),
@@ -260,12 +262,12 @@ impl<'a> Content<'a> {
                 let (raw, len) = varint::decode(payload)?;
                 (len == payload.len()).then_some(Content::Value(Value::I64(varint::unzigzag(raw))))
             }
-            Kind::F64 => float(f64::from_le_bytes(payload.try_into().ok()?)),
-            Kind::F32 => float(f64::from(f32::from_le_bytes(payload.try_into().ok()?))),
-            Kind::Decimal1 => float(mantissa(10.0)?),
-            Kind::Decimal2 => float(mantissa(100.0)?),
-            Kind::Decimal3 => float(mantissa(1000.0)?),
-            Kind::Decimal6 => float(mantissa(1e6)?),
+            Kind::F64 => float(u64::from_le_bytes(payload.try_into().ok()?)),
+            Kind::F32 => float(float::widen(u32::from_le_bytes(payload.try_into().ok()?))),
+            Kind::Decimal1 => float(decimal(10)?),
+            Kind::Decimal2 => float(decimal(100)?),
+            Kind::Decimal3 => float(decimal(1000)?),
+            Kind::Decimal6 => float(decimal(1_000_000)?),
             Kind::Str if payload.len() <= VALUE_LEN_MAX => {
                 core::str::from_utf8(payload).ok().map(|text| Content::Value(Value::Str(text)))
             }
@@ -276,32 +278,27 @@ impl<'a> Content<'a> {
 }
 
 /// The shortest form that gives back the same bits; on a tie the fewest digits.
-fn encode_float(number: f64, scratch: &mut Scratch) -> (Kind, &[u8]) {
-    let short = number as f32;
-    let fits_f32 = f64::from(short).to_bits() == number.to_bits();
-    let mut best: Option<(Kind, i64, usize)> = None;
-    for (kind, power) in DECIMALS {
-        let scaled = number * power;
-        if scaled.is_nan() || scaled.abs() > MANTISSA_MAX as f64 {
-            continue;
-        }
-        let mantissa = (if scaled < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i64;
-        let same = mantissa.abs() <= MANTISSA_MAX && (mantissa as f64 / power).to_bits() == number.to_bits();
-        let len = varint::len(varint::zigzag(mantissa));
-        let len_max = if fits_f32 { 4 } else { 5 };
-        if same && len <= len_max && best.is_none_or(|(_, _, best_len)| len < best_len) {
-            best = Some((kind, mantissa, len));
+fn encode_float(bits: u64, scratch: &mut Scratch) -> (Kind, &[u8]) {
+    let (magnitude, is_negative) = (bits & !float::SIGN, bits & float::SIGN != 0);
+    let narrow = float::narrow(bits);
+    let len_max = if narrow.is_some() { 4 } else { 5 };
+    // With more digits the mantissa is larger: the first is the shortest. Minus zero is none of them.
+    let decimal = DECIMALS.into_iter().filter(|_| bits != float::SIGN).find_map(|(kind, power)| {
+        let mantissa = float::dividend(magnitude, power)?;
+        (float::quotient(mantissa, power) == magnitude).then_some((kind, mantissa as i64))
+    });
+    if let Some((kind, mantissa)) = decimal {
+        let mantissa = varint::zigzag(if is_negative { -mantissa } else { mantissa });
+        if varint::len(mantissa) <= len_max {
+            let len = varint::encode(mantissa, scratch);
+            return (kind, &scratch[..len]);
         }
     }
-    if let Some((kind, mantissa, _)) = best {
-        let len = varint::encode(varint::zigzag(mantissa), scratch);
-        return (kind, &scratch[..len]);
-    }
-    if fits_f32 {
-        scratch[..4].copy_from_slice(&short.to_le_bytes());
+    if let Some(narrow) = narrow {
+        scratch[..4].copy_from_slice(&narrow.to_le_bytes());
         return (Kind::F32, &scratch[..4]);
     }
-    scratch[..8].copy_from_slice(&number.to_le_bytes());
+    scratch[..8].copy_from_slice(&bits.to_le_bytes());
     (Kind::F64, &scratch[..8])
 }
 

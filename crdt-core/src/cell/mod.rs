@@ -1,6 +1,7 @@
 //! The document's only building block: a path, a stamp and a content.
 
 mod content;
+mod float;
 mod path;
 mod precedence;
 

@@ -18,7 +18,7 @@
 
 use crate::causal::Stamp;
 use crate::id::{PeerId, ReplicaId};
-use crate::limits::EVENTS_MAX;
+use crate::storage::{List, Storage};
 use crate::sync::SessionId;
 use crate::time::Time;
 use crate::wire::Refusal;
@@ -133,21 +133,28 @@ pub enum Event {
         /// Why, with its numbers.
         reason: Refusal,
     },
-    /// A buffer for frames is too short for what must be sent: nothing can be until it is longer.
+    /// What must be sent does not fit into a frame: nothing more is sent in this session.
+    ///
+    /// The buffer is too short, or the longest frame that the peer takes is (see
+    /// [`Config::frame_len_max`](crate::Config::frame_len_max)). With a longer one, or without that cell, the next session
+    /// sends it.
     ShortBuffer {
         /// The session.
         session: SessionId,
-        /// Bytes that were offered.
+        /// Longest frame that could be sent, in bytes: the buffer, or what the peer takes.
         len: usize,
+        /// Bytes that a frame needs for the longest cell that is still to be sent, at most.
+        needed: usize,
+        /// Length of that cell's path, in bytes.
+        path_len: usize,
     },
     /// The aggregator knows no more of this copy than the copy itself: it may send what it wrote.
     Verified,
 }
 
 /// Events that wait. When it is full the oldest is dropped, and counted.
-#[derive(Debug, Default)]
-pub(crate) struct Events {
-    queue: heapless::Deque<Event, EVENTS_MAX>,
+pub(crate) struct Events<S: Storage> {
+    queue: S::Events,
     /// The document's last change before the first one that was not told yet.
     changed_since: Option<u64>,
     /// Conflicts that were not told yet.
@@ -155,13 +162,17 @@ pub(crate) struct Events {
     pub(crate) dropped: u64,
 }
 
-impl Events {
+impl<S: Storage> Events<S> {
+    pub(crate) fn new() -> Self {
+        Self { queue: S::Events::default(), changed_since: None, conflicts: 0, dropped: 0 }
+    }
+
     pub(crate) fn push(&mut self, event: Event) {
-        if self.queue.is_full() {
-            self.queue.pop_front();
+        if self.queue.len() == self.queue.room() {
+            self.queue.remove(0);
             self.dropped += 1;
         }
-        let pushed = self.queue.push_back(event);
+        let pushed = self.queue.push(event);
         debug_assert!(pushed.is_ok(), "there is room for one");
     }
 
@@ -174,8 +185,8 @@ impl Events {
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        if let Some(event) = self.queue.pop_front() {
-            return Some(event);
+        if !self.queue.is_empty() {
+            return Some(self.queue.remove(0));
         }
         match core::mem::take(&mut self.conflicts) {
             0 => self.changed_since.take().map(|since| Event::Changed { since }),

@@ -107,6 +107,7 @@ impl<S: Storage> Replica<S> {
         if highest > common {
             document.vv.put(old, common).ok();
             document.vv_changes += 1;
+            document.covered_seq = 0;
             if document.floor.time_of(old) > common && holds(Rule::FloorMap) {
                 document.floor.put(old, common).ok();
                 if let Ok(stamp) = document.tick(moment) {
@@ -141,20 +142,16 @@ impl<S: Storage> Replica<S> {
         if self.given_up.is_empty() && !orphans {
             return;
         }
-        let own = self.document.replica;
-        let peers = core::mem::take(&mut self.peers);
-        let given_up = core::mem::take(&mut self.given_up);
-        let sessions = core::mem::take(&mut self.sessions);
-        self.reissue_while(moment, |document, cell| {
+        self.reissue_while(moment, |this, cell| {
             let replica = cell.stamp.replica;
             // An early session may be about to claim its cells.
-            let talks = || sessions.iter().any(|s| !s.closing && s.peer_replica == Some(replica));
-            let nobodys = || orphans && replica != own && peers.iter().all(|p| p.replica != Some(replica));
-            !document.vv.covers(cell.stamp) && (given_up.contains(&replica) || nobodys()) && !talks()
+            let talks = || this.sessions.iter().any(|s| !s.closing && s.peer_replica == Some(replica));
+            let nobodys =
+                || orphans && replica != this.id() && this.peers.iter().all(|p| p.replica != Some(replica));
+            !this.document.vv.covers(cell.stamp)
+                && (this.given_up.contains(&replica) || nobodys())
+                && !talks()
         });
-        self.peers = peers;
-        self.sessions = sessions;
-        self.given_up = given_up;
     }
 
     /// Whether this is the aggregator and every active member is in session with it: then an id that none of them uses
@@ -170,13 +167,9 @@ impl<S: Storage> Replica<S> {
     }
 
     /// Writes again, the oldest first, the cells that `wanted` says yes to, until there are none.
-    pub(super) fn reissue_while(
-        &mut self,
-        moment: Moment,
-        wanted: impl Fn(&Document<S>, &Stored<'_>) -> bool,
-    ) {
+    pub(super) fn reissue_while(&mut self, moment: Moment, wanted: impl Fn(&Self, &Stored<'_>) -> bool) {
         loop {
-            let cells = self.document.cells.below(None).filter(|c| wanted(&self.document, c));
+            let cells = self.document.cells.below(None).filter(|c| wanted(self, c));
             let Some(oldest) = cells.min_by_key(|c| (c.stamp, c.path)) else { return };
             let (original, path) = (oldest.stamp, copy_path(oldest.path));
             let Ok(reissued) = self.document.reissue_in_place(moment, Path::from_checked(&path)) else {

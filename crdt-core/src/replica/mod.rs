@@ -32,7 +32,7 @@ use crate::cell::Path;
 use crate::document::{Document, Limits, UpdateError, Write};
 use crate::error::CapacityError;
 use crate::id::{DocumentName, PeerId, ReplicaId};
-use crate::limits::ADMISSION_AHEAD_MS;
+use crate::limits::{ADMISSION_AHEAD_MS, FRAME_LEN_MAX};
 use crate::storage::{CellStore, List, Storage};
 use crate::sync::{Peer, Session, SessionId};
 use crate::time::{Moment, Time};
@@ -58,12 +58,24 @@ pub struct Config {
     pub limits: Limits,
     /// An aggregator refuses stamps that are further ahead of its clock than this, in milliseconds.
     pub admission_ahead_ms: u64,
+    /// Longest frame that this side takes, in bytes; its peers learn it from its Open. It is rounded down to a power of two,
+    /// and is at least [`FRAME_LEN_MIN`](crate::limits::FRAME_LEN_MIN).
+    ///
+    /// The longest cell of the document must fit, with some 40 bytes beside its path and value: a peer that holds a longer
+    /// one stops sending, and tells its application ([`Event::ShortBuffer`]). What an initiator sends before it has heard
+    /// the responder's Open is not bound by this: a small device connects, it is not connected to.
+    pub frame_len_max: usize,
 }
 
 impl Config {
     /// The defaults for a role.
     pub fn new(role: Role) -> Self {
-        Self { role, limits: Limits::default(), admission_ahead_ms: ADMISSION_AHEAD_MS }
+        Self {
+            role,
+            limits: Limits::default(),
+            admission_ahead_ms: ADMISSION_AHEAD_MS,
+            frame_len_max: FRAME_LEN_MAX,
+        }
     }
 }
 
@@ -190,7 +202,7 @@ pub struct Replica<S: Storage> {
     /// Cells up to this sequence number were handed to the driver.
     saved_seq: u64,
     conflicts: Conflicts<S>,
-    pub(crate) events: Events,
+    pub(crate) events: Events<S>,
 }
 
 impl<S: Storage> Replica<S> {
@@ -214,7 +226,7 @@ impl<S: Storage> Replica<S> {
             persisted: PersistToken(0),
             saved_seq: 0,
             conflicts: Conflicts::default(),
-            events: Events::default(),
+            events: Events::new(),
         }
     }
 

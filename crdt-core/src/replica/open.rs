@@ -54,7 +54,7 @@ impl<S: Storage> Replica<S> {
             },
             by_reference: reference.is_some(),
             received: peer.and_then(|peer| peer.received_through).map(|stamp| name_stamp(stamp, session)),
-            ..open_head::<S>()
+            ..open_head::<S>(self.config.frame_len_max)
         };
         head.write(writer, 0, false)?;
         match reference {
@@ -80,6 +80,7 @@ impl<S: Storage> Replica<S> {
         index: usize,
         writer: &mut Writer<'_>,
     ) -> Result<(), Full> {
+        let is_clean = self.document.is_clean();
         let (document, session) = (&self.document, &mut self.sessions[index]);
         let (own, vv) = (document.replica, &document.vv);
         let highest = table_highest(session);
@@ -90,7 +91,7 @@ impl<S: Storage> Replica<S> {
         });
         let shared = vv.iter().filter(|e| session.table.index_of(e.replica).is_some()).count();
         let relative = 2 * shared >= session.table.len();
-        let same = *vv == session.table && document.is_clean();
+        let same = *vv == session.table && is_clean;
         session.tx.anonymous = self.config.role == Role::Aggregator && vv.time_of(own) == Time::ZERO;
         let head = OpenHead {
             replica: match session.table.index_of(own) {
@@ -107,7 +108,7 @@ impl<S: Storage> Replica<S> {
                 .and_then(|peer| peer.received_through)
                 .map(|stamp| name_stamp(stamp, session)),
             digest: same.then(|| document.fingerprint.digest(highest)),
-            ..open_head::<S>()
+            ..open_head::<S>(self.config.frame_len_max)
         };
         head.write(writer, highest, relative)?;
         if relative {
@@ -414,13 +415,13 @@ fn write_initiator_vector<S: Storage>(vv: &VersionVector<S>, writer: &mut Writer
 const FIRST_FLIGHT_AGAIN_MAX: usize = 8;
 
 /// What every Open of this storage says.
-fn open_head<S: Storage>() -> OpenHead<'static> {
+fn open_head<S: Storage>(frame_len_max: usize) -> OpenHead<'static> {
     OpenHead {
         name: None,
         replica: OwnReplica::Entry(0),
         by_reference: false,
         dictionary_slots: S::DICTIONARY_SLOTS,
-        frame_len_max: FRAME_LEN_MAX,
+        frame_len_max: frame_len_max.min(FRAME_LEN_MAX),
         replicas_max: Names::<S>::replicas_room(),
         time: None,
         yours: None,

@@ -3,12 +3,12 @@
 use super::conflict::Sender;
 use super::open::table_highest;
 use super::{Config, Event, PeerError, Replica, Role};
-use crate::causal::{Stamp, VersionVector};
+use crate::causal::{Entry, Stamp, VersionVector};
 use crate::cell::{Cell, Content, Path};
 use crate::document::{Document, Joined, UpdateError};
 use crate::error::CapacityError;
 use crate::limits::{DICTIONARY_PATH_LEN_MAX, FRAME_LEN_MAX};
-use crate::storage::{CellStore, List, Storage};
+use crate::storage::{CellStore, List, Storage, sort};
 use crate::sync::{Again, Need, Repair, Session, SessionId};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
@@ -158,9 +158,7 @@ impl<S: Storage> Replica<S> {
                 let cell = run.update(tag, 0)?;
                 self.take_cell(moment, index, &cell, run.literal().path_if(&cell))?;
                 self.sessions[index].ack_due |= ask;
-                let own = self.sessions[index].peer_replica.ok_or(PeerError::Dangling)?;
-                let time = Time::from_ms(cell.stamp.time).ok_or(PeerError::Dangling)?;
-                self.take_claim(moment, index, |vv| vv.raise(own, time))?;
+                self.take_own_claim(moment, index, cell.stamp.time)?;
             }
             Message::End { claim, ask } => {
                 self.sessions[index].ack_due |= ask;
@@ -170,9 +168,7 @@ impl<S: Storage> Replica<S> {
             Message::EndOwn { time, ask } => {
                 self.sessions[index].ack_due |= ask;
                 self.no_full_batch(index)?;
-                let own = self.sessions[index].peer_replica.ok_or(PeerError::Dangling)?;
-                let time = Time::from_ms(time).ok_or(PeerError::Dangling)?;
-                self.take_claim(moment, index, |vv| vv.raise(own, time))?;
+                self.take_own_claim(moment, index, time)?;
             }
             Message::EndFull { claim, floor, horizon } => {
                 let (claim, floor) = (self.resolve_vector(index, claim)?, self.resolve_vector(index, floor)?);
@@ -353,7 +349,7 @@ impl<S: Storage> Replica<S> {
             self.sessions[index].claims_received += 1;
             return Ok(());
         };
-        self.take_claim(moment, index, |vv| vv.join(&claim))?;
+        self.take_claim(moment, index, claim.iter())?;
         if self.orphans && self.config.role == Role::Aggregator {
             self.adopt(moment);
         }
@@ -374,12 +370,19 @@ impl<S: Storage> Replica<S> {
         }
     }
 
-    /// The claim of a delta: what is raised here is incorporated now.
+    /// The claim of a delta that has only the peer's own writes.
+    fn take_own_claim(&mut self, moment: Moment, index: usize, time_ms: u64) -> Result<(), PeerError> {
+        let replica = self.sessions[index].peer_replica.ok_or(PeerError::Dangling)?;
+        let time = Time::from_ms(time_ms).ok_or(PeerError::Dangling)?;
+        self.take_claim(moment, index, core::iter::once(Entry { replica, time }))
+    }
+
+    /// The claim of a delta: what is raised here is incorporated now. It lists a replica once.
     fn take_claim(
         &mut self,
         moment: Moment,
         index: usize,
-        raise: impl Fn(&mut VersionVector<S>) -> Result<(), CapacityError>,
+        claim: impl Iterator<Item = Entry> + Clone,
     ) -> Result<(), PeerError> {
         if self.sessions[index].closing {
             // A fork left out a cell that this claims.
@@ -387,12 +390,14 @@ impl<S: Storage> Replica<S> {
         }
         self.sessions[index].received_through = None;
         if !self.sessions[index].gap {
-            let mut raised = self.document.vv.clone();
-            if raise(&mut raised).is_err() {
+            let vv = &self.document.vv;
+            let new = claim.clone().filter(|e| e.time > Time::ZERO && vv.time_of(e.replica) == Time::ZERO);
+            if !vv.fits(new.count()) {
                 self.refuse_replicas(index);
             } else {
-                let claimed = raised.time_of(self.document.replica);
-                if claimed > self.document.vv.time_of(self.document.replica)
+                let own = self.document.replica;
+                let claimed = claim.clone().find(|e| e.replica == own).map(|e| e.time);
+                if let Some(claimed) = claimed.filter(|time| *time > vv.time_of(own))
                     && self.check_own_id(moment, claimed, false)?
                 {
                     return Ok(());
@@ -402,15 +407,16 @@ impl<S: Storage> Replica<S> {
                     && let Some(peer) = self.peers.iter_mut().find(|p| p.id == session.peer)
                 {
                     // Nothing leaves the peer before it is durable there.
-                    raise(&mut peer.acked).ok();
+                    peer.acked.join_entries(claim.clone()).ok();
                 }
-                if raised != self.document.vv {
-                    self.document.vv = raised;
-                    self.document.vv_changes += 1;
-                    self.unsaved = true;
+                let changes = self.document.vv_changes;
+                for entry in claim.clone() {
+                    let raised = self.document.raise(entry.replica, entry.time);
+                    debug_assert!(raised.is_ok(), "there is room for all of them");
                 }
+                self.unsaved |= self.document.vv_changes != changes;
                 // What does not fit is only forgotten knowledge.
-                raise(&mut self.sessions[index].believed).ok();
+                self.sessions[index].believed.join_entries(claim).ok();
             }
         }
         self.sessions[index].claims_received += 1;
@@ -442,7 +448,7 @@ impl<S: Storage> Replica<S> {
         // With every forgotten tombstone incorporated here, it is a plain delta.
         let plain = self.document.vv.dominates(&floor) && holds(Rule::FullAsDelta);
         if !plain {
-            session.seen.sort_unstable();
+            sort(&mut session.seen);
             let seen = &session.seen;
             let dropped = self
                 .document
@@ -452,7 +458,7 @@ impl<S: Storage> Replica<S> {
             }
         }
         self.sessions[index].seen.clear();
-        self.take_claim(moment, index, |vv| vv.join(&claim))?;
+        self.take_claim(moment, index, claim.iter())?;
         if plain || self.sessions[index].gap || self.sessions[index].closing {
             return Ok(());
         }
@@ -690,7 +696,7 @@ fn note_seen<S: Storage>(document: &Document<S>, session: &mut Session<S>, seq: 
         return;
     }
     // Some of those noted were replaced since: their numbers mean nothing any more.
-    session.seen.sort_unstable();
+    sort(&mut session.seen);
     let mut held = S::Sequences::default();
     for cell in document.cells.below(None).filter(|cell| session.seen.binary_search(&cell.seq).is_ok()) {
         held.push(cell.seq).ok();

@@ -11,6 +11,9 @@ use crate::time::Moment;
 use crate::weaken::{Rule, holds};
 use crate::wire::{Full, ReplicaRef, RunWriter, Writer, cell_len_max, tag, write_entry, write_replica};
 
+/// Bytes before the first cell of a frame, at most: the document's handle, and a tag.
+const FRAME_HEAD_LEN_MAX: usize = 3 + 1;
+
 /// Whether a message was written.
 type Written = Result<bool, Full>;
 
@@ -85,7 +88,11 @@ impl<S: Storage> Replica<S> {
         let session = &mut self.sessions[index];
         if !session.refused {
             session.refused = true;
-            self.events.push(Event::ShortBuffer { session: session.id, len });
+            let unsent = self.document.cells.since(session.cursor);
+            let lens = unsent
+                .map(|c| (FRAME_HEAD_LEN_MAX + cell_len_max(c.path.len(), c.payload.len()), c.path.len()));
+            let (needed, path_len) = lens.max().unwrap_or_default();
+            self.events.push(Event::ShortBuffer { session: session.id, len, needed, path_len });
         }
         0
     }
@@ -188,7 +195,7 @@ impl<S: Storage> Replica<S> {
     }
 
     fn write_ack(&mut self, index: usize, company: bool, writer: &mut Writer<'_>) -> Result<(), Full> {
-        let (document, session) = (&self.document, &mut self.sessions[index]);
+        let (document, session) = (&mut self.document, &mut self.sessions[index]);
         let further = session.claims_received - session.acks_sent;
         if !session.opened || !(session.ack_due || (company && further > 0)) {
             return Ok(());

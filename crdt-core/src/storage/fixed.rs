@@ -13,24 +13,26 @@ use crate::causal::{Entry, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
 use crate::limits::{CONFLICT_LEN, CONFLICTS_FIXED_MAX};
+use crate::replica::Event;
 use crate::sync::{Conflict, Peer, Session};
 
 /// Memory for one document, all of it inside the value: at most `CELLS` cells, `BYTES` bytes of paths and values,
-/// and `REPLICAS` replicas that ever wrote to it. Two peers, two sessions.
+/// and `REPLICAS` replicas that ever wrote to it. `PEERS` peers, and as many sessions, which take most of the rest.
+///
+/// With one peer, a session must be [disconnected](crate::Replica::disconnect) before the next is connected; with two, the
+/// next may replace it.
 #[derive(Debug)]
-pub enum Fixed<const CELLS: usize, const BYTES: usize, const REPLICAS: usize> {}
+pub enum Fixed<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize = 2> {}
 
-/// Peers and sessions of a replica in fixed storage.
-const PEERS: usize = 2;
-
-impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize> Storage
-    for Fixed<CELLS, BYTES, REPLICAS>
+impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> Storage
+    for Fixed<CELLS, BYTES, REPLICAS, PEERS>
 {
     type Cells = FixedCells<CELLS, BYTES>;
     type Entries = heapless::Vec<Entry, REPLICAS>;
     type Ids = heapless::Vec<ReplicaId, REPLICAS>;
     type Sequences = heapless::Vec<u64, CELLS>;
     type Dictionary = heapless::Vec<DictionaryPath, { FIXED_DICTIONARY_SLOTS }>;
+    type Events = heapless::Vec<Event, FIXED_EVENTS>;
     type Peers = heapless::Vec<Peer<Self>, PEERS>;
     type Sessions = heapless::Vec<Session<Self>, PEERS>;
     type Conflicts = heapless::Vec<Conflict<Self>, CONFLICTS_FIXED_MAX>;
@@ -39,6 +41,8 @@ impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize> Storage
 }
 
 const FIXED_DICTIONARY_SLOTS: usize = 16;
+/// A device takes them after each input, which makes one or two.
+const FIXED_EVENTS: usize = 8;
 
 /// The cells of a [`Fixed`] document.
 #[derive(Clone, Debug)]
@@ -172,6 +176,13 @@ impl<const CELLS: usize, const BYTES: usize> CellStore for FixedCells<CELLS, BYT
                 self.release(index);
                 self.removed = true;
             }
+        }
+    }
+
+    fn restamp(&mut self, path: &str, stamp: Stamp, seq: u64) {
+        if let Ok(index) = self.position(path) {
+            self.slots[index].stamp = stamp;
+            self.slots[index].seq = seq;
         }
     }
 

@@ -1,7 +1,9 @@
-//! Storage on the heap: an ordered map by path over a slab, threaded by a list in the order of change.
+//! Storage on the heap: an ordered map by path over a slab, and a log of its changes.
 //!
-//! Lookup, insertion and removal cost O(log cells). A changed cell moves to the tail of the list, so that what changed
-//! since a given sequence number is found by walking back from the tail: O(changes), not O(cells).
+//! Lookup, insertion and removal cost O(log cells). A change appends its sequence number and slot to the log, which so is
+//! sorted; an entry whose slot has another number by now is void. When more than half of the entries are void they are
+//! taken out, which costs O(1) a change. What changed since a given number is found by bisection:
+//! O(log cells + changes), and never more than O(cells).
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -13,7 +15,8 @@ use super::{CellStore, DictionaryPath, Growing, Storage, Stored};
 use crate::causal::{Entry, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
-use crate::limits::{CONFLICTS_HEAP_MAX, REPLICAS_MAX};
+use crate::limits::{CONFLICTS_HEAP_MAX, EVENTS_MAX, PATH_LEN_MAX, REPLICAS_MAX};
+use crate::replica::Event;
 use crate::sync::{Conflict, Peer, Session};
 
 /// Memory from the heap. A document grows to the caps of its [`Limits`](crate::Limits).
@@ -26,6 +29,7 @@ impl Storage for Heap {
     type Ids = Growing<ReplicaId, REPLICAS_MAX>;
     type Sequences = Growing<u64, { usize::MAX }>;
     type Dictionary = Growing<DictionaryPath, { HEAP_DICTIONARY_SLOTS }>;
+    type Events = Growing<Event, EVENTS_MAX>;
     type Peers = Growing<Peer<Self>, REPLICAS_MAX>;
     type Sessions = Growing<Session<Self>, REPLICAS_MAX>;
     type Conflicts = Growing<Conflict<Self>, CONFLICTS_HEAP_MAX>;
@@ -42,9 +46,8 @@ pub struct HeapCells {
     slots: Vec<Slot>,
     /// Slots that hold nothing.
     free: Vec<u32>,
-    /// Ends of the list by sequence number, [`NONE`] when there is no cell.
-    oldest: u32,
-    newest: u32,
+    /// Sequence numbers, ascending, and the slots that changed then. Void where the slot has another number now.
+    changes: Vec<(u64, u32)>,
     bytes: usize,
     removed: BTreeSet<Arc<str>>,
 }
@@ -54,9 +57,8 @@ struct Slot {
     path: Arc<str>,
     payload: Payload,
     stamp: Stamp,
+    /// Zero in a slot that holds nothing.
     seq: u64,
-    older: u32,
-    newer: u32,
     kind: Kind,
 }
 
@@ -68,7 +70,8 @@ enum Payload {
 }
 
 const SHORT_LEN_MAX: usize = 14;
-const NONE: u32 = u32::MAX;
+/// Void entries of the log that are not worth taking out.
+const VOID_CHANGES_MIN: usize = 64;
 
 impl Payload {
     fn new(bytes: &[u8]) -> Self {
@@ -108,8 +111,7 @@ impl Default for HeapCells {
             by_path: BTreeMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
-            oldest: NONE,
-            newest: NONE,
+            changes: Vec::new(),
             bytes: 0,
             removed: BTreeSet::new(),
         }
@@ -121,34 +123,18 @@ impl HeapCells {
         &self.slots[index as usize]
     }
 
-    fn unlink(&mut self, index: u32) {
-        let (older, newer) = (self.slot(index).older, self.slot(index).newer);
-        match older {
-            NONE => self.oldest = newer,
-            _ => self.slots[older as usize].newer = newer,
+    /// Notes that the slot has changed; its sequence number is the highest ever given.
+    fn note_change(&mut self, index: u32) {
+        if self.changes.len() >= 2 * self.by_path.len() + VOID_CHANGES_MIN {
+            let slots = &self.slots;
+            self.changes.retain(|(seq, index)| slots[*index as usize].seq == *seq);
         }
-        match newer {
-            NONE => self.newest = older,
-            _ => self.slots[newer as usize].older = older,
-        }
-    }
-
-    /// Makes the slot the newest. Sequence numbers only grow, so the list stays sorted.
-    fn link(&mut self, index: u32) {
-        let older = self.newest;
-        match older {
-            NONE => self.oldest = index,
-            _ => self.slots[older as usize].newer = index,
-        }
-        self.newest = index;
-        let slot = &mut self.slots[index as usize];
-        slot.older = older;
-        slot.newer = NONE;
+        self.changes.push((self.slot(index).seq, index));
     }
 
     fn release(&mut self, index: u32) {
-        self.unlink(index);
         let slot = &mut self.slots[index as usize];
+        slot.seq = 0;
         self.bytes -= slot.path.len() + slot.payload.as_slice().len();
         slot.payload = Payload::Short(0, [0; SHORT_LEN_MAX]);
         let path = slot.path.clone();
@@ -159,17 +145,17 @@ impl HeapCells {
 
     fn indices_below<'a>(&'a self, path: Option<&str>) -> impl Iterator<Item = u32> + 'a {
         let bounds = path.map(|path| {
-            let mut first = alloc::string::String::with_capacity(path.len() + 1);
-            first.push_str(path);
-            first.push('/');
-            let mut end = alloc::string::String::from(path);
-            // The character after '/': no path below starts with it, every one sorts before it.
-            end.push('0');
-            (first, end)
+            // '0' is the character after '/': no path below starts with it, every one sorts before it.
+            ['/', '0'].map(|last| {
+                let mut bound = heapless::String::<{ PATH_LEN_MAX + 1 }>::new();
+                let pushed = bound.push_str(path).and_then(|()| bound.push(last));
+                pushed.expect("a path has at most 255 bytes");
+                bound
+            })
         });
         let range = match &bounds {
             None => self.by_path.range::<str, _>((Bound::Unbounded, Bound::Unbounded)),
-            Some((first, end)) => {
+            Some([first, end]) => {
                 self.by_path.range::<str, _>((Bound::Included(first.as_str()), Bound::Excluded(end.as_str())))
             }
         };
@@ -181,28 +167,19 @@ impl CellStore for HeapCells {
     fn put(&mut self, cell: Stored<'_>) {
         let payload = Payload::new(cell.payload);
         if let Some(&index) = self.by_path.get(cell.path) {
-            self.unlink(index);
             let slot = &mut self.slots[index as usize];
             self.bytes = self.bytes - slot.payload.as_slice().len() + cell.payload.len();
             slot.payload = payload;
             slot.stamp = cell.stamp;
             slot.seq = cell.seq;
             slot.kind = cell.kind;
-            self.link(index);
+            self.note_change(index);
             return;
         }
         let path: Arc<str> = cell.path.into();
         self.bytes += path.len() + cell.payload.len();
         self.removed.remove(&path);
-        let slot = Slot {
-            path: path.clone(),
-            payload,
-            stamp: cell.stamp,
-            seq: cell.seq,
-            older: NONE,
-            newer: NONE,
-            kind: cell.kind,
-        };
+        let slot = Slot { path: path.clone(), payload, stamp: cell.stamp, seq: cell.seq, kind: cell.kind };
         let index = match self.free.pop() {
             Some(index) => {
                 self.slots[index as usize] = slot;
@@ -214,7 +191,7 @@ impl CellStore for HeapCells {
             }
         };
         self.by_path.insert(path, index);
-        self.link(index);
+        self.note_change(index);
     }
 
     fn remove(&mut self, path: &str) -> bool {
@@ -233,6 +210,14 @@ impl CellStore for HeapCells {
         }
     }
 
+    fn restamp(&mut self, path: &str, stamp: Stamp, seq: u64) {
+        if let Some(&index) = self.by_path.get(path) {
+            self.slots[index as usize].stamp = stamp;
+            self.slots[index as usize].seq = seq;
+            self.note_change(index);
+        }
+    }
+
     fn restamp_below(
         &mut self,
         path: Option<&str>,
@@ -243,10 +228,9 @@ impl CellStore for HeapCells {
             .filter_map(|index| stamp(self.slot(index).stored()).map(|(stamp, seq)| (index, stamp, seq)))
             .collect();
         for (index, stamp, seq) in changed {
-            self.unlink(index);
             self.slots[index as usize].stamp = stamp;
             self.slots[index as usize].seq = seq;
-            self.link(index);
+            self.note_change(index);
         }
     }
 
@@ -263,15 +247,10 @@ impl CellStore for HeapCells {
     }
 
     fn since(&self, seq: u64) -> impl Iterator<Item = Stored<'_>> + '_ {
-        let (mut index, mut first) = (self.newest, NONE);
-        while index != NONE && self.slot(index).seq > seq {
-            first = index;
-            index = self.slot(index).older;
-        }
-        core::iter::from_fn(move || {
-            let slot = (first != NONE).then(|| self.slot(first))?;
-            first = slot.newer;
-            Some(slot.stored())
+        let start = self.changes.partition_point(|(changed, _)| *changed <= seq);
+        self.changes[start..].iter().filter_map(|(changed, index)| {
+            let slot = self.slot(*index);
+            (slot.seq == *changed).then(|| slot.stored())
         })
     }
 

@@ -4,6 +4,7 @@ mod fixed;
 #[cfg(feature = "alloc")]
 mod heap;
 mod list;
+mod sort;
 
 pub use fixed::{Fixed, FixedCells};
 #[cfg(feature = "alloc")]
@@ -11,11 +12,13 @@ pub use heap::{Heap, HeapCells};
 #[cfg(feature = "alloc")]
 pub(crate) use list::Growing;
 pub(crate) use list::List;
+pub(crate) use sort::sort;
 
 use crate::causal::{Entry, Stamp};
 use crate::cell::{Cell, Content, Kind, Path};
 use crate::id::ReplicaId;
 use crate::limits::DICTIONARY_PATH_LEN_MAX;
+use crate::replica::Event;
 use crate::sync::{Conflict, Peer, Session};
 
 /// The memory of a document and its sessions: [`Fixed`] or [`Heap`]. Sealed: the invariants are ours to keep.
@@ -30,6 +33,8 @@ pub trait Storage: sealed::Sealed + Sized + 'static {
     type Sequences: List<u64>;
     /// Paths that a session has named.
     type Dictionary: List<DictionaryPath>;
+    /// Events that wait for the application.
+    type Events: List<Event>;
     /// What is remembered of peers.
     type Peers: List<Peer<Self>>;
     /// Sessions that are open.
@@ -47,8 +52,8 @@ pub(crate) type DictionaryPath = heapless::String<DICTIONARY_PATH_LEN_MAX>;
 
 mod sealed {
     pub trait Sealed {}
-    impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize> Sealed
-        for super::Fixed<CELLS, BYTES, REPLICAS>
+    impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> Sealed
+        for super::Fixed<CELLS, BYTES, REPLICAS, PEERS>
     {
     }
     #[cfg(feature = "alloc")]
@@ -100,6 +105,8 @@ pub trait CellStore: Default {
     fn remove(&mut self, path: &str) -> bool;
     /// Removes the cells strictly below `path` (all cells for `None`) that `unwanted` says yes to.
     fn remove_below(&mut self, path: Option<&str>, unwanted: impl FnMut(Stored<'_>) -> bool);
+    /// Gives the cell at `path`, if there is one, another stamp and sequence number.
+    fn restamp(&mut self, path: &str, stamp: Stamp, seq: u64);
     /// Gives each cell strictly below `path` (all cells for `None`) the stamp and sequence number that `stamp` returns for it.
     fn restamp_below(&mut self, path: Option<&str>, stamp: impl FnMut(Stored<'_>) -> Option<(Stamp, u64)>);
     /// Forgets which paths were removed: they are on disk.

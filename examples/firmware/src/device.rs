@@ -13,8 +13,8 @@ use crate::line::Line;
 type Done = (Order, &'static Pump);
 
 // README: from here
-/// 48 cells, 2 KiB of paths and values, 4 replicas: a fixed piece of memory, no heap.
-pub type Pump = Replica<Fixed<48, 2048, 4>>;
+/// 48 cells, 2 KiB of paths and values, 4 replicas, 1 peer: a fixed piece of memory, no heap.
+pub type Pump = Replica<Fixed<48, 2048, 4, 1>>;
 
 pub fn run(random: &mut Random, flash: &mut FlashLog, line: &mut Line) -> Result<Done, Failure> {
     static PUMP: StaticCell<Pump> = StaticCell::new();
@@ -46,6 +46,7 @@ pub fn run(random: &mut Random, flash: &mut FlashLog, line: &mut Line) -> Result
 /// A document that nobody has written to. Not inlined: the stack is to forget the copy that this leaves there.
 #[inline(never)]
 fn new_pump(place: &'static StaticCell<Pump>, random: &mut Random) -> Result<&'static mut Pump, Failure> {
-    let (name, config) = (DocumentName::new("pump-42")?, Config::new(Role::Member));
+    let name = DocumentName::new("pump-42")?;
+    let config = Config { frame_len_max: FRAME_LEN_MAX, ..Config::new(Role::Member) };
     Ok(place.init_with(|| Pump::new(&name, ReplicaId::new(random.next()), config)))
 }

@@ -38,8 +38,8 @@ impl CounterStatus {
                 self.batches_refused += 1;
                 tracing::warn!(document, %session, %reason, "a batch of a device was refused");
             }
-            Event::ShortBuffer { session, len } => {
-                tracing::error!(document, %session, len, "a frame does not fit into the buffer; this is a bug");
+            Event::ShortBuffer { session, len, needed, path_len } => {
+                tracing::error!(document, %session, len, needed, path_len, "a cell does not fit into a frame of this device");
             }
             event => tracing::debug!(document, ?event, "event"),
         }
