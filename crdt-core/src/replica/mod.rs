@@ -16,11 +16,13 @@ mod identity;
 mod open;
 mod receive;
 mod record;
+mod repair;
 mod send;
 
 pub use event::Event;
 pub(crate) use event::Events;
 pub use record::{CellRecord, RecordError, Unsaved};
+pub use repair::Repairs;
 
 use core::fmt;
 
@@ -184,6 +186,7 @@ pub struct Replica<S: Storage> {
     /// Cells up to this sequence number were handed to the driver.
     saved_seq: u64,
     pub(crate) events: Events,
+    repairs: Repairs,
 }
 
 impl<S: Storage> Replica<S> {
@@ -206,6 +209,7 @@ impl<S: Storage> Replica<S> {
             persisted: PersistToken(0),
             saved_seq: 0,
             events: Events::default(),
+            repairs: Repairs::default(),
         }
     }
 

@@ -4,10 +4,12 @@
 
 mod names;
 mod peer;
+mod repair;
 mod session;
 
 pub(crate) use names::Names;
 pub(crate) use peer::Peer;
+pub(crate) use repair::{Phase, Repair, Task};
 pub(crate) use session::Session;
 pub use session::SessionId;
-pub(crate) use session::{Again, Batch, FirstBase, Need, Repair};
+pub(crate) use session::{Again, Batch, FirstBase, Need};

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::Names;
+use super::{Names, Repair};
 use crate::causal::VersionVector;
 use crate::id::{PeerId, ReplicaId};
 use crate::storage::Storage;
@@ -86,7 +86,7 @@ pub struct Session<S: Storage> {
     pub(crate) rx: Names<S>,
 
     // ---- comparing ----
-    /// Fingerprints are to be compared: once a session, when both sides have the same.
+    /// Fingerprints are to be compared, as soon as both sides have the same.
     pub(crate) digest_due: bool,
     pub(crate) repair: Repair,
     pub(crate) quiet: bool,
@@ -107,7 +107,9 @@ pub(crate) struct Batch {
 pub(crate) enum FirstBase {
     Nothing,
     /// The vector of the own Open, but of the sender itself only up to `own`.
-    Table { own: Time },
+    Table {
+        own: Time,
+    },
 }
 
 /// Where the wish for an Open that lists its vector stands.
@@ -123,14 +125,6 @@ pub(crate) enum Again {
 pub(crate) struct Need {
     pub(crate) batch: u32,
     pub(crate) full: bool,
-}
-
-/// Where the comparison cell by cell stands. At most once a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repair {
-    Done,
-    NotNeeded,
-    Sending { cursor: u64, answer: bool },
 }
 
 impl<S: Storage> Session<S> {
@@ -175,7 +169,7 @@ impl<S: Storage> Session<S> {
             seen: S::Sequences::default(),
             rx: Names::new(),
             digest_due: true,
-            repair: Repair::NotNeeded,
+            repair: Repair::new(),
             quiet: false,
         }
     }
