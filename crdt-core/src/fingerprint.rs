@@ -50,12 +50,25 @@ impl Fingerprint {
 
     /// 32 bits of it, different for each salt: two documents whose digests collide once do not collide for ever.
     pub(crate) fn digest(&self, salt: u64) -> u32 {
+        self.digest_of(self.sum, salt)
+    }
+
+    /// The same, of the sum over other cells.
+    pub(crate) fn digest_of(&self, sum: u64, salt: u64) -> u32 {
         let mut hasher = SipHasher13::new_with_keys(self.key, salt);
-        hasher.write(&self.sum.to_le_bytes());
+        hasher.write(&sum.to_le_bytes());
         hasher.finish() as u32
     }
 
-    fn hash(&self, cell: Stored<'_>) -> u64 {
+    /// Where a path is among the salted hashes of all paths: 64 bits, evenly spread.
+    pub(crate) fn place(&self, path: &str, salt: u64) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.key, salt);
+        hasher.write(path.as_bytes());
+        hasher.finish()
+    }
+
+    /// The part of one cell.
+    pub(crate) fn hash(&self, cell: Stored<'_>) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.key, 0);
         hasher.write_u8(cell.path.len() as u8);
         hasher.write(cell.path.as_bytes());

@@ -75,7 +75,8 @@ pub use document::{Document, Joined, Limits, Node, UpdateError, Write};
 pub use error::CapacityError;
 pub use id::{DocumentName, NameError, PeerId, ReplicaId};
 pub use replica::{
-    CellRecord, Config, Connect, Event, Output, PeerError, PersistToken, RecordError, Replica, Role, Unsaved,
+    CellRecord, Config, Connect, Event, Output, PeerError, PersistToken, RecordError, Repairs, Replica, Role,
+    Unsaved,
 };
 pub use storage::{CellStore, Fixed, FixedCells, Storage, Stored};
 #[cfg(feature = "alloc")]

@@ -30,6 +30,8 @@ pub enum Rule {
     NeedOnce,
     /// After a full batch, own late writes are written again.
     OwnLate,
+    /// The digests of a repair look at contents.
+    RepairContent,
     /// A full batch starts over when the floor moves.
     RestartBatch,
     /// A claim is made for what was sent, not for what was there when the batch began.

@@ -89,7 +89,8 @@ pub enum Event {
         session: SessionId,
     },
     /// Fingerprints differed although both sides claim to have the same: storage was damaged, or there is a bug.
-    /// Both sides write again what the other lacks.
+    /// Both sides find out what differs, and each takes what it lacks. Told at most once a session, on both sides. How
+    /// much it was is counted: [`Replica::repairs`](crate::Replica::repairs).
     Damaged {
         /// The session.
         session: SessionId,

@@ -18,12 +18,14 @@ mod identity;
 mod open;
 mod receive;
 mod record;
+mod repair;
 mod send;
 
 use conflict::Conflicts;
 pub use event::Event;
 pub(crate) use event::Events;
 pub use record::{CellRecord, RecordError, Unsaved};
+pub use repair::Repairs;
 
 use core::fmt;
 
@@ -203,6 +205,7 @@ pub struct Replica<S: Storage> {
     saved_seq: u64,
     conflicts: Conflicts<S>,
     pub(crate) events: Events<S>,
+    repairs: Repairs,
 }
 
 impl<S: Storage> Replica<S> {
@@ -227,6 +230,7 @@ impl<S: Storage> Replica<S> {
             saved_seq: 0,
             conflicts: Conflicts::default(),
             events: Events::new(),
+            repairs: Repairs::default(),
         }
     }
 

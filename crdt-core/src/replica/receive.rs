@@ -9,7 +9,7 @@ use crate::document::{Document, Joined, UpdateError};
 use crate::error::CapacityError;
 use crate::limits::{DICTIONARY_PATH_LEN_MAX, FRAME_LEN_MAX};
 use crate::storage::{CellStore, List, Storage, sort};
-use crate::sync::{Again, Need, Repair, Session, SessionId};
+use crate::sync::{Again, Need, Session, SessionId};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 use crate::wire::{
@@ -197,7 +197,7 @@ impl<S: Storage> Replica<S> {
                     self.write_again_by_the_right_clock(moment, index)?;
                 }
             }
-            Message::Repair { answer, run } => self.take_repair(moment, index, answer, run)?,
+            Message::Repair { step, run } => self.take_repair(index, step, run)?,
         }
         Ok(())
     }
@@ -328,7 +328,7 @@ impl<S: Storage> Replica<S> {
             let content = if holds(Rule::LateIsKept) { cell.content } else { Content::Tombstone };
             let sender = Sender::new(&self.sessions[index], &self.peers, self.document.replica);
             let conflicts = &mut self.conflicts;
-            let reissued = self.document.reissue_telling(moment, cell.path, content, |lost, covered| {
+            let reissued = self.document.reissue(moment, cell.path, content, |lost, covered| {
                 conflicts.note(&sender, &lost, covered, &cell);
             })?;
             self.unsaved = true;
@@ -532,85 +532,6 @@ impl<S: Storage> Replica<S> {
         }
     }
 
-    pub(super) fn compare(&mut self, index: usize, digest: u32, salt: u64) {
-        self.sessions[index].digest_due = false;
-        if digest == self.document.fingerprint.digest(salt) {
-            return;
-        }
-        let session = &mut self.sessions[index];
-        self.events.push(Event::Damaged { session: session.id });
-        if session.repair == Repair::NotNeeded {
-            session.repair = Repair::Sending { cursor: 0, answer: true };
-        }
-    }
-
-    /// The peer's fingerprint differs: what it has and this side lacks is written again.
-    fn take_repair(
-        &mut self,
-        moment: Moment,
-        index: usize,
-        answer: bool,
-        run: Option<RunReader<'_>>,
-    ) -> Result<(), PeerError> {
-        if answer && self.sessions[index].repair == Repair::NotNeeded {
-            self.events.push(Event::Damaged { session: self.sessions[index].id });
-            self.sessions[index].repair = Repair::Sending { cursor: 0, answer: false };
-        }
-        let Some(mut run) = run else { return Ok(()) };
-        while let Some(wire) = run.next()? {
-            let literal = run.literal().path_if(&wire);
-            let (stamp, slot) = self.resolve_cell(index, &wire, literal)?;
-            let path = match (&slot, literal) {
-                (Some(text), _) => Path::from_checked(text),
-                (None, literal) => literal.ok_or(PeerError::Dangling)?,
-            };
-            if let Err(error) = self.repair_cell(moment, path, stamp, wire.content) {
-                self.refuse(index, refusal(error));
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    fn repair_cell(
-        &mut self,
-        moment: Moment,
-        path: Path<'_>,
-        stamp: Stamp,
-        theirs: Content<'_>,
-    ) -> Result<(), UpdateError> {
-        if theirs.is_tombstone() {
-            return self.repair_delete(path, stamp);
-        }
-        let here = self.document.cells.get(path.as_str()).filter(|here| here.stamp == stamp);
-        let lacking = match here {
-            Some(here) => here.content() != theirs,
-            None => self.document.vv.covers(stamp) && !self.document.is_dominated(path, stamp),
-        };
-        if lacking {
-            let reissued = self.document.reissue(moment, path, theirs)?;
-            self.unsaved = true;
-            self.events.push(Event::LateWrite { original: stamp, reissued });
-        }
-        Ok(())
-    }
-
-    /// A delete that this side claims to know takes what it should have taken. It keeps its stamp: a fresh one would take
-    /// newer writes with it.
-    fn repair_delete(&mut self, path: Path<'_>, stamp: Stamp) -> Result<(), UpdateError> {
-        let document = &mut self.document;
-        let at = document.cells.get(path.as_str());
-        let missed = at
-            .into_iter()
-            .chain(document.cells.below(Some(path.as_str())))
-            .any(|c| c.is_live() && c.stamp < stamp);
-        if missed && document.vv.covers(stamp) && !document.is_dominated(path, stamp) {
-            document.join(Cell { path, stamp, content: Content::Tombstone })?;
-            self.unsaved = true;
-        }
-        Ok(())
-    }
-
     // ---- names ----
 
     fn resolve(&self, index: usize, reference: ReplicaRef) -> Result<crate::id::ReplicaId, PeerError> {
@@ -649,7 +570,7 @@ impl<S: Storage> Replica<S> {
     }
 
     /// A cell's stamp and, if it is named by a slot, its path; literals are defined.
-    fn resolve_cell(
+    pub(super) fn resolve_cell(
         &mut self,
         index: usize,
         wire: &WireCell<'_>,
@@ -707,7 +628,7 @@ fn note_seen<S: Storage>(document: &Document<S>, session: &mut Session<S>, seq: 
     session.seen = held;
 }
 
-fn refusal(error: UpdateError) -> Refusal {
+pub(super) fn refusal(error: UpdateError) -> Refusal {
     let (what, needed, limit) = match error {
         UpdateError::Capacity(CapacityError::Bytes { needed, limit }) => (Resource::Bytes, needed, limit),
         UpdateError::Capacity(CapacityError::Cells { needed, limit }) => (Resource::Cells, needed, limit),

@@ -6,13 +6,15 @@ use crate::document::Document;
 use crate::id::ReplicaId;
 use crate::replica::Role;
 use crate::storage::{CellStore, Storage, Stored};
-use crate::sync::{Again, Batch, ClaimSent, FirstBase, Names, Repair, Session};
+use crate::sync::{Again, Batch, ClaimSent, FirstBase, Names, Session};
 use crate::time::Moment;
 use crate::weaken::{Rule, holds};
 use crate::wire::{Full, ReplicaRef, RunWriter, Writer, cell_len_max, tag, write_entry, write_replica};
 
 /// Bytes before the first cell of a frame, at most: the document's handle, and a tag.
 const FRAME_HEAD_LEN_MAX: usize = 3 + 1;
+/// Claims of a session after which fingerprints are compared again.
+const COMPARE_EVERY: u32 = 64;
 
 /// Whether a message was written.
 type Written = Result<bool, Full>;
@@ -59,7 +61,7 @@ impl<S: Storage> Replica<S> {
         self.whole(index, writer, |this, writer| this.write_refused(index, writer))?;
         self.whole(index, writer, |this, writer| this.write_need(index, writer))?;
         self.whole(index, writer, |this, writer| this.write_stable(index, writer))?;
-        self.whole(index, writer, |this, writer| this.write_repair(index, writer))?;
+        self.whole(index, writer, |this, writer| this.write_repair(moment, index, writer))?;
         let before = writer.len();
         self.write_batch(index, writer)?;
         // An acknowledgement that nobody waits for rides along with something else.
@@ -200,6 +202,8 @@ impl<S: Storage> Replica<S> {
         if !session.opened || !(session.ack_due || (company && further > 0)) {
             return Ok(());
         }
+        // A session that lasts compares now and then.
+        session.digest_due |= session.claims_received / COMPARE_EVERY > session.acks_sent / COMPARE_EVERY;
         let same = session.digest_due && session.believed.dominates(&document.vv) && document.is_clean();
         writer.byte(if same { tag::ACK_DIGEST } else { tag::ACK })?;
         writer.varint(further.into())?;
@@ -221,33 +225,6 @@ impl<S: Storage> Replica<S> {
             writer.byte(tag::ASK)?;
             session.ask = false;
         }
-        Ok(())
-    }
-
-    /// What is here, cell by cell, for a peer whose fingerprint differs.
-    fn write_repair(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
-        let (document, session) = (&self.document, &mut self.sessions[index]);
-        let Repair::Sending { cursor, answer } = session.repair else { return Ok(()) };
-        let mut cells = document.cells.since(cursor).peekable();
-        let any = cells.peek().is_some();
-        writer.byte(tag::REPAIR)?;
-        writer.byte(u8::from(answer) | if any { 2 } else { 0 })?;
-        let mut run = RunWriter::default();
-        let mut sent = cursor;
-        let mut complete = true;
-        for cell in cells {
-            if !fits(&cell, writer) {
-                complete = false;
-                break;
-            }
-            write_cell(&mut run, writer, cell, document.replica, session)?;
-            sent = cell.seq;
-        }
-        if !run.finish(writer) && any {
-            return Err(Full);
-        }
-        session.repair =
-            if complete { Repair::Done } else { Repair::Sending { cursor: sent, answer: false } };
         Ok(())
     }
 }
@@ -473,11 +450,11 @@ fn write_update<S: Storage>(
     Ok(())
 }
 
-fn fits(cell: &Stored<'_>, writer: &Writer<'_>) -> bool {
+pub(super) fn fits(cell: &Stored<'_>, writer: &Writer<'_>) -> bool {
     writer.remaining() >= cell_len_max(cell.path.len(), cell.payload.len())
 }
 
-fn write_cell<S: Storage>(
+pub(super) fn write_cell<S: Storage>(
     run: &mut RunWriter,
     writer: &mut Writer<'_>,
     cell: Stored<'_>,

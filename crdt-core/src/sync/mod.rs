@@ -5,11 +5,13 @@
 mod conflict;
 mod names;
 mod peer;
+mod repair;
 mod session;
 
 pub use conflict::{Conflict, Version};
 pub(crate) use names::Names;
 pub(crate) use peer::Peer;
+pub(crate) use repair::{Phase, Repair, Task};
 pub(crate) use session::Session;
 pub use session::SessionId;
-pub(crate) use session::{Again, Batch, ClaimSent, FirstBase, Need, Repair};
+pub(crate) use session::{Again, Batch, ClaimSent, FirstBase, Need};

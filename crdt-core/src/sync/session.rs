@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::Names;
+use super::{Names, Repair};
 use crate::causal::{Stamp, VersionVector};
 use crate::id::{PeerId, ReplicaId};
 use crate::limits::URGENT_CELLS_MAX;
@@ -95,7 +95,7 @@ pub struct Session<S: Storage> {
     pub(crate) rx: Names<S>,
 
     // ---- comparing ----
-    /// Fingerprints are to be compared: once a session, when both sides have the same.
+    /// Fingerprints are to be compared, as soon as both sides have the same.
     pub(crate) digest_due: bool,
     pub(crate) repair: Repair,
     pub(crate) quiet: bool,
@@ -152,14 +152,6 @@ pub(crate) struct Need {
     pub(crate) full: bool,
 }
 
-/// Where the comparison cell by cell stands. At most once a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repair {
-    Done,
-    NotNeeded,
-    Sending { cursor: u64, answer: bool },
-}
-
 impl<S: Storage> Session<S> {
     pub(crate) fn new(id: SessionId, peer: PeerId, handle: u16) -> Self {
         Self {
@@ -206,7 +198,7 @@ impl<S: Storage> Session<S> {
             seen: S::Sequences::default(),
             rx: Names::new(),
             digest_due: true,
-            repair: Repair::NotNeeded,
+            repair: Repair::new(),
             quiet: false,
             opened_at: Time::ZERO,
             seen_seq: 0,

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cells::{Cursor, RunReader};
 use super::reader::{DecodeError, Reader};
+use super::repair::Step;
 use super::tag;
 use super::vector::{ReplicaRef, VectorReference, VectorSection, read_replica};
 use super::{varint, writer};
@@ -294,7 +295,7 @@ pub(crate) enum Message<'a> {
     OtherVersion(u8),
     Refused(Refused),
     Repair {
-        answer: bool,
+        step: Step<'a>,
         run: Option<RunReader<'a>>,
     },
     Stable(VectorSection<'a>),
@@ -392,9 +393,9 @@ impl<'a> MessageReader<'a> {
             tag::ASK => Message::Ask,
             tag::OPEN_AGAIN => Message::OpenAgain,
             tag::REPAIR => {
-                let flags = self.reader.varint(3)?;
-                let run = if flags & 2 != 0 { Some(self.run()?) } else { None };
-                Message::Repair { answer: flags & 1 != 0, run }
+                let step = Step::read(&mut self.reader)?;
+                let run = if step.has_cells { Some(self.run()?) } else { None };
+                Message::Repair { step, run }
             }
             _ if tag & tag::UPDATE != 0 => {
                 let run = RunReader::new(self.reader, self.cursor);

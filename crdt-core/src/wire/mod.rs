@@ -13,6 +13,7 @@
 mod cells;
 mod message;
 mod reader;
+pub(crate) mod repair;
 pub(crate) mod tag;
 mod text;
 pub(crate) mod varint;

@@ -16,7 +16,7 @@
 //! | 0x0c | Stable | vector |
 //! | 0x0d | Refused | batch number: LEB128, reason: postcard |
 //! | 0x0e | Ask: please acknowledge what you have | none |
-//! | 0x0f | Repair | flags: bit 0 please answer, bit 1 cells follow; then a run of cells |
+//! | 0x0f | Repair | a step of it: see [`repair`](super::repair) |
 //! | 0x10 | Open again: list the vector, it is not known here by its hash | none |
 //! | 0x11 | End: all of the sender's own up to the last time it sent | none |
 //! | 0x12 | the same, please acknowledge | none |

@@ -1,0 +1,374 @@
+//! Repair: two sides that claim to know the same hold different cells. They find which, and each takes what it lacks.
+//!
+//! Every cell has a place: a hash of its path, salted anew for each repair. The side that noticed sends one digest for each
+//! sixteenth of all places. The other compares, and answers with the same for each sixteenth that differs, until few
+//! cells are left in a range; those are listed by a hash each. What one side has listed and the other lacks is asked for;
+//! what it has not listed is sent. A cell whose content changed keeps its place, so it is found in one range.
+//!
+//! One differing cell among n takes log16(n / 16) such steps of 48 bytes, one list of at most 16 hashes, and the cell. When
+//! more differs than there is room to note, both sides send all they have. Each step costs O(cells); a peer can ask for
+//! [a bounded number](Repair) of them in a session.
+//!
+//! Sources: Minsky, Trachtenberg, "Practical Set Reconciliation" (2002), for the recursive partition; Meyer,
+//! "Range-Based Set Reconciliation" (2022), for digests of ranges that answer each other. Ranges are of hashed paths here, so
+//! that they are of equal size without any memory beside the cells, and an empty digest stands for "send me all of it".
+
+use super::receive::refusal;
+use super::send::{fits, write_cell};
+use super::{Event, PeerError, Replica};
+use crate::causal::Stamp;
+use crate::cell::{Cell, Path, Scratch, dominates};
+use crate::document::{Document, UpdateError};
+use crate::storage::{CellStore, Storage, Stored};
+use crate::sync::{Phase, Repair, Task};
+use crate::time::Moment;
+use crate::weaken::{Rule, holds};
+use crate::wire::repair::{Digest, LEVELS, LIST_MAX, PART_LEN_MAX, Part, Range, Step, StepWriter};
+use crate::wire::{Full, RunReader, RunWriter, Writer, tag};
+
+/// What repairs have done since this replica was made or loaded. A metric: it is not stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Repairs {
+    /// Sessions in which fingerprints differed.
+    pub sessions: u64,
+    /// Ranges whose digests were compared with a peer's.
+    pub ranges_compared: u64,
+    /// Cells of peers that were lacking here, or had another content, and were taken.
+    pub cells_taken: u64,
+}
+
+impl<S: Storage> Replica<S> {
+    /// What repairs have done so far. All zero on a sound disk.
+    pub fn repairs(&self) -> Repairs {
+        self.repairs
+    }
+
+    /// Compares fingerprints; both sides claim to have the same.
+    pub(super) fn compare(&mut self, index: usize, digest: u32, salt: u64) {
+        let session = &mut self.sessions[index];
+        session.digest_due = false;
+        if session.repair.phase == Phase::NotNeeded && digest != self.document.fingerprint.digest(salt) {
+            session.repair.phase = Phase::Due;
+            self.note_damage(index);
+        }
+    }
+
+    fn note_damage(&mut self, index: usize) {
+        self.repairs.sessions += 1;
+        self.events.push(Event::Damaged { session: self.sessions[index].id });
+    }
+
+    // ---- sending ----
+
+    pub(super) fn write_repair(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        writer: &mut Writer<'_>,
+    ) -> Result<(), Full> {
+        let (document, session) = (&self.document, &mut self.sessions[index]);
+        if session.repair.phase == Phase::Due {
+            session.repair.begin(Phase::Leading, moment.random as u32);
+            let live = document.cells.below(None).filter(Stored::is_live).count();
+            session.repair.add(split_or_list(Range::ALL, live));
+        }
+        let repair = &mut session.repair;
+        if repair.tasks.is_empty() {
+            return Ok(());
+        }
+        let start = writer.len();
+        writer.byte(tag::REPAIR)?;
+        let (begins, ask_all) = (repair.begins, repair.ask_all);
+        let step = StepWriter::begin(writer, begins.then_some(repair.salt), ask_all)?;
+        let mut anything = ask_all;
+        let salt = repair.salt;
+        repair.tasks.retain(|task| {
+            let kept = task.sends_cells() || writer.remaining() < PART_LEN_MAX;
+            anything |= !kept;
+            kept || write_part(document, salt, &step, *task, writer).is_err()
+        });
+        let (mut run, mut sent, mut complete) = (RunWriter::default(), repair.cursor, true);
+        if !begins && repair.tasks.iter().any(|task| task.sends_cells()) {
+            for cell in document.cells.since(sent) {
+                if session.repair.sends(document, cell) {
+                    if !fits(&cell, writer) {
+                        complete = false;
+                        break;
+                    }
+                    write_cell(&mut run, writer, cell, document.replica, session)?;
+                }
+                sent = cell.seq;
+            }
+            if run.finish(writer) {
+                step.cells_follow(writer);
+                anything = true;
+            }
+            let repair = &mut session.repair;
+            repair.cursor = if complete { 0 } else { sent };
+            if complete {
+                repair.tasks.retain(|task| !task.sends_cells());
+            }
+        }
+        if !anything {
+            writer.truncate(start);
+            return if session.repair.tasks.is_empty() { Ok(()) } else { Err(Full) };
+        }
+        session.repair.begins = false;
+        session.repair.ask_all = false;
+        Ok(())
+    }
+
+    // ---- receiving ----
+
+    pub(super) fn take_repair(
+        &mut self,
+        index: usize,
+        step: Step<'_>,
+        run: Option<RunReader<'_>>,
+    ) -> Result<(), PeerError> {
+        let session = &mut self.sessions[index];
+        let phase = session.repair.phase;
+        match (step.salt, phase) {
+            // Both began at once: the initiator of the session leads.
+            (Some(_), Phase::Leading) if session.initiator => return Ok(()),
+            (Some(_), Phase::Following) => {
+                return Err(PeerError::OutOfTurn { message: "a second repair in one session" });
+            }
+            (Some(salt), _) => {
+                session.repair.begin(Phase::Following, salt);
+                if phase == Phase::NotNeeded {
+                    self.note_damage(index);
+                }
+            }
+            (None, Phase::NotNeeded | Phase::Due) => {
+                return Err(PeerError::OutOfTurn { message: "a step of a repair that nobody began" });
+            }
+            (None, _) => {}
+        }
+        if step.all {
+            self.sessions[index].repair.send_all();
+        }
+        for part in step.parts() {
+            match part {
+                Part::List { range, hashes } => self.take_list(index, range, hashes),
+                Part::Split { range, digests } => self.take_split(index, range, digests),
+                Part::Want(hash) => self.sessions[index].repair.add(Task::Cell(hash)),
+            }
+        }
+        let Some(mut run) = run else { return Ok(()) };
+        let mut refused = false;
+        while let Some(wire) = run.next()? {
+            let literal = run.literal().path_if(&wire);
+            let (stamp, slot) = self.resolve_cell(index, &wire, literal)?;
+            let path = match (&slot, literal) {
+                (Some(text), _) => Path::from_checked(text),
+                (None, literal) => literal.ok_or(PeerError::Dangling)?,
+            };
+            if refused {
+                // The names in the rest are needed later.
+                continue;
+            }
+            if let Err(error) = self.repair_cell(index, Cell { path, stamp, content: wire.content }) {
+                self.refuse(index, refusal(error));
+                refused = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// The peer's digests of 16 ranges.
+    fn take_split(&mut self, index: usize, range: Range, theirs: &[Digest]) {
+        let repair = &mut self.sessions[index].repair;
+        if repair.all || !repair.may_pass() {
+            return;
+        }
+        self.repairs.ranges_compared += theirs.len() as u64;
+        let (digests, counts) = split(&self.document, repair.salt, range);
+        for (index, theirs) in theirs.iter().enumerate().filter(|(index, theirs)| digests[*index] != **theirs)
+        {
+            let child = range.child(index);
+            repair.add(if *theirs == NONE {
+                Task::Cells(child)
+            } else {
+                split_or_list(child, counts[index])
+            });
+        }
+    }
+
+    /// All that the peer has in a range.
+    fn take_list(&mut self, index: usize, range: Range, theirs: &[Digest]) {
+        let repair = &mut self.sessions[index].repair;
+        if repair.all || !repair.may_pass() {
+            return;
+        }
+        self.repairs.ranges_compared += 1;
+        let salt = repair.salt;
+        let (mut common, mut lacking) = (0_u32, heapless::Vec::<Digest, { LIST_MAX / 2 }>::new());
+        let mut too_many = theirs.is_empty();
+        for (_, cell) in live_in(&self.document, salt, range) {
+            let hash = digest(&self.document, salt, hash(&self.document, cell));
+            match theirs.iter().position(|theirs| *theirs == hash) {
+                Some(position) => common |= 1 << position,
+                None => too_many |= lacking.push(hash).is_err(),
+            }
+        }
+        match lacking.is_empty() {
+            false if too_many => repair.add(Task::Cells(range)),
+            _ => lacking.iter().for_each(|hash| repair.add(Task::Cell(*hash))),
+        }
+        for (position, hash) in theirs.iter().enumerate() {
+            if common & 1 << position == 0 {
+                repair.add(Task::Want(*hash));
+            }
+        }
+    }
+
+    /// A cell that the peer has, and that this side perhaps lacks.
+    ///
+    /// It keeps its stamp. Under a fresh one it would make void what belongs below it and comes later: the fields of a map
+    /// that was lost with its marker, or newer writes below a delete. Whoever else lacks it finds out as this side did.
+    /// Two contents under one stamp: the larger one stays, on both sides. A cell that is void here is answered with the one
+    /// that makes it so: the stamps of such answers rise, so they end.
+    fn repair_cell(&mut self, index: usize, theirs: Cell<'_>) -> Result<(), UpdateError> {
+        let Cell { path, stamp, content } = theirs;
+        let document = &mut self.document;
+        if !document.vv.covers(stamp) {
+            // News, which comes in a batch.
+            return Ok(());
+        }
+        let mut scratch = Scratch::default();
+        let (kind, payload) = content.encode(&mut scratch);
+        match document.cells.get(path.as_str()).filter(|here| here.stamp == stamp) {
+            Some(here) => {
+                let (mine, theirs) = ((here.kind as u8, here.payload), (kind as u8, payload));
+                if mine > theirs {
+                    let task =
+                        Task::Cell(digest(document, self.sessions[index].repair.salt, hash(document, here)));
+                    self.sessions[index].repair.add(task);
+                }
+                if mine >= theirs {
+                    return Ok(());
+                }
+                let more = payload.len() as isize - here.payload.len() as isize;
+                document.check_room_signed(0, more)?;
+                document.place(stamp, path, content);
+            }
+            None => {
+                if let Some(above) = dominator(document, path, stamp) {
+                    let repair = &mut self.sessions[index].repair;
+                    repair.add(Task::Cell(digest(document, repair.salt, hash(document, above))));
+                    return Ok(());
+                }
+                if content.is_tombstone() && !kills(document, path, stamp) {
+                    return Ok(());
+                }
+                document.join(theirs)?;
+            }
+        }
+        self.unsaved = true;
+        self.repairs.cells_taken += 1;
+        Ok(())
+    }
+}
+
+impl Repair {
+    /// Whether a cell is to be sent.
+    fn sends<S: Storage>(&self, document: &Document<S>, cell: Stored<'_>) -> bool {
+        if self.all {
+            return true;
+        }
+        let (place, hash) =
+            (place(document, self.salt, cell), digest(document, self.salt, hash(document, cell)));
+        self.tasks.iter().any(|task| match task {
+            Task::Cell(wanted) => *wanted == hash,
+            Task::Cells(range) => cell.is_live() && range.contains(place),
+            Task::List(_) | Task::Split(_) | Task::Want(_) => false,
+        })
+    }
+}
+
+/// Writes a part for which there is room.
+fn write_part<S: Storage>(
+    document: &Document<S>,
+    salt: u32,
+    step: &StepWriter,
+    task: Task,
+    writer: &mut Writer<'_>,
+) -> Result<(), Full> {
+    match task {
+        Task::Cell(_) | Task::Cells(_) => Ok(()),
+        Task::List(range) => {
+            let mut hashes = heapless::Vec::<Digest, LIST_MAX>::new();
+            for (_, cell) in live_in(document, salt, range) {
+                // There were not as many when it was decided to list them. What is left out comes as lacking here.
+                hashes.push(digest(document, salt, hash(document, cell))).ok();
+            }
+            step.list(writer, range, &hashes)
+        }
+        Task::Split(range) => step.split(writer, range, &split(document, salt, range).0),
+        Task::Want(hash) => step.want(writer, hash),
+    }
+}
+
+/// How to say what is in a range that holds `count` live cells here.
+fn split_or_list(range: Range, count: usize) -> Task {
+    if count > LIST_MAX && range.level < LEVELS { Task::Split(range) } else { Task::List(range) }
+}
+
+/// Digests and numbers of the live cells in the 16 ranges of a range. O(cells).
+fn split<S: Storage>(document: &Document<S>, salt: u32, range: Range) -> ([Digest; 16], [usize; 16]) {
+    let (mut sums, mut counts) = ([0_u64; 16], [0; 16]);
+    for (place, cell) in live_in(document, salt, range) {
+        if let Some(index) = range.index_of(place) {
+            sums[index] = sums[index].wrapping_add(hash(document, cell));
+            counts[index] += 1;
+        }
+    }
+    let digests =
+        core::array::from_fn(|i| if counts[i] == 0 { NONE } else { digest(document, salt, sums[i]) });
+    (digests, counts)
+}
+
+fn live_in<S: Storage>(
+    document: &Document<S>,
+    salt: u32,
+    range: Range,
+) -> impl Iterator<Item = (Digest, Stored<'_>)> {
+    let cells = document.cells.below(None).filter(Stored::is_live);
+    cells
+        .map(move |cell| (place(document, salt, cell), cell))
+        .filter(move |(place, _)| range.contains(*place))
+}
+
+fn place<S: Storage>(document: &Document<S>, salt: u32, cell: Stored<'_>) -> Digest {
+    let [.., high, middle, low] = document.fingerprint.place(cell.path, salt.into()).to_be_bytes();
+    [high, middle, low]
+}
+
+fn hash<S: Storage>(document: &Document<S>, cell: Stored<'_>) -> u64 {
+    let payload = if holds(Rule::RepairContent) { cell.payload } else { &[] };
+    document.fingerprint.hash(Stored { payload, ..cell })
+}
+
+/// Never [`NONE`].
+fn digest<S: Storage>(document: &Document<S>, salt: u32, sum: u64) -> Digest {
+    let [high, middle, low, _] = document.fingerprint.digest_of(sum, salt.into()).to_be_bytes();
+    if [high, middle, low] == NONE { [0, 0, 1] } else { [high, middle, low] }
+}
+
+/// The cell that makes one at `path` with `stamp` void.
+fn dominator<'a, S: Storage>(document: &'a Document<S>, path: Path<'_>, stamp: Stamp) -> Option<Stored<'a>> {
+    let mut above = path.ancestors().chain([path]).filter_map(|at| document.cells.get(at.as_str()));
+    above.find(|here| dominates(here.path(), here.stamp, path, stamp))
+}
+
+/// Whether a delete at `path` with `stamp` makes a live cell void.
+fn kills<S: Storage>(document: &Document<S>, path: Path<'_>, stamp: Stamp) -> bool {
+    let at = document.cells.get(path.as_str());
+    let below = document.cells.below(Some(path.as_str()));
+    { at.into_iter().chain(below) }.any(|cell| cell.is_live() && cell.stamp < stamp)
+}
+
+/// The digest of a range without cells.
+const NONE: Digest = [0; 3];
