@@ -40,7 +40,7 @@ impl Storage for Heap {
 const HEAP_DICTIONARY_SLOTS: usize = 64;
 
 /// The cells of a [`Heap`] document.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct HeapCells {
     by_path: BTreeMap<Arc<str>, u32>,
     slots: Vec<Slot>,
@@ -101,19 +101,6 @@ impl Slot {
             kind: self.kind,
             payload: self.payload.as_slice(),
             seq: self.seq,
-        }
-    }
-}
-
-impl Default for HeapCells {
-    fn default() -> Self {
-        Self {
-            by_path: BTreeMap::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
-            changes: Vec::new(),
-            bytes: 0,
-            removed: BTreeSet::new(),
         }
     }
 }
