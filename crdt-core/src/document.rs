@@ -440,39 +440,8 @@ impl<S: Storage> Document<S> {
     /// Writes `content` at `path` under a fresh stamp, together with the live cells below, which keep their content.
     ///
     /// For cells whose own rank can no longer be judged: what lies below a container is written again with it, and a
-    /// scalar that has live cells below becomes a map.
-    /// The same; `lost` is told of each cell that it replaces, and whether that one was covered.
-    pub(crate) fn join_telling(
-        &mut self,
-        cell: Cell<'_>,
-        lost: impl FnMut(Stored<'_>, bool),
-    ) -> Result<Joined, CapacityError> {
-        let mut scratch = Scratch::default();
-        let (kind, payload) = cell.content.encode(&mut scratch);
-        self.join_stored(Stored { path: cell.path.as_str(), stamp: cell.stamp, kind, payload, seq: 0 }, lost)
-    }
-
-    /// Whether a cell that the document holds makes one at `path` with `stamp` void, or is the same.
-    pub(crate) fn is_dominated(&self, path: Path<'_>, stamp: Stamp) -> bool {
-        self.cells.get(path.as_str()).is_some_and(|cell| cell.stamp >= stamp)
-            || self.ancestor_dominates(path, stamp)
-    }
-
-    /// Writes `content` at `path` under a fresh stamp, together with the live cells below, which keep their content.
-    ///
-    /// For cells whose own rank can no longer be judged: what lies below a container is written again with it, and a
-    /// scalar that has live cells below becomes a map.
-    pub(crate) fn reissue(
-        &mut self,
-        moment: Moment,
-        path: Path<'_>,
-        content: Content<'_>,
-    ) -> Result<Stamp, UpdateError> {
-        self.reissue_telling(moment, path, content, |_, _| {})
-    }
-
-    ///
-    /// `lost` is told of each cell that it replaces, and whether that one was covered.
+    /// scalar that has live cells below becomes a map. `lost` is told of each cell that it replaces, and whether that one was
+    /// covered.
     pub(crate) fn reissue(
         &mut self,
         moment: Moment,
