@@ -291,7 +291,7 @@ fn fixed_storage_repairs_too() {
 
 /// A session that is never closed compares now and then.
 #[test]
-fn a_warm_session_finds_damage_too() {
+fn a_long_session_compares_fingerprints_now_and_then() {
     let (mut device, mut cloud) = pair::<Heap>(10);
     // Both sides came by the same cells, but for one, without a session that could have told.
     connect(&mut device, &mut cloud);
