@@ -131,23 +131,25 @@ impl HeapCells {
     }
 
     fn indices_below<'a>(&'a self, path: Option<&str>) -> impl Iterator<Item = u32> + 'a {
-        let bounds = path.map(|path| {
-            // '0' is the character after '/': no path below starts with it, every one sorts before it.
-            ['/', '0'].map(|last| {
-                let mut bound = heapless::String::<{ PATH_LEN_MAX + 1 }>::new();
-                let pushed = bound.push_str(path).and_then(|()| bound.push(last));
-                pushed.expect("a path has at most 255 bytes");
-                bound
-            })
-        });
-        let range = match &bounds {
+        let range = match path {
             None => self.by_path.range::<str, _>((Bound::Unbounded, Bound::Unbounded)),
-            Some([first, end]) => {
+            Some(path) => {
+                // '0' is the character after '/': no path below starts with it, every one sorts before it.
+                let (first, end) = (with_last(path, '/'), with_last(path, '0'));
                 self.by_path.range::<str, _>((Bound::Included(first.as_str()), Bound::Excluded(end.as_str())))
             }
         };
         range.map(|(_, index)| *index)
     }
+}
+
+/// `path` with one more character, on the stack.
+#[inline]
+fn with_last(path: &str, last: char) -> heapless::String<{ PATH_LEN_MAX + 1 }> {
+    let mut bound = heapless::String::new();
+    let pushed = bound.push_str(path).and_then(|()| bound.push(last));
+    pushed.expect("a path has at most 255 bytes");
+    bound
 }
 
 impl CellStore for HeapCells {
