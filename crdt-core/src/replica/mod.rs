@@ -279,6 +279,7 @@ impl<S: Storage> Replica<S> {
             let keeps = gone.in_order && !is_full && !is_acknowledged;
             peer.sent_through = if keeps { gone.cursor } else { 0 };
             peer.received_through = gone.received_through;
+            peer.guess.copy_from(&gone.believed);
         }
         self.sessions.retain(|s| s.id != session);
     }

@@ -41,9 +41,12 @@ impl<S: Storage> Replica<S> {
         let own = document.replica;
         let peer = self.peers.iter().find(|p| p.id == session.peer);
         session.table.copy_from(&document.vv);
-        // The peer remembers this replica's vector if it has acknowledged anything that this replica wrote.
+        // A peer that has ever told its vector remembers this replica, if it knows it by its present id.
+        let knows = |acked: &VersionVector<S>| {
+            !acked.is_empty() && (acked.time_of(own) > Time::ZERO || document.vv.time_of(own) == Time::ZERO)
+        };
         let reference = peer
-            .filter(|peer| session.again == Again::No && peer.acked.time_of(own) > Time::ZERO)
+            .filter(|peer| session.again == Again::No && knows(&peer.acked))
             .map(|_| VectorReference::of(&document.vv, own));
         let head = OpenHead {
             name: Some(self.name.as_str()),
@@ -282,7 +285,8 @@ impl<S: Storage> Replica<S> {
         Ok(())
     }
 
-    /// The vector that the initiator named by its hash, if this side knows it: its own, or what it remembers of the peer.
+    /// The vector that the initiator named by its hash, if this side knows it: its own, or what it remembers or guesses of the
+    /// peer.
     pub(super) fn resolve_reference(
         &self,
         index: usize,
@@ -290,9 +294,11 @@ impl<S: Storage> Replica<S> {
     ) -> Option<VersionVector<S>> {
         let peer = self.peers.iter().find(|p| p.id == self.sessions[index].peer)?;
         let replica = peer.replica?;
-        let known = [&self.document.vv, &peer.acked].into_iter().find(|vv| reference.names(vv, replica))?;
+        let known = [&self.document.vv, &peer.guess, &peer.acked]
+            .into_iter()
+            .find(|vv| reference.names(vv, replica))?;
         let mut table = known.clone();
-        let time = reference.own_time(known, replica).and_then(Time::from_ms).filter(|t| *t > Time::ZERO)?;
+        let time = reference.own_time(known, replica).and_then(Time::from_ms)?;
         table.put(replica, time).ok()?;
         Some(table)
     }

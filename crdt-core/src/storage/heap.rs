@@ -70,8 +70,10 @@ enum Payload {
 }
 
 const SHORT_LEN_MAX: usize = 14;
-/// Void entries of the log that are not worth taking out.
-const VOID_CHANGES_MIN: usize = 64;
+/// Entries that the log of changes grows by, at least.
+const CHANGES_MORE_MIN: usize = 16;
+/// Slots that the slab grows by, at least.
+const SLOTS_MORE_MIN: usize = 8;
 
 impl Payload {
     fn new(bytes: &[u8]) -> Self {
@@ -112,9 +114,12 @@ impl HeapCells {
 
     /// Notes that the slot has changed; its sequence number is the highest ever given.
     fn note_change(&mut self, index: u32) {
-        if self.changes.len() >= 2 * self.by_path.len() + VOID_CHANGES_MIN {
+        if self.changes.len() == self.changes.capacity() {
             let slots = &self.slots;
             self.changes.retain(|(seq, index)| slots[*index as usize].seq == *seq);
+            // A quarter of it is void before this is worth doing again: O(1) a change, and no memory for history.
+            let room = self.changes.len() / 4 + CHANGES_MORE_MIN;
+            self.changes.reserve_exact(room);
         }
         self.changes.push((self.slot(index).seq, index));
     }
@@ -175,6 +180,10 @@ impl CellStore for HeapCells {
                 index
             }
             None => {
+                if self.slots.len() == self.slots.capacity() {
+                    // Doubling would leave up to half of the largest part of a document unused.
+                    self.slots.reserve_exact(self.slots.len() / 4 + SLOTS_MORE_MIN);
+                }
                 self.slots.push(slot);
                 (self.slots.len() - 1) as u32
             }

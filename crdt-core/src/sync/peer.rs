@@ -16,6 +16,9 @@ pub struct Peer<S: Storage> {
     pub(crate) active: bool,
     /// The floor that it was told of, as a count of changes in this process.
     pub(crate) told_floor: u32,
+    /// What it has if all arrived that the last session sent: a guess, for the hash that its Open may name its vector by.
+    /// Not stored.
+    pub(crate) guess: VersionVector<S>,
     /// Cells up to this sequence number were sent to it in the last session, in their order, and not all acknowledged; 0 for
     /// none.
     /// Not stored: the numbers are those of this process.
@@ -32,6 +35,7 @@ impl<S: Storage> Peer<S> {
             acked: VersionVector::new(),
             active: true,
             told_floor: 0,
+            guess: VersionVector::new(),
             sent_through: 0,
             received_through: None,
         }
