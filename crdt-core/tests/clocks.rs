@@ -146,7 +146,7 @@ fn a_device_without_a_clock_is_told_the_time() {
                 .unwrap();
         }
     }
-    assert_eq!(told.map(|time| time.as_ms()), Some(cloud.now_ms));
+    assert_eq!(told.map(crdt_core::Time::as_ms), Some(cloud.now_ms));
     assert_eq!(cloud.replica.document().get(path("a")), Some(Value::I64(1)));
 }
 

@@ -426,7 +426,9 @@ impl World {
             }
             Note::Durable { updates } => self.log.durable(&updates),
             Note::Forked { document, from, to } => {
-                if !self.node(id).was_tampered_with {
+                // A refusal for its clock makes a device go on under a new id, too.
+                let counters = self.counters(id);
+                if !self.node(id).was_tampered_with && counters.forks > counters.refusals {
                     self.violate(
                         id,
                         format!("{document}: {from} had to become {to}, and its disk is its own"),
