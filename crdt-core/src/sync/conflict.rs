@@ -12,7 +12,7 @@ use crate::wire::varint;
 /// [`Event::Conflicts`](crate::Event::Conflicts).
 ///
 /// It owns what it tells. In heap storage that is everything. In fixed storage it is at most
-/// [`CONFLICT_LEN`](crate::limits::CONFLICT_LEN) bytes: a path that leaves no room for two numbers is cut, then the winning
+/// [`CONFLICT_LEN`] bytes: a path that leaves no room for two numbers is cut, then the winning
 /// and the lost text or bytes are; numbers and markers never are. The winning value stands in the document as well.
 pub struct Conflict<S: Storage> {
     lost: Side,
