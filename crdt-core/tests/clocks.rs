@@ -101,6 +101,27 @@ fn a_forgotten_tombstone_from_the_future_does_not_keep_the_clock_there() {
     assert!(device.replica.document().horizon().time.as_ms() <= cloud.now_ms + 1_000);
 }
 
+/// A neighbour's writes from the future are the neighbour's to write again: whoever holds them is refused, and stays who it is.
+#[test]
+fn what_a_neighbour_wrote_in_the_future_makes_nobody_fork_for_ever() {
+    let (mut device, mut cloud) = (Side::<Heap>::new(1, Role::Mesh), Side::<Heap>::new(2, Role::Aggregator));
+    let mut neighbour = Side::<Heap>::new(3, Role::Mesh);
+    neighbour.now_ms += 73 * YEAR_MS;
+    neighbour.set("n", 1);
+    connect(&mut neighbour, &mut device);
+    settle(&mut neighbour, &mut device);
+    disconnect(&mut neighbour, &mut device);
+    for _ in 0..5 {
+        connect(&mut device, &mut cloud);
+        settle(&mut device, &mut cloud);
+        disconnect(&mut device, &mut cloud);
+    }
+    let refused = |e: &&Event| matches!(e, Event::Refused { reason: Refusal::Clock { .. }, .. });
+    assert!(device.events.iter().filter(refused).count() > 0, "{:?}", device.events);
+    assert!(!device.events.iter().any(|e| matches!(e, Event::Forked { .. })), "{:?}", device.events);
+    assert_eq!(device.replica.document().get(path("n")), Some(Value::I64(1)), "it is still here");
+}
+
 #[test]
 fn a_clock_that_jumps_back_or_stands_at_1970_still_orders_its_own_writes() {
     let (mut device, mut cloud) = pair();

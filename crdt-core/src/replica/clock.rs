@@ -52,23 +52,35 @@ impl<S: Storage> Replica<S> {
         let own = self.document.replica;
         let acked = self.acknowledged_by(session.peer).map_or(Time::ZERO, |acked| acked.time_of(own));
         let common = acked.min(self.document.vv.time_of(own));
-        // Only the own id goes back: what others wrote in the future is theirs to write again.
-        self.turn_back(common);
+        // Only the own id goes back: what others wrote in the future is theirs to write again. While that is held, a new id
+        // would be refused like the old one, over and over.
+        let past = self.past_of(common);
+        let helps = past.as_ms() <= now.as_ms() + CLOCK_TOLERANCE_MS && self.document.vv.fits(1);
+        if !helps {
+            return Ok(());
+        }
+        self.turn_back(common, past);
         self.fork(Moment { now: Some(now), ..moment }, common)
     }
 
-    /// Sets the hybrid clock to the highest time that is left once the own writes after `common` are gone.
-    fn turn_back(&mut self, common: Time) {
-        let document = &mut self.document;
+    /// The highest time that is left once the own writes after `common` are gone.
+    fn past_of(&self, common: Time) -> Time {
+        let document = &self.document;
         let own = document.replica;
         let stays = |stamp: Stamp| stamp.replica != own || stamp.time <= common;
         let known = document.vv.iter().filter(|e| e.replica != own).map(|e| e.time);
         let held = document.cells.below(None).filter(|c| stays(c.stamp)).map(|c| c.stamp.time);
-        let highest = known.chain(held).fold(common, Time::max);
-        if !stays(document.horizon) {
+        let forgotten = Some(document.horizon).filter(|stamp| stays(*stamp)).map(|stamp| stamp.time);
+        known.chain(held).chain(forgotten).fold(common, Time::max)
+    }
+
+    /// Sets the hybrid clock to `past`.
+    fn turn_back(&mut self, common: Time, past: Time) {
+        let document = &mut self.document;
+        if document.horizon.replica == document.replica && document.horizon.time > common {
             // No forgotten stamp of anybody else is above that.
-            document.horizon.time = highest;
+            document.horizon.time = past;
         }
-        document.clock = highest.max(document.horizon.time);
+        document.clock = past;
     }
 }
