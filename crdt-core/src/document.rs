@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::causal::{Stamp, VersionVector};
+use crate::causal::{Entry, RetiredIds, Stamp, VersionVector};
 use crate::cell::{Cell, Content, Kind, Path, Scratch, Value, ValueError, dominates};
 use crate::error::CapacityError;
 use crate::fingerprint::Fingerprint;
@@ -125,6 +125,8 @@ pub struct Document<S: Storage> {
     pub(crate) vv: VersionVector<S>,
     /// Join of the stamps of the tombstones that were forgotten.
     pub(crate) floor: VersionVector<S>,
+    /// Ids that neither lists any more.
+    pub(crate) retired: RetiredIds<S>,
     /// The highest stamp of a tombstone that was forgotten.
     pub(crate) horizon: Stamp,
     /// Highest time seen.
@@ -153,6 +155,7 @@ impl<S: Storage> Document<S> {
             cells,
             vv: VersionVector::new(),
             floor: VersionVector::new(),
+            retired: RetiredIds::new(),
             horizon: Stamp::ZERO,
             clock: Time::ZERO,
             replica,
@@ -231,17 +234,24 @@ impl<S: Storage> Document<S> {
         if !self.vv.fits(missing) {
             return Err(CapacityError::Replicas { limit: self.vv.room() });
         }
+        for retired in other.retired.iter() {
+            self.retire_as_told(retired);
+        }
         self.drop_absent(
             |stamp| other.vv.covers(stamp),
             |cell| other.cells.get(cell.path).is_some_and(|theirs| theirs.stamp == cell.stamp),
         );
         for cell in other.cells.below(None) {
-            if !self.vv.covers(cell.stamp) {
+            if !self.covers(cell.stamp) {
                 self.join_stored(cell, |_, _| {})?;
             }
         }
-        other.vv.iter().try_for_each(|e| self.raise(e.replica, e.time))?;
-        other.floor.iter().try_for_each(|e| self.floor.raise(e.replica, e.time))?;
+        let retired = &self.retired;
+        let news = |e: &Entry| !retired.covers(Stamp::new(e.time, e.replica));
+        let (known, forgotten) = (other.vv.iter().filter(news), other.floor.iter().filter(news));
+        { known }.try_for_each(|e| self.vv.raise(e.replica, e.time))?;
+        { forgotten }.try_for_each(|e| self.floor.raise(e.replica, e.time))?;
+        self.vv_changes += 1;
         self.horizon = self.horizon.max(other.horizon);
         self.clock = self.clock.max(other.clock);
         Ok(())
@@ -387,11 +397,16 @@ impl<S: Storage> Document<S> {
 
     /// Takes a fresh stamp of this replica and covers it.
     pub(crate) fn tick(&mut self, moment: Moment) -> Result<Stamp, UpdateError> {
-        let next = self.clock.next().ok_or(UpdateError::ClockExhausted { last: self.clock })?;
-        let time = moment.now.map_or(next, |now| now.max(next));
+        let time = self.next_time(moment)?;
         self.raise(self.replica, time)?;
         self.clock = time;
         Ok(Stamp::new(time, self.replica))
+    }
+
+    /// A time after all that were seen.
+    pub(crate) fn next_time(&self, moment: Moment) -> Result<Time, UpdateError> {
+        let next = self.clock.next().ok_or(UpdateError::ClockExhausted { last: self.clock })?;
+        Ok(moment.now.map_or(next, |now| now.max(next)))
     }
 
     /// Covers the transactions of `replica` up to `time`.

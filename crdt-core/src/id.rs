@@ -14,7 +14,10 @@ use crate::limits::DOCUMENT_NAME_LEN_MAX;
 pub struct ReplicaId(u64);
 
 impl ReplicaId {
-    /// An id from 64 random bits.
+    /// Nobody's id. Its time in a version vector is that of the last retirement of ids which was taken over.
+    pub(crate) const RETIREMENTS: Self = Self(0);
+
+    /// An id from 64 random bits. Zero is nobody's: a replica that is made with it takes 1.
     pub const fn new(random: u64) -> Self {
         Self(random)
     }

@@ -57,6 +57,7 @@ mod forgetting;
 mod id;
 pub mod limits;
 mod replica;
+mod retiring;
 mod storage;
 mod sync;
 mod time;
@@ -69,7 +70,7 @@ pub mod weaken;
 mod weaken;
 mod wire;
 
-pub use causal::{Entry, Stamp, VersionVector};
+pub use causal::{Entry, Retired, Stamp, VersionVector};
 pub use cell::{Cell, Content, Kind, Path, PathError, Value, ValueError, dominates};
 pub use document::{Document, Joined, Limits, Node, UpdateError, Write};
 pub use error::CapacityError;

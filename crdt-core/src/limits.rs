@@ -21,6 +21,8 @@ pub const FRAME_LEN_MAX: usize = 64 * 1024;
 pub const FRAME_LEN_MIN: usize = 256;
 /// Most replicas a version vector may hold, in entries. A frame that names more is refused before anything is reserved.
 pub const REPLICAS_MAX: usize = 4096;
+/// Retired replica ids that are remembered, in entries, on the heap; fixed storage remembers none.
+pub const RETIRED_MAX: usize = 1024;
 /// Longest path that a path dictionary remembers, in bytes. Longer ones are sent in full each time.
 pub const DICTIONARY_PATH_LEN_MAX: usize = 48;
 /// Longest position of a list's element, in bytes. The same on every replica: a longer one does not count as a position.

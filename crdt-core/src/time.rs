@@ -69,6 +69,6 @@ impl Moment {
     }
 
     pub(crate) const fn fresh_replica_id(self) -> ReplicaId {
-        ReplicaId::new(self.random)
+        ReplicaId::new(if self.random == 0 { 1 } else { self.random })
     }
 }

@@ -30,6 +30,12 @@ pub enum Rule {
     NeedOnce,
     /// After a full batch, own late writes are written again.
     OwnLate,
+    /// Transactions of retired ids count as incorporated.
+    RetiredIsCovered,
+    /// What is left of a retired id at a member is dropped.
+    RetiredIsDropped,
+    /// A peer that lacks something of a retired id gets the whole document.
+    RetiredIsFloor,
     /// The digests of a repair look at contents.
     RepairContent,
     /// A full batch starts over when the floor moves.

@@ -71,7 +71,7 @@ fn a_session_in_fixed_storage_never_allocates() {
         cloud.update(moment, &[Write::set(path("pump/setpoint"), 0.5 * round as f64)]).unwrap();
         if round % 5 == 4 {
             device.update(moment, &[Write::delete(path("pump"))]).unwrap();
-            cloud.forget_stable();
+            cloud.forget_stable(moment);
         }
         device.request_acknowledgement();
         while pump(&mut device, &mut cloud, down, moment, &mut buffer)

@@ -55,7 +55,7 @@ fuzz_target!(|steps: Vec<Step>| {
             Step::Forget { cloud: at_cloud, all } => {
                 let _forgotten = match (at_cloud, all) {
                     (true, true) => cloud.replica.forget_all_tombstones(),
-                    (true, false) => cloud.replica.forget_stable(),
+                    (true, false) => cloud.forget_stable(),
                     (false, _) => device.replica.forget_all_tombstones(),
                 };
             }

@@ -100,6 +100,12 @@ impl<S: Storage> Side<S> {
         frames
     }
 
+    /// Forgets what every member has.
+    pub fn forget_stable(&mut self) -> usize {
+        let moment = self.moment();
+        self.replica.forget_stable(moment)
+    }
+
     /// Loses what was not saved, and starts again.
     pub fn crash(&mut self, role: Role) {
         let cells = self.disk.1.iter().map(|(at, record)| {

@@ -63,6 +63,8 @@ pub struct Sums {
     pub frames: u64,
     /// Writes made again: late, of an id that was given up, or after a fork.
     pub late: u64,
+    /// Replica ids that were retired.
+    pub retired: u64,
     /// Receipts of the aggregator.
     pub receipts: u64,
     /// Replays of a first flight.
@@ -88,6 +90,7 @@ impl Sums {
         self.forks += other.forks;
         self.frames += other.frames;
         self.late += other.late;
+        self.retired += other.retired;
         self.receipts += other.receipts;
         self.replays += other.replays;
         self.restores += other.restores;

@@ -1,7 +1,10 @@
 //! Who has seen what: stamps name transactions, version vectors sum up sets of them.
 
+mod retired;
 mod stamp;
 mod version_vector;
 
+pub use retired::Retired;
+pub(crate) use retired::RetiredIds;
 pub use stamp::Stamp;
 pub use version_vector::{Entry, VersionVector};

@@ -19,6 +19,7 @@ mod open;
 mod receive;
 mod record;
 mod repair;
+mod retire;
 mod send;
 
 use conflict::Conflicts;
@@ -211,6 +212,7 @@ pub struct Replica<S: Storage> {
 impl<S: Storage> Replica<S> {
     /// A new replica: an empty document and an id that was never used.
     pub fn new(name: &DocumentName, id: ReplicaId, config: Config) -> Self {
+        let id = if id == ReplicaId::RETIREMENTS { ReplicaId::new(1) } else { id };
         Self {
             name: name.clone(),
             config,
@@ -340,13 +342,13 @@ impl<S: Storage> Replica<S> {
         self.unsaved = true;
     }
 
-    /// Forgets the tombstones that every active member is known to have. For aggregators; tells how many.
-    /// O(tombstones x members).
+    /// Forgets the tombstones that every active member is known to have, and retires the replica ids that nobody uses any
+    /// more. For aggregators; tells how many tombstones it forgot. O(tombstones x members), and O(cells) where ids may retire.
     ///
     /// Without an active member it forgets nothing. Nobody has them then, and somebody will come: a device that was never
     /// here, with copies of what was deleted, or one that was given up. Keeping them spares it the whole document, and
     /// where room is short they go anyway.
-    pub fn forget_stable(&mut self) -> usize {
+    pub fn forget_stable(&mut self, moment: Moment) -> usize {
         let members = || self.peers.iter().filter(|p| p.active);
         if members().next().is_none() {
             return 0;
@@ -354,7 +356,19 @@ impl<S: Storage> Replica<S> {
         let forgotten =
             self.document.forget_tombstones(|stamp| members().all(|peer| peer.acked.covers(stamp)));
         self.unsaved |= forgotten > 0;
+        self.retire_ids(moment);
         forgotten
+    }
+
+    /// Whether there are replica ids that their owners have given up, and that may retire by and by.
+    pub fn has_given_up_ids(&self) -> bool {
+        !self.given_up.is_empty()
+    }
+
+    /// Replica ids that are no longer listed in the version vector, with what must be remembered of them; the oldest
+    /// retirement first. Aggregators and meshes keep the last [`RETIRED_MAX`](crate::limits::RETIRED_MAX).
+    pub fn retired_ids(&self) -> impl Iterator<Item = crate::causal::Retired> + '_ {
+        self.document.retired.iter()
     }
 
     /// Forgets every tombstone, to make room: members that have not seen them get the whole document when they next come.

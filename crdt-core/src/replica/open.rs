@@ -37,6 +37,7 @@ impl<S: Storage> Replica<S> {
     }
 
     fn write_initiator_open(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let wants_retired = self.wants_retired();
         let (document, session) = (&self.document, &mut self.sessions[index]);
         let own = document.replica;
         let peer = self.peers.iter().find(|p| p.id == session.peer);
@@ -56,6 +57,7 @@ impl<S: Storage> Replica<S> {
                 None => OwnReplica::Literal(own),
             },
             by_reference: reference.is_some(),
+            wants_retired,
             received: peer.and_then(|peer| peer.received_through).map(|stamp| name_stamp(stamp, session)),
             ..open_head::<S>(self.config.frame_len_max)
         };
@@ -83,7 +85,7 @@ impl<S: Storage> Replica<S> {
         index: usize,
         writer: &mut Writer<'_>,
     ) -> Result<(), Full> {
-        let is_clean = self.document.is_clean();
+        let (is_clean, wants_retired) = (self.document.is_clean(), self.wants_retired());
         let (document, session) = (&self.document, &mut self.sessions[index]);
         let (own, vv) = (document.replica, &document.vv);
         let highest = table_highest(session);
@@ -104,6 +106,7 @@ impl<S: Storage> Replica<S> {
             },
             time: if self.config.role == Role::Aggregator { moment.now.map(Time::as_ms) } else { None },
             yours,
+            wants_retired,
             received: self
                 .peers
                 .iter()
@@ -115,8 +118,11 @@ impl<S: Storage> Replica<S> {
         };
         head.write(writer, highest, relative)?;
         if relative {
-            let missing =
-                session.table.iter().filter(|e| vv.index_of(e.replica).is_none()).map(|e| (e.replica, 0));
+            // A retired id stays as the initiator has it until it is told.
+            let missing = session.table.iter().filter(|e| {
+                vv.index_of(e.replica).is_none() && !document.retired.covers(Stamp::new(e.time, e.replica))
+            });
+            let missing = missing.map(|e| (e.replica, 0));
             let differing = vv.iter().map(|e| (e.replica, e.time.as_ms()));
             let differing =
                 differing.filter(|(id, time)| session.table.time_of(*id).as_ms() != *time).chain(missing);
@@ -132,6 +138,12 @@ impl<S: Storage> Replica<S> {
             vv.iter().try_for_each(|entry| write_vector_entry(entry, own, session, writer))?;
         }
         Ok(())
+    }
+
+    /// Whether the peer is to tell of each retired id: cells of one may be held here that are not covered, or others may
+    /// bring some.
+    fn wants_retired(&mut self) -> bool {
+        self.config.role == Role::Mesh || !self.document.is_clean()
     }
 
     /// "I do not know that vector: open again, in full."
@@ -182,14 +194,19 @@ impl<S: Storage> Replica<S> {
             (OwnReplica::Literal(id), _) => Some(id),
             (OwnReplica::Entry(entry), _) => self.sessions[index].table.entry(entry).map(|e| e.replica),
         };
-        if peer_replica.is_none() && head.replica != OwnReplica::Unnamed {
+        let is_nobodys = peer_replica == Some(ReplicaId::RETIREMENTS);
+        if is_nobodys || (peer_replica.is_none() && head.replica != OwnReplica::Unnamed) {
             return Err(PeerError::Dangling);
         }
         let session = &mut self.sessions[index];
         session.peer_replica = peer_replica;
+        session.wants_retired = head.wants_retired;
         session.frame_len_max = head.frame_len_max.min(FRAME_LEN_MAX);
         session.heard = true;
         session.again = Again::No;
+        if let Some(replica) = peer_replica {
+            self.reinstate(replica);
+        }
         let theirs = self.open_vector(index, vector)?.ok_or(too_many)?;
         let peer = self.sessions[index].peer;
         if peer_replica.is_some() && self.peers.iter().any(|p| p.replica == peer_replica && p.id != peer) {
@@ -432,6 +449,7 @@ fn open_head<S: Storage>(frame_len_max: usize) -> OpenHead<'static> {
         time: None,
         yours: None,
         received: None,
+        wants_retired: false,
         digest: None,
     }
 }

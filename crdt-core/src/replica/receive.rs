@@ -7,6 +7,7 @@ use crate::causal::{Entry, Stamp, VersionVector};
 use crate::cell::{Cell, Content, Path};
 use crate::document::{Document, Joined, UpdateError};
 use crate::error::CapacityError;
+use crate::id::ReplicaId;
 use crate::limits::{DICTIONARY_PATH_LEN_MAX, FRAME_LEN_MAX};
 use crate::storage::{CellStore, List, Storage, sort};
 use crate::sync::{Again, Need, Session, SessionId};
@@ -182,6 +183,7 @@ impl<S: Storage> Replica<S> {
                 let vv = self.resolve_vector(index, vv)?;
                 self.take_need(index, batch, full, vv);
             }
+            Message::Retired { ids, at } => self.take_retired(index, ids, at)?,
             Message::Stable(vector) => {
                 let stable = self.resolve_vector(index, vector)?;
                 if let Some(stable) = stable.filter(|_| self.sessions[index].with_aggregator) {
@@ -213,7 +215,8 @@ impl<S: Storage> Replica<S> {
         let own = told.checked_sub(behind).ok_or(PeerError::Dangling)?;
         let vv = &self.document.vv;
         let others = session.table.iter().filter(|e| e.replica != peer);
-        Ok(vv.time_of(peer).as_ms() >= own && { others }.all(|e| vv.time_of(e.replica) >= e.time))
+        let is_here = |e: Entry| self.document.covers(Stamp::new(e.time, e.replica));
+        Ok(vv.time_of(peer).as_ms() >= own && { others }.all(is_here))
     }
 
     fn begin_batch(&mut self, index: usize, full: bool, base_holds: bool) {
@@ -280,7 +283,7 @@ impl<S: Storage> Replica<S> {
 
     fn apply_cell(&mut self, moment: Moment, index: usize, cell: Cell<'_>) -> Result<(), UpdateError> {
         self.document.clock = self.document.clock.max(cell.stamp.time);
-        if !self.document.vv.covers(cell.stamp) || !holds(Rule::Covered) {
+        if !self.document.covers(cell.stamp) || !holds(Rule::Covered) {
             let late =
                 !cell.content.is_tombstone() && cell.stamp <= self.document.horizon && holds(Rule::Late);
             self.unsaved = true;
@@ -344,11 +347,13 @@ impl<S: Storage> Replica<S> {
         claim: Option<VersionVector<S>>,
     ) -> Result<(), PeerError> {
         self.no_full_batch(index)?;
-        let Some(claim) = claim else {
+        let Some(mut claim) = claim else {
             self.refuse_replicas(index);
             self.sessions[index].claims_received += 1;
             return Ok(());
         };
+        // Retirements have a message of their own. Nothing is needed to take it out.
+        claim.put(ReplicaId::RETIREMENTS, Time::ZERO).ok();
         self.take_claim(moment, index, claim.iter())?;
         if self.orphans && self.config.role == Role::Aggregator {
             self.adopt(moment);
@@ -390,8 +395,10 @@ impl<S: Storage> Replica<S> {
         }
         self.sessions[index].received_through = None;
         if !self.sessions[index].gap {
-            let vv = &self.document.vv;
+            let (vv, retired) = (&self.document.vv, &self.document.retired);
+            let is_retired = |e: &Entry| retired.covers(Stamp::new(e.time, e.replica));
             let new = claim.clone().filter(|e| e.time > Time::ZERO && vv.time_of(e.replica) == Time::ZERO);
+            let new = new.filter(|e| !is_retired(e));
             if !vv.fits(new.count()) {
                 self.refuse_replicas(index);
             } else {
@@ -411,6 +418,10 @@ impl<S: Storage> Replica<S> {
                 }
                 let changes = self.document.vv_changes;
                 for entry in claim.clone() {
+                    if self.document.retired.covers(Stamp::new(entry.time, entry.replica)) {
+                        continue;
+                    }
+                    self.reinstate(entry.replica);
                     let raised = self.document.raise(entry.replica, entry.time);
                     debug_assert!(raised.is_ok(), "there is room for all of them");
                 }
@@ -441,12 +452,15 @@ impl<S: Storage> Replica<S> {
             self.sessions[index].claims_received += 1;
             return Ok(());
         };
+        if !claim.dominates(&floor) {
+            return Err(PeerError::OutOfTurn { message: "a floor above the claim" });
+        }
         if session.gap {
             session.claims_received += 1;
             return Ok(());
         }
         // With every forgotten tombstone incorporated here, it is a plain delta.
-        let plain = self.document.vv.dominates(&floor) && holds(Rule::FullAsDelta);
+        let plain = self.document.dominates(&floor) && holds(Rule::FullAsDelta);
         if !plain {
             sort(&mut session.seen);
             let seen = &session.seen;
@@ -464,7 +478,9 @@ impl<S: Storage> Replica<S> {
         }
         let document = &mut self.document;
         // The version vector covers it, and has room for no fewer replicas.
-        document.floor.absorb(&floor);
+        for entry in floor.iter().filter(|e| document.vv.time_of(e.replica) >= e.time) {
+            document.floor.raise(entry.replica, entry.time).ok();
+        }
         document.horizon = document.horizon.max(horizon);
         document.clock = document.clock.max(document.horizon.time);
         document.floor_changes += 1;
@@ -534,7 +550,7 @@ impl<S: Storage> Replica<S> {
 
     // ---- names ----
 
-    fn resolve(&self, index: usize, reference: ReplicaRef) -> Result<crate::id::ReplicaId, PeerError> {
+    fn resolve(&self, index: usize, reference: ReplicaRef) -> Result<ReplicaId, PeerError> {
         let session = &self.sessions[index];
         session.rx.resolve(reference, session.peer_replica, &session.table).ok_or(PeerError::Dangling)
     }
@@ -544,7 +560,7 @@ impl<S: Storage> Replica<S> {
         &mut self,
         index: usize,
         reference: ReplicaRef,
-    ) -> Result<crate::id::ReplicaId, PeerError> {
+    ) -> Result<ReplicaId, PeerError> {
         let replica = self.resolve(index, reference)?;
         if let ReplicaRef::Literal(id) = reference {
             self.sessions[index].rx.define_replica(id);
@@ -593,8 +609,8 @@ impl<S: Storage> Replica<S> {
                 None
             }
         };
-        let time =
-            Time::from_ms(wire.stamp.time).filter(|time| *time > Time::ZERO).ok_or(PeerError::Dangling)?;
+        let time = Time::from_ms(wire.stamp.time).filter(|time| *time > Time::ZERO);
+        let time = time.filter(|_| replica != ReplicaId::RETIREMENTS).ok_or(PeerError::Dangling)?;
         Ok((Stamp::new(time, replica), slot))
     }
 }

@@ -23,9 +23,10 @@
 //! | fingerprint | 8 bytes, little endian |
 //! | given-up ids | a count, then ids |
 //! | peers | a count, then of each: key (32 bytes), flags (1 byte: 1 active, 2 a replica id follows), replica id, acknowledged: vector |
+//! | retired ids | left out where there are none: when the last retired of which nothing is kept, a count, then id, time and when it retired of each |
 
 use super::{Config, Replica};
-use crate::causal::{Stamp, VersionVector};
+use crate::causal::{Retired, Stamp, VersionVector};
 use crate::cell::{Cell, Content, Kind, Path, PathError};
 use crate::error::CapacityError;
 use crate::id::{DocumentName, PeerId, ReplicaId};
@@ -223,6 +224,16 @@ impl<S: Storage> Replica<S> {
             }
             write_vector(writer, &peer.acked)?;
         }
+        let retired = &document.retired;
+        if retired.len() > 0 {
+            writer.varint(retired.dropped().as_ms())?;
+            writer.varint(retired.len() as u64)?;
+        }
+        for entry in retired.iter() {
+            write_id(writer, entry.replica)?;
+            writer.varint(entry.time.as_ms())?;
+            writer.varint(entry.at.as_ms())?;
+        }
         Ok(())
     }
 
@@ -257,10 +268,20 @@ impl<S: Storage> Replica<S> {
             let limit = self.peers.room();
             self.peers.push(peer).map_err(|_| CapacityError::Peers { limit })?;
         }
-        if !reader.is_empty() {
-            return Err(DecodeError::TooLong { len: state.len() }.into());
+        if reader.is_empty() {
+            return Ok(fingerprint);
         }
-        Ok(fingerprint)
+        let dropped = read_time(&mut reader)?;
+        for _ in 0..reader.varint(u64::MAX)? {
+            let (replica, time) = (read_id(&mut reader)?, read_time(&mut reader)?);
+            self.document.retired.add(Retired { replica, time, at: read_time(&mut reader)? });
+        }
+        self.document.retired.note_dropped(dropped);
+        if reader.is_empty() {
+            Ok(fingerprint)
+        } else {
+            Err(DecodeError::TooLong { len: state.len() }.into())
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sending: what goes out is computed from the document and the session, at the moment it goes.
 
+use super::retire::write_retired;
 use super::{Event, Replica};
 use crate::causal::{Entry, Stamp, VersionVector};
 use crate::document::Document;
@@ -7,7 +8,7 @@ use crate::id::ReplicaId;
 use crate::replica::Role;
 use crate::storage::{CellStore, Storage, Stored};
 use crate::sync::{Again, Batch, ClaimSent, FirstBase, Names, Session};
-use crate::time::Moment;
+use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 use crate::wire::{Full, ReplicaRef, RunWriter, Writer, cell_len_max, tag, write_entry, write_replica};
 
@@ -64,6 +65,7 @@ impl<S: Storage> Replica<S> {
         self.whole(index, writer, |this, writer| this.write_repair(moment, index, writer))?;
         let before = writer.len();
         self.write_batch(index, writer)?;
+        self.whole(index, writer, |this, writer| this.tell_retired(index, writer))?;
         // An acknowledgement that nobody waits for rides along with something else.
         let company = writer.len() > before;
         self.whole(index, writer, |this, writer| this.write_ack(index, company, writer))?;
@@ -105,7 +107,7 @@ impl<S: Storage> Replica<S> {
             && !session.quiet
             && !session.refused
             && !session.gap
-            && session.believed.dominates(&self.document.vv);
+            && session.believed.has_writes_of(&self.document.vv);
         if converged {
             session.quiet = true;
             self.events.push(Event::Converged { session: session.id });
@@ -127,7 +129,7 @@ impl<S: Storage> Replica<S> {
         if !may_send || session.refused || too_early {
             return Ok(());
         }
-        let full = session.want_full || (!session.believed.dominates(&document.floor) && holds(Rule::Floor));
+        let full = session.want_full || (!document.is_delta_enough(&session.believed) && holds(Rule::Floor));
         if full && first_flight {
             return Ok(());
         }
@@ -191,7 +193,13 @@ impl<S: Storage> Replica<S> {
             return Ok(());
         }
         writer.byte(tag::STABLE)?;
-        write_vector(&document.floor, |_| true, document.replica, session, writer)?;
+        write_vector(
+            &document.floor,
+            |e| e.replica != ReplicaId::RETIREMENTS,
+            document.replica,
+            session,
+            writer,
+        )?;
         peer.told_floor = document.floor_changes;
         Ok(())
     }
@@ -230,11 +238,11 @@ impl<S: Storage> Replica<S> {
 }
 
 /// Takes a message back that did not fit, and the names it defined.
-fn whole<S: Storage>(
+fn whole<S: Storage, T>(
     session: &mut Session<S>,
     writer: &mut Writer<'_>,
-    write: impl FnOnce(&mut Session<S>, &mut Writer<'_>) -> Result<(), Full>,
-) -> Result<(), Full> {
+    write: impl FnOnce(&mut Session<S>, &mut Writer<'_>) -> Result<T, Full>,
+) -> Result<T, Full> {
     let (start, mark) = (writer.len(), session.tx.mark());
     let result = write(session, writer);
     if result.is_err() {
@@ -269,13 +277,17 @@ fn next_delta<S: Storage>(document: &Document<S>, session: &mut Session<S>) -> N
             return Next::Batch;
         }
     }
-    if unsent == 0 && session.believed.dominates(&document.vv) {
+    if unsent == 0 && session.believed.has_writes_of(&document.vv) {
         return Next::Nothing;
     }
-    let only_own =
-        document.vv.iter().all(|e| e.replica == own.replica || session.believed.time_of(e.replica) >= e.time);
+    let only_own = document.vv.iter().all(|e| e.replica == own.replica || !is_news(&e, &session.believed));
     let later = own.time.as_ms() >= session.tx.cursor.last_time && !session.tx.anonymous;
     if unsent == 1 && alone && only_own && later { Next::Update } else { Next::Batch }
+}
+
+/// Whether a claim must tell it to a peer that has `believed`. Of retirements it learns in their own message.
+fn is_news<S: Storage>(entry: &Entry, believed: &VersionVector<S>) -> bool {
+    entry.replica != ReplicaId::RETIREMENTS && believed.time_of(entry.replica) < entry.time
 }
 
 fn begin_batch<S: Storage>(
@@ -306,6 +318,7 @@ fn begin_batch<S: Storage>(
     })?;
     if full {
         session.cursor = 0;
+        session.told_retired = Time::ZERO;
     }
     session.urgent.iter_mut().for_each(|(_, went)| *went = false);
     session.tx.cursor.defining = !first_flight;
@@ -364,6 +377,13 @@ fn write_end<S: Storage>(
     full: bool,
     writer: &mut Writer<'_>,
 ) -> Result<(), Full> {
+    if full && !session.with_aggregator {
+        let told = whole(session, writer, |session, writer| write_retired(document, session, true, writer))?;
+        if !told {
+            // The others go into the next frame.
+            return Err(Full);
+        }
+    }
     // If it does not fit, the batch stays open, and End goes into a frame of its own.
     whole(session, writer, |session, writer| write_claim(document, session, full, writer))?;
     after_claim(document, session);
@@ -390,14 +410,14 @@ fn write_claim<S: Storage>(
     let ask = session.ask && session.heard;
     let believed = session.believed.clone();
     let last_sent = session.tx.cursor.last_time;
-    let only_own = document.vv.iter().all(|e| believed.time_of(e.replica) >= e.time || e.replica == own);
+    let only_own = document.vv.iter().all(|e| !is_news(&e, &believed) || e.replica == own);
     if only_own && document.vv.time_of(own).as_ms() == last_sent && !session.tx.anonymous {
         writer.byte(if ask { tag::END_OWN_ASK } else { tag::END_OWN })?;
         session.ask &= !session.heard;
         return Ok(());
     }
     writer.byte(if ask { tag::END_ASK } else { tag::END })?;
-    write_vector(&document.vv, |e| believed.time_of(e.replica) < e.time, own, session, writer)?;
+    write_vector(&document.vv, |e| is_news(e, &believed), own, session, writer)?;
     if session.heard {
         session.ask = false;
     }

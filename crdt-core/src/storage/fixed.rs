@@ -9,7 +9,7 @@
 //! costs less than the bookkeeping of anything cleverer, and "full" means full.
 
 use super::{CellStore, DictionaryPath, Storage, Stored};
-use crate::causal::{Entry, Stamp};
+use crate::causal::{Entry, Retired, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
 use crate::limits::{CONFLICT_LEN, CONFLICTS_FIXED_MAX};
@@ -30,6 +30,8 @@ impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS:
     type Cells = FixedCells<CELLS, BYTES>;
     type Entries = heapless::Vec<Entry, REPLICAS>;
     type Ids = heapless::Vec<ReplicaId, REPLICAS>;
+    // For aggregators and meshes, which run on a heap.
+    type Retired = heapless::Vec<Retired, 0>;
     type Sequences = heapless::Vec<u64, CELLS>;
     type Dictionary = heapless::Vec<DictionaryPath, { FIXED_DICTIONARY_SLOTS }>;
     type Events = heapless::Vec<Event, FIXED_EVENTS>;

@@ -12,10 +12,10 @@ use alloc::vec::Vec;
 use core::ops::Bound;
 
 use super::{CellStore, DictionaryPath, Growing, Storage, Stored};
-use crate::causal::{Entry, Stamp};
+use crate::causal::{Entry, Retired, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
-use crate::limits::{CONFLICTS_HEAP_MAX, EVENTS_MAX, PATH_LEN_MAX, REPLICAS_MAX};
+use crate::limits::{CONFLICTS_HEAP_MAX, EVENTS_MAX, PATH_LEN_MAX, REPLICAS_MAX, RETIRED_MAX};
 use crate::replica::Event;
 use crate::sync::{Conflict, Peer, Session};
 
@@ -27,6 +27,7 @@ impl Storage for Heap {
     type Cells = HeapCells;
     type Entries = Growing<Entry, REPLICAS_MAX>;
     type Ids = Growing<ReplicaId, REPLICAS_MAX>;
+    type Retired = Growing<Retired, RETIRED_MAX>;
     type Sequences = Growing<u64, { usize::MAX }>;
     type Dictionary = Growing<DictionaryPath, { HEAP_DICTIONARY_SLOTS }>;
     type Events = Growing<Event, EVENTS_MAX>;

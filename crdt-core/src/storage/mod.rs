@@ -14,7 +14,7 @@ pub(crate) use list::Growing;
 pub(crate) use list::List;
 pub(crate) use sort::sort;
 
-use crate::causal::{Entry, Stamp};
+use crate::causal::{Entry, Retired, Stamp};
 use crate::cell::{Cell, Content, Kind, Path};
 use crate::id::ReplicaId;
 use crate::limits::DICTIONARY_PATH_LEN_MAX;
@@ -29,6 +29,8 @@ pub trait Storage: sealed::Sealed + Sized + 'static {
     type Entries: List<Entry>;
     /// Replica ids that a session has named.
     type Ids: List<ReplicaId>;
+    /// Ids that were retired.
+    type Retired: List<Retired>;
     /// Sequence numbers of cells that a full batch has confirmed.
     type Sequences: List<u64>;
     /// Paths that a session has named.

@@ -62,6 +62,10 @@ pub struct Session<S: Storage> {
     /// A Need for a batch up to this number is stale.
     pub(crate) rebased_at: u32,
     pub(crate) want_full: bool,
+    /// The peer wants to be told of each retired id, also of those that it does not list.
+    pub(crate) wants_retired: bool,
+    /// It was told of all retirements up to here, in this batch.
+    pub(crate) told_retired: Time,
     /// The next batch must say that it starts anew.
     pub(crate) explicit: bool,
     /// The peer refused: nothing more is sent in this session.
@@ -178,6 +182,8 @@ impl<S: Storage> Session<S> {
             claims_sent: 0,
             rebased_at: 0,
             want_full: false,
+            wants_retired: false,
+            told_retired: Time::ZERO,
             explicit: false,
             refused: false,
             ask: false,
@@ -223,6 +229,12 @@ impl<S: Storage> Session<S> {
             }
             Some(FirstBase::Nothing) | None => VersionVector::new(),
         }
+    }
+
+    /// The last retirement that the peer knows of, or has been told of in the full batch that is being sent.
+    pub(crate) fn told_retired(&self, full: bool) -> Time {
+        let known = self.believed.time_of(ReplicaId::RETIREMENTS);
+        if full { self.told_retired.max(known) } else { known }
     }
 
     /// Whether the cell went ahead of its turn.

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | version and flags | 1 | bits 3 to 0: protocol version; bit 4: from the initiator; bit 5: digest follows; bit 6: "yours" follows; bit 7: the vector is relative (responder's) or named by a hash (initiator's) |
 //! | room | 1 | bits 3 to 0: log2 of dictionary slots; bits 7 to 4: log2 of the longest frame / 256 |
-//! | more room | 1 | bits 3 to 0: log2 of the table of replicas; bit 4: the time follows; bit 5: own replica is left out; bit 6: "received" follows; bit 7: 0 |
+//! | more room | 1 | bits 3 to 0: log2 of the table of replicas; bit 4: the time follows; bit 5: own replica is left out; bit 6: "received" follows; bit 7: tell of each retired id |
 //! | name | LEB128, UTF-8 | only from the initiator: length, document name |
 //! | own replica | LEB128, 0 or 8 | not with a hash, nor from a responder that has never written; 0: the id follows; n + 1: entry n of the initiator's vector |
 //! | time | zigzag LEB128 | if flagged: the sender's clock, as distance from the initiator's highest time |
@@ -107,6 +107,7 @@ pub(crate) struct OpenHead<'a> {
     pub(crate) time: Option<u64>,
     pub(crate) yours: Option<u64>,
     pub(crate) received: Option<(OwnReplica, u64)>,
+    pub(crate) wants_retired: bool,
     pub(crate) digest: Option<u32>,
 }
 
@@ -141,6 +142,7 @@ const RELATIVE: u8 = 0x80;
 const TIME: u8 = 0x10;
 const UNNAMED: u8 = 0x20;
 const RECEIVED: u8 = 0x40;
+const WANTS_RETIRED: u8 = 0x80;
 
 impl OpenHead<'_> {
     /// Writes tag and head; the vector comes next.
@@ -160,7 +162,8 @@ impl OpenHead<'_> {
             log2(self.replicas_max)
                 | flag(self.time.is_some(), TIME)
                 | flag(unnamed, UNNAMED)
-                | flag(self.received.is_some(), RECEIVED),
+                | flag(self.received.is_some(), RECEIVED)
+                | flag(self.wants_retired, WANTS_RETIRED),
         )?;
         if let Some(name) = self.name {
             writer.varint(name.len() as u64)?;
@@ -298,6 +301,10 @@ pub(crate) enum Message<'a> {
         step: Step<'a>,
         run: Option<RunReader<'a>>,
     },
+    Retired {
+        ids: VectorSection<'a>,
+        at: u64,
+    },
     Stable(VectorSection<'a>),
     Update {
         run: RunReader<'a>,
@@ -385,6 +392,12 @@ impl<'a> MessageReader<'a> {
                 let full = self.reader.varint(1)? == 1;
                 Message::Need { batch, full, vv: self.vector()? }
             }
+            tag::RETIRED => {
+                let ids = self.vector()?;
+                let at = self.reader.time_after(self.cursor.last_time)?;
+                self.cursor.last_time = at;
+                Message::Retired { ids, at }
+            }
             tag::STABLE => Message::Stable(self.vector()?),
             tag::REFUSED => {
                 let batch = self.reader.varint(u64::from(u32::MAX))?;
@@ -449,7 +462,7 @@ impl<'a> MessageReader<'a> {
             return Ok(Message::OtherVersion(version));
         }
         let (room, more) = (self.reader.byte()?, self.reader.byte()?);
-        let known = 0x0f | TIME | RECEIVED | if flags & INITIATOR == 0 { UNNAMED } else { 0 };
+        let known = 0x0f | TIME | RECEIVED | WANTS_RETIRED | if flags & INITIATOR == 0 { UNNAMED } else { 0 };
         if more & !known != 0 {
             return Err(DecodeError::Tag { offset, tag: more });
         }
@@ -505,6 +518,7 @@ impl<'a> MessageReader<'a> {
             time,
             yours,
             received,
+            wants_retired: more & WANTS_RETIRED != 0,
             digest,
         };
         Ok(Message::Open(head, vector))

@@ -20,6 +20,7 @@
 //! | 0x10 | Open again: list the vector, it is not known here by its hash | none |
 //! | 0x11 | End: all of the sender's own up to the last time it sent | none |
 //! | 0x12 | the same, please acknowledge | none |
+//! | 0x13 | Retired | the last transactions of retired ids: vector; when they retired: zigzag LEB128, distance from the last time this side sent |
 //! | 0x80.. | Update | a cell of the sender's own, which is a whole batch; see below |
 //!
 //! An Update stands for Batch (or follows one), one cell and End. Its tag holds, from the top: 1, literal path, please acknowledge, 0,
@@ -44,6 +45,7 @@ pub(crate) const REPAIR: u8 = 0x0f;
 pub(crate) const OPEN_AGAIN: u8 = 0x10;
 pub(crate) const END_OWN: u8 = 0x11;
 pub(crate) const END_OWN_ASK: u8 = 0x12;
+pub(crate) const RETIRED: u8 = 0x13;
 pub(crate) const UPDATE: u8 = 0x80;
 pub(crate) const UPDATE_LITERAL: u8 = 0x40;
 pub(crate) const UPDATE_ASK: u8 = 0x20;

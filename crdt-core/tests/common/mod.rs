@@ -56,6 +56,12 @@ impl<S: Storage> Side<S> {
         self.replica.update(moment, &[Write::delete(path(at))]).unwrap();
     }
 
+    /// Forgets what every member has.
+    pub(crate) fn forget_stable(&mut self) -> usize {
+        let moment = self.moment();
+        self.replica.forget_stable(moment)
+    }
+
     /// Everything that comes out; persists at once. Frames are returned.
     pub(crate) fn poll(&mut self) -> Vec<Vec<u8>> {
         self.poll_frames(usize::MAX)

@@ -208,7 +208,7 @@ impl Hosted {
             Input::Request { id, request } => self.take_request(id, request, context),
             Input::Retire { key } => self.with_replica(|replica| replica.retire(PeerId(key.0))).unwrap_or(()),
             Input::Save => self.with_replica(Replica::request_persist).unwrap_or(()),
-            Input::Tick => self.look_after_tombstones(),
+            Input::Tick => self.look_after_tombstones(context),
         }
     }
 
@@ -295,9 +295,9 @@ impl Hosted {
         }
     }
 
-    /// Forgets tombstones that every member has. To know what they have, they are asked, but seldom: it costs them
+    /// Forgets tombstones that every member has, and retires ids that nobody uses. To know what they have, they are asked, but seldom: it costs them
     /// bytes, and each of them says it for nothing when it connects.
-    fn look_after_tombstones(&mut self) {
+    fn look_after_tombstones(&mut self, context: &mut Context<'_>) {
         if !std::mem::take(&mut self.is_touched) && !self.wants_forget {
             return;
         }
@@ -305,8 +305,9 @@ impl Hosted {
         let count =
             |replica: &Replica<Heap>| replica.document().cells().filter(|c| c.content.is_tombstone()).count();
         let before = count(replica);
-        if before > TOMBSTONES_UNASKED_MAX || std::mem::take(&mut self.wants_forget) {
-            let forgotten = replica.forget_stable();
+        let is_due = std::mem::take(&mut self.wants_forget) || replica.has_given_up_ids();
+        if before > TOMBSTONES_UNASKED_MAX || is_due {
+            let forgotten = replica.forget_stable(context.moment());
             tracing::debug!(document = %self.name, before, forgotten, "tombstones");
             let left = before - forgotten;
             self.asked_at_tombstones = self.asked_at_tombstones.min(left);

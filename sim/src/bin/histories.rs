@@ -96,8 +96,8 @@ fn print_table(variant: &Variant, tally: &Tally, took: Duration) {
         "", sums.writes, sums.frames, sums.receipts, sums.restarts, sums.restores, sums.wipes, sums.replays
     );
     println!(
-        "{:24} verified {}, forks {}, re-issued {}, full batches that dropped cells {}, most rounds to heal {}",
-        "", sums.verified, sums.forks, sums.late, sums.dropped, sums.rounds_max
+        "{:24} verified {}, forks {}, re-issued {}, ids retired {}, full batches that dropped cells {}, most rounds to heal {}",
+        "", sums.verified, sums.forks, sums.late, sums.retired, sums.dropped, sums.rounds_max
     );
     for (kind, (count, seed, text)) in &tally.kinds {
         println!("{:24} {count} x {kind}; SIM_SEED={seed} histories --variant {}: {text}", "", variant.name);

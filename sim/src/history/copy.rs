@@ -2,8 +2,8 @@
 
 use crdt_core::{
     CapacityError, Cell, CellRecord, Config, Connect, Content, DocumentName, Fixed, Heap, Moment, Output,
-    Path, PeerError, PeerId, PersistToken, RecordError, Replica, ReplicaId, SessionId, Stamp, Storage,
-    Unsaved, UpdateError, Write,
+    Path, PeerError, PeerId, PersistToken, RecordError, Replica, ReplicaId, Retired, SessionId, Stamp,
+    Storage, Unsaved, UpdateError, Write,
 };
 
 use super::facts::{Fact, Held, Knowledge, PATHS, PathIndex, path_index};
@@ -125,8 +125,8 @@ impl Copy {
         each!(self, r => r.request_persist());
     }
 
-    pub(super) fn forget_stable(&mut self) {
-        each!(self, r => r.forget_stable());
+    pub(super) fn forget_stable(&mut self, moment: Moment) {
+        each!(self, r => r.forget_stable(moment));
     }
 
     pub(super) fn forget_all_tombstones(&mut self) {
@@ -135,6 +135,10 @@ impl Copy {
 
     pub(super) fn retire(&mut self, peer: PeerId) {
         each!(self, r => r.retire(peer));
+    }
+
+    pub(super) fn retired_ids(&self) -> Vec<Retired> {
+        each!(self, r => r.retired_ids().collect())
     }
 
     pub(super) fn id(&self) -> ReplicaId {

@@ -1,6 +1,6 @@
 //! What the harness remembers of cells and of knowledge, apart from any replica.
 
-use crdt_core::{Content, ReplicaId, Stamp, Time, Value};
+use crdt_core::{Content, ReplicaId, Retired, Stamp, Time, Value};
 
 /// The paths that histories write to: all shapes of nesting, few enough to collide.
 pub(super) const PATHS: [&str; 7] = ["a", "a/x", "a/y", "a/x/1", "b", "b/z", "c"];
@@ -84,6 +84,15 @@ impl Knowledge {
         other.0.iter().all(|(id, time)| self.time_of(*id) >= *time)
     }
 
+    /// With what it says of retired ids: that everything of them was incorporated.
+    pub(super) fn with_retired(mut self, retired: &[Retired]) -> Self {
+        let taken_over = self.time_of(NOBODY);
+        for retired in retired.iter().filter(|retired| retired.at <= taken_over) {
+            self.raise(retired.replica, retired.time);
+        }
+        self
+    }
+
     pub(super) fn raise(&mut self, replica: ReplicaId, time: Time) {
         match self.0.iter_mut().find(|(id, _)| *id == replica) {
             Some((_, known)) => *known = time.max(*known),
@@ -91,3 +100,6 @@ impl Knowledge {
         }
     }
 }
+
+/// The id whose time in a version vector is that of the last retirement.
+const NOBODY: ReplicaId = ReplicaId::new(0);

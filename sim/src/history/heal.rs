@@ -92,6 +92,7 @@ impl World {
     fn check_end(&mut self) -> Result<(), Failure> {
         let top = &self.nodes[AGGREGATOR];
         let knowledge = top.copy.knowledge();
+        let known = self.registry.knowledge(top);
         for (at, node) in self.nodes.iter().enumerate() {
             if node.copy.readings() != top.copy.readings()
                 || node.copy.fingerprint() != top.copy.fingerprint()
@@ -104,7 +105,7 @@ impl World {
             if !node.is_clean() {
                 return Err(Failure::Uncovered { node: at });
             }
-            let lost = node.own.writes.iter().find(|((_, stamp), _)| !knowledge.covers(*stamp));
+            let lost = node.own.writes.iter().find(|((_, stamp), _)| !known.covers(*stamp));
             if let Some(((path, stamp), _)) = lost {
                 return Err(Failure::Lost { node: at, path: PATHS[usize::from(*path)], stamp: *stamp });
             }
@@ -113,7 +114,7 @@ impl World {
                 return Err(Failure::NoReceipt { node: at });
             }
         }
-        if !self.variant.aggregator_restores && !knowledge.dominates(&self.receipts) {
+        if !self.variant.aggregator_restores && !known.dominates(&self.receipts) {
             return Err(Failure::ReceiptBroken);
         }
         self.check_truth()

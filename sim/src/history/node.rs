@@ -7,6 +7,7 @@ use crdt_core::{Config, DocumentName, Moment, PeerId, PersistToken, ReplicaId, S
 
 use super::copy::{Copy, Records};
 use super::facts::{CellName, Fact, Held, Knowledge, PathIndex};
+use super::oracle::Registry;
 
 /// What is on a disk, or on its way there: all of it at once, or nothing.
 #[derive(Clone, Default)]
@@ -154,9 +155,9 @@ impl Node {
     }
 
     /// Whether the copy knew a transaction whose cells it did not hold: they were dead.
-    pub(super) fn knew_dead(&self, stamp: Stamp) -> bool {
+    pub(super) fn knew_dead(&self, stamp: Stamp, registry: &Registry) -> bool {
         let (knowledge, cells) = &self.before;
-        knowledge.covers(stamp) && cells.iter().all(|cell| cell.stamp != stamp)
+        registry.complete(knowledge.clone()).covers(stamp) && cells.iter().all(|cell| cell.stamp != stamp)
     }
 
     /// An application's write was made.

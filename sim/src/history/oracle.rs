@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crdt_core::{ReplicaId, Stamp};
+use crdt_core::{ReplicaId, Retired, Stamp};
 
 use super::facts::{CellName, Fact, Held, Knowledge, PATHS, is_above};
 use super::node::{Image, Node};
@@ -18,6 +18,8 @@ pub(super) struct Registry {
     /// Cells of time lines that have ended, and that nobody has: a replay may bring one back.
     ended: BTreeMap<CellName, Entry>,
     owners: BTreeMap<ReplicaId, usize>,
+    /// Every retirement there was.
+    retired: Vec<Retired>,
 }
 
 #[derive(Clone, Copy)]
@@ -40,6 +42,27 @@ impl Registry {
         self.owners.insert(replica, node);
     }
 
+    /// The aggregator has retired these ids. Tells how many of them are new.
+    pub(super) fn note_retired(&mut self, retired: Vec<Retired>) -> u64 {
+        let before = self.retired.len();
+        for retired in retired {
+            if !self.retired.contains(&retired) {
+                self.retired.push(retired);
+            }
+        }
+        (self.retired.len() - before) as u64
+    }
+
+    /// What `node` has incorporated, or knows to be dead.
+    pub(super) fn knowledge(&self, node: &Node) -> Knowledge {
+        self.complete(node.copy.knowledge())
+    }
+
+    /// A version vector, and what it says of the ids that it does not list.
+    pub(super) fn complete(&self, vector: Knowledge) -> Knowledge {
+        vector.with_retired(&self.retired)
+    }
+
     /// `image` is on the disk of `node`. Gives the name of a cell that now has two contents.
     pub(super) fn note_disk(&mut self, node: usize, image: &Image) -> Result<(), CellName> {
         for fact in &image.own.log {
@@ -56,12 +79,13 @@ impl Registry {
                 self.cells.insert(*name, entry);
             }
         }
+        let known = self.complete(image.knowledge.clone());
         let owners = &self.owners;
         for (name, entry) in &mut self.cells {
             if owners.get(&name.1.replica) == Some(&node) && image.own.holds(*name) {
                 continue;
             }
-            if image.knowledge.covers(name.1) {
+            if known.covers(name.1) {
                 entry.spread = Spread::Covered;
             } else if entry.spread == Spread::Own && image.seen.contains(name) {
                 entry.spread = Spread::Seen;
@@ -74,7 +98,7 @@ impl Registry {
     /// nobody else, are gone. Somebody else may have been the last to know of a time line that ended before.
     pub(super) fn end_time_lines(&mut self, nodes: &[Node]) {
         let everywhere: Vec<(Knowledge, Vec<Fact>)> =
-            nodes.iter().map(|node| (node.copy.knowledge(), node.copy.facts())).collect();
+            nodes.iter().map(|node| (self.knowledge(node), node.copy.facts())).collect();
         let (owners, ended) = (&self.owners, &mut self.ended);
         self.cells.retain(|name, entry| {
             let Some(&owner) = owners.get(&name.1.replica) else { return true };
@@ -106,9 +130,9 @@ impl Registry {
     /// Whether the document of `node` is what its version vector says. Gives what was expected if not.
     pub(super) fn check(&self, node: usize, nodes: &[Node]) -> Result<(), String> {
         let this = &nodes[node];
-        let knowledge = this.copy.knowledge();
+        let knowledge = self.knowledge(this);
         let everywhere: Vec<(Knowledge, Vec<Fact>)> =
-            nodes.iter().map(|other| (other.copy.knowledge(), other.copy.facts())).collect();
+            nodes.iter().map(|other| (self.knowledge(other), other.copy.facts())).collect();
         let mut best: [Option<(Stamp, Held)>; PATHS.len()] = [None; PATHS.len()];
         let mut consider = |name: CellName, held: Held| {
             let best = &mut best[usize::from(name.0)];

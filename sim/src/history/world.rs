@@ -116,7 +116,12 @@ impl World {
             }
             690..740 => self.nodes[at].copy.request_acknowledgement(),
             740..760 => self.nodes[at].copy.request_persist(),
-            760..800 => self.nodes[AGGREGATOR].copy.forget_stable(),
+            760..800 => {
+                let moment = self.moment(AGGREGATOR);
+                self.nodes[AGGREGATOR].copy.forget_stable(moment);
+                let retired = self.nodes[AGGREGATOR].copy.retired_ids();
+                self.sums.retired += self.registry.note_retired(retired);
+            }
             800..840 => self.lose_connection()?,
             840..880 if self.variant.replays => self.replay()?,
             880..900 if self.variant.crashes => {
@@ -207,7 +212,7 @@ impl World {
         match event {
             Event::Acknowledged { peer, through } if peer == peer_of(AGGREGATOR) => {
                 let node = &self.nodes[at];
-                let disk = &self.nodes[AGGREGATOR].disk.knowledge;
+                let disk = self.registry.complete(self.nodes[AGGREGATOR].disk.knowledge.clone());
                 let ids = [node.copy.id(), node.previous_id];
                 if !self.variant.aggregator_restores
                     && ids.iter().all(|id| !disk.covers(Stamp::new(through, *id)))
@@ -224,7 +229,7 @@ impl World {
             Event::Forked { .. } => self.sums.forks += 1,
             Event::LateWrite { original, reissued } => {
                 self.sums.late += 1;
-                if self.nodes[at].knew_dead(original) {
+                if self.nodes[at].knew_dead(original, &self.registry) {
                     return Err(Failure::Resurrected { node: at, stamp: original });
                 }
                 let mut cells = self.nodes[at].copy.facts().into_iter().filter(|cell| cell.stamp == reissued);

@@ -145,7 +145,7 @@ impl OpenDocument {
                 }
             }
             Input::ForgetStable => {
-                self.replica.forget_stable();
+                self.replica.forget_stable(host.moment());
             }
             Input::Frame(channel, frame) => self.take_frame(channel, &frame, host, effects),
             Input::Update(update, edits) => self.take_update(update, &edits, host),

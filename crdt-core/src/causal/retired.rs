@@ -1,0 +1,103 @@
+//! Replica ids that are no longer listed anywhere, and what must be remembered of them.
+
+use crate::causal::{Stamp, VersionVector};
+use crate::id::ReplicaId;
+use crate::storage::{List, Storage};
+use crate::time::Time;
+use crate::weaken::{Rule, holds};
+
+/// An id that was taken out of the version vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retired {
+    /// Whose.
+    pub replica: ReplicaId,
+    /// Every transaction of it up to here is incorporated, or known to be dead, and none is left in the document.
+    pub time: Time,
+    /// When it was taken out: its rank among the retirements.
+    pub at: Time,
+}
+
+/// Retired ids, the oldest retirement first. `[retired ids]`
+///
+/// Whoever serves others keeps them: a copy that was away may still bring cells of such an id, or lack what such an id
+/// deleted. Lookups cost O(retired ids).
+pub(crate) struct RetiredIds<S: Storage> {
+    entries: S::Retired,
+    /// The last retirement that is no longer listed, because there was no room.
+    dropped: Time,
+}
+
+impl<S: Storage> RetiredIds<S> {
+    pub(crate) fn new() -> Self {
+        Self { entries: S::Retired::default(), dropped: Time::ZERO }
+    }
+
+    /// Whether this storage keeps any.
+    pub(crate) fn has_room(&self) -> bool {
+        self.entries.room() > 0
+    }
+
+    /// Lists an id; where there is no room, the oldest goes.
+    pub(crate) fn add(&mut self, retired: Retired) {
+        if !self.has_room() {
+            return;
+        }
+        self.remove(retired.replica);
+        if self.entries.len() == self.entries.room() {
+            self.dropped = self.dropped.max(self.entries.remove(0).at);
+        }
+        let place = self.entries.partition_point(|listed| listed.at <= retired.at);
+        let inserted = self.entries.insert(place, retired);
+        debug_assert!(inserted.is_ok(), "room was made");
+    }
+
+    /// Takes an id out: it is in use again.
+    pub(crate) fn remove(&mut self, replica: ReplicaId) -> Option<Retired> {
+        let index = self.entries.iter().position(|listed| listed.replica == replica)?;
+        Some(self.entries.remove(index))
+    }
+
+    pub(crate) fn get(&self, replica: ReplicaId) -> Option<Retired> {
+        self.entries.iter().copied().find(|listed| listed.replica == replica)
+    }
+
+    /// Whether the transaction `stamp` is one of those that retired.
+    pub(crate) fn covers(&self, stamp: Stamp) -> bool {
+        self.get(stamp.replica).is_some_and(|listed| listed.time >= stamp.time)
+            && holds(Rule::RetiredIsCovered)
+    }
+
+    /// The retirement that a peer with the vector `theirs` may be brought to by being told of the ids alone, because it has
+    /// all that they ever wrote; zero when it lacks something, or when that cannot be known any more.
+    pub(crate) fn reachable(&self, theirs: &VersionVector<S>) -> Time {
+        let known = theirs.time_of(ReplicaId::RETIREMENTS);
+        if known < self.dropped {
+            return Time::ZERO;
+        }
+        let first = self.entries.partition_point(|listed| listed.at <= known);
+        let later = &self.entries[first..];
+        let has_all = later.iter().all(|listed| theirs.time_of(listed.replica) >= listed.time);
+        if has_all || !holds(Rule::RetiredIsFloor) {
+            later.last().map_or(known, |last| last.at)
+        } else {
+            Time::ZERO
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Retired> + Clone + '_ {
+        self.entries.iter().copied()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn dropped(&self) -> Time {
+        self.dropped
+    }
+
+    /// Retirements up to `at` are not listed.
+    pub(crate) fn note_dropped(&mut self, at: Time) {
+        self.dropped = self.dropped.max(at);
+    }
+}

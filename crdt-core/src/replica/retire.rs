@@ -1,0 +1,178 @@
+//! Retiring replica ids: the aggregator decides, and tells the members.
+//!
+//! See [`crate::retiring`] for what is remembered, and why that is enough.
+
+use super::send::write_vector_entry;
+use super::{Event, PeerError, Replica, Role};
+use crate::causal::{Entry, Retired};
+use crate::document::Document;
+use crate::id::ReplicaId;
+use crate::storage::{CellStore, List, Storage};
+use crate::sync::Session;
+use crate::time::{Moment, Time};
+use crate::wire::{Full, VectorSection, Writer, tag};
+
+impl<S: Storage> Replica<S> {
+    /// Retires the ids that nobody uses, of which nothing is left, and that every active member has all of.
+    pub(super) fn retire_ids(&mut self, moment: Moment) {
+        if self.config.role != Role::Aggregator || !self.document.retired.has_room() {
+            return;
+        }
+        let mut retirable = S::Ids::default();
+        for id in self.given_up.iter().filter(|id| self.is_retirable(**id)) {
+            // Those that do not fit have their turn the next time.
+            retirable.push(*id).ok();
+        }
+        if retirable.is_empty() {
+            return;
+        }
+        for cell in self.document.cells.below(None) {
+            retirable.retain(|id| *id != cell.stamp.replica);
+        }
+        for id in retirable.iter() {
+            if self.document.retire(moment, *id).is_ok() {
+                self.given_up.retain(|given_up| given_up != id);
+                self.unsaved = true;
+            }
+        }
+    }
+
+    /// As far as version vectors tell.
+    fn is_retirable(&self, id: ReplicaId) -> bool {
+        let time = self.document.vv.time_of(id);
+        let mut members = self.peers.iter().filter(|p| p.active);
+        time > Time::ZERO
+            && id != self.id()
+            && self.peers.iter().all(|p| p.replica != Some(id))
+            && self.sessions.iter().all(|s| s.peer_replica != Some(id))
+            && members.all(|p| p.acked.time_of(id) == time)
+            // What an early session has brought to its peer, nobody knows.
+            && self.sessions.iter().all(|s| s.confirmed)
+    }
+
+    /// A retired id is in use again: somebody opened under it, or has more of it than was known.
+    pub(super) fn reinstate(&mut self, id: ReplicaId) {
+        if self.document.reinstate(id) {
+            self.unsaved = true;
+            self.give_up(id);
+        }
+    }
+
+    /// Tells a peer that has everything else.
+    pub(super) fn tell_retired(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let (document, session) = (&self.document, &mut self.sessions[index]);
+        let is_due = session.heard
+            && session.confirmed
+            && !session.with_aggregator
+            && !session.refused
+            && !session.want_full
+            && session.batch.is_none()
+            && session.believed.has_writes_of(&document.vv)
+            && document.is_delta_enough(&session.believed);
+        // Those that did not fit go into the next frame.
+        if is_due { write_retired(document, session, false, writer).map(|_| ()) } else { Ok(()) }
+    }
+
+    /// A peer tells which ids need not be listed any more.
+    pub(super) fn take_retired(
+        &mut self,
+        index: usize,
+        ids: VectorSection<'_>,
+        at_ms: u64,
+    ) -> Result<(), PeerError> {
+        let at = Time::from_ms(at_ms).ok_or(PeerError::Dangling)?;
+        let is_aggregator = self.config.role == Role::Aggregator;
+        let session = &mut self.sessions[index];
+        session.rx.cursor.defining = ids.is_defining();
+        // An aggregator decides, and is not told.
+        let believes = session.with_aggregator || self.config.role == Role::Mesh;
+        let applies = believes && !is_aggregator && !session.gap;
+        let mut dropped = 0;
+        for (reference, time) in ids.entries() {
+            let replica = self.resolve_and_define(index, reference)?;
+            let time = Time::from_ms(time).ok_or(PeerError::Dangling)?;
+            if applies {
+                let retired = Retired { replica, time, at };
+                dropped += self.document.retire_as_told(retired);
+                if self.config.role == Role::Mesh {
+                    self.document.retired.add(retired);
+                }
+                self.given_up.retain(|id| *id != replica);
+                // The peer does not list it either.
+                self.sessions[index].believed.put(replica, Time::ZERO).ok();
+            }
+        }
+        if !applies {
+            return Ok(());
+        }
+        self.unsaved = true;
+        if dropped > 0 {
+            self.events.push(Event::Dropped { cells: dropped });
+        }
+        let session = &mut self.sessions[index];
+        if !session.full {
+            self.document.note_retirement(at);
+            session.believed.raise(ReplicaId::RETIREMENTS, at).ok();
+            let peer = self.peers.iter_mut().find(|p| p.id == session.peer && session.confirmed);
+            if let Some(peer) = peer {
+                // Nothing leaves the peer before it is durable there.
+                peer.acked.raise(ReplicaId::RETIREMENTS, at).ok();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells a peer which ids it need not list any more: one that has everything, or that gets the claim of a full batch next.
+///
+/// False: some did not fit.
+pub(super) fn write_retired<S: Storage>(
+    document: &Document<S>,
+    session: &mut Session<S>,
+    full: bool,
+    writer: &mut Writer<'_>,
+) -> Result<bool, Full> {
+    if document.retired.len() == 0 {
+        return Ok(true);
+    }
+    let believed = session.believed.clone();
+    let (wants_all, told) = (session.wants_retired, session.told_retired(full));
+    let concerns = |retired: &Retired| {
+        let listed = believed.time_of(retired.replica);
+        (listed > Time::ZERO && listed <= retired.time) || (wants_all && retired.at > told)
+    };
+    let waiting = document.retired.iter().filter(concerns);
+    let count = waiting.clone().count();
+    let reachable = if full { told } else { document.retired.reachable(&believed) };
+    if count == 0 && reachable <= told {
+        return Ok(true);
+    }
+    let fit = count.min(writer.remaining().saturating_sub(HEAD_LEN_MAX) / ENTRY_LEN_MAX);
+    if fit == 0 && count > 0 {
+        return Err(Full);
+    }
+    let going = waiting.take(fit);
+    let last = going.clone().last().map_or(told, |retired| retired.at.max(told));
+    let through = if fit == count { last.max(reachable) } else { last };
+    writer.byte(tag::RETIRED)?;
+    writer.varint(fit as u64)?;
+    for retired in going.clone() {
+        let entry = Entry { replica: retired.replica, time: retired.time };
+        write_vector_entry(entry, document.replica, session, writer)?;
+    }
+    writer.signed(through.as_ms() as i64 - session.tx.cursor.last_time as i64)?;
+    session.tx.cursor.last_time = through.as_ms();
+    for retired in going {
+        session.believed.put(retired.replica, Time::ZERO).ok();
+    }
+    session.told_retired = through;
+    if !full {
+        session.believed.raise(ReplicaId::RETIREMENTS, through).ok();
+    }
+    Ok(fit == count)
+}
+
+/// Tag, count and the time of the last retirement, at most, in bytes.
+const HEAD_LEN_MAX: usize = 10;
+/// An id and a time, at most, in bytes.
+const ENTRY_LEN_MAX: usize = 16;

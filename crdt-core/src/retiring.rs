@@ -1,0 +1,89 @@
+//! Retiring replica ids, so that version vectors do not grow with every copy there ever was.
+//!
+//! An id is taken out of version vector and floor when its owner goes on under another, no cell of it is left, and every
+//! active member has incorporated all it wrote. What it deleted must still reach whoever was away: so the retirement itself
+//! gets a time, which stands in version vector and floor like that of a forgotten tombstone, under an id that is
+//! [nobody's](ReplicaId::RETIREMENTS). Whoever has a lower time there gets the whole document, unless it turns out to have
+//! all that the retired ids wrote; then it is only told which they are.
+
+use crate::causal::{Retired, Stamp, VersionVector};
+use crate::document::{Document, UpdateError};
+use crate::id::ReplicaId;
+use crate::storage::Storage;
+use crate::time::{Moment, Time};
+use crate::weaken::{Rule, holds};
+
+impl<S: Storage> Document<S> {
+    /// Whether the transaction `stamp` is incorporated here, or known to be dead.
+    pub(crate) fn covers(&self, stamp: Stamp) -> bool {
+        self.vv.covers(stamp) || self.retired.covers(stamp)
+    }
+
+    /// Whether everything that `vector` means is incorporated here.
+    pub(crate) fn dominates(&self, vector: &VersionVector<S>) -> bool {
+        vector.iter().all(|e| self.covers(Stamp::new(e.time, e.replica)))
+    }
+
+    /// Whether a peer with the vector `theirs` lacks nothing that is forgotten here: then a delta is enough for it.
+    pub(crate) fn is_delta_enough(&self, theirs: &VersionVector<S>) -> bool {
+        let told = self.retired.reachable(theirs);
+        self.floor.iter().all(|e| {
+            let has = theirs.time_of(e.replica);
+            has >= e.time || (e.replica == ReplicaId::RETIREMENTS && told >= e.time)
+        })
+    }
+
+    /// Takes an id out of version vector and floor. The caller has made sure that every active member has all of it, and that
+    /// no cell of it is left here.
+    ///
+    /// # Errors
+    /// [`UpdateError::ClockExhausted`]; nothing has changed then.
+    pub(crate) fn retire(&mut self, moment: Moment, replica: ReplicaId) -> Result<(), UpdateError> {
+        let at = self.next_time(moment)?;
+        self.clock = at;
+        self.retired.add(Retired { replica, time: self.vv.time_of(replica), at });
+        self.unlist(replica);
+        self.note_retirement(at);
+        Ok(())
+    }
+
+    /// A peer that has incorporated everything tells that an id was retired: what is left of it here is dead. Tells how many
+    /// cells that were.
+    pub(crate) fn retire_as_told(&mut self, told: Retired) -> usize {
+        if told.replica == self.replica || self.vv.time_of(told.replica) > told.time {
+            // It is in use, and the peer will learn so.
+            return 0;
+        }
+        let is_its = |stamp: Stamp| stamp.replica == told.replica && stamp.time <= told.time;
+        let dropped = if holds(Rule::RetiredIsDropped) { self.drop_absent(is_its, |_| false) } else { 0 };
+        self.unlist(told.replica);
+        dropped
+    }
+
+    /// Every retirement up to `at` was taken over.
+    pub(crate) fn note_retirement(&mut self, at: Time) {
+        // Where there is no room, the peer tells again.
+        if self.raise(ReplicaId::RETIREMENTS, at).is_ok()
+            && self.floor.raise(ReplicaId::RETIREMENTS, at).is_ok()
+        {
+            self.clock = self.clock.max(at);
+        }
+    }
+
+    /// Lists an id again that was retired: it is in use.
+    pub(crate) fn reinstate(&mut self, replica: ReplicaId) -> bool {
+        let Some(retired) = self.retired.remove(replica) else { return false };
+        // Where there is no room, its owner's next claim is refused, with the limit.
+        self.raise(replica, retired.time).ok();
+        true
+    }
+
+    fn unlist(&mut self, replica: ReplicaId) {
+        for vector in [&mut self.vv, &mut self.floor] {
+            // Nothing is needed to take something out.
+            vector.put(replica, Time::ZERO).ok();
+        }
+        self.vv_changes += 1;
+        self.covered_seq = 0;
+    }
+}
