@@ -396,7 +396,9 @@ impl<S: Storage> Replica<S> {
         self.sessions[index].received_through = None;
         if !self.sessions[index].gap {
             let (vv, retired) = (&self.document.vv, &self.document.retired);
-            let is_retired = |e: &Entry| retired.covers(Stamp::new(e.time, e.replica));
+            // What the aggregator lists is in use again.
+            let decides = self.sessions[index].with_aggregator;
+            let is_retired = |e: &Entry| !decides && retired.covers(Stamp::new(e.time, e.replica));
             let new = claim.clone().filter(|e| e.time > Time::ZERO && vv.time_of(e.replica) == Time::ZERO);
             let new = new.filter(|e| !is_retired(e));
             if !vv.fits(new.count()) {
@@ -418,7 +420,8 @@ impl<S: Storage> Replica<S> {
                 }
                 let changes = self.document.vv_changes;
                 for entry in claim.clone() {
-                    if self.document.retired.covers(Stamp::new(entry.time, entry.replica)) {
+                    let retired = &self.document.retired;
+                    if !decides && retired.covers(Stamp::new(entry.time, entry.replica)) {
                         continue;
                     }
                     self.reinstate(entry.replica);

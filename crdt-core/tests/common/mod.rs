@@ -24,13 +24,13 @@ pub(crate) struct Side<S: Storage> {
 
 impl<S: Storage> Side<S> {
     pub(crate) fn new(key: u8, role: Role) -> Self {
+        Self::with_id(key, role, ReplicaId::new(0x1111_1111_1111_1111 * u64::from(key)))
+    }
+
+    pub(crate) fn with_id(key: u8, role: Role, id: ReplicaId) -> Self {
         let name = DocumentName::new("w1").unwrap();
         Self {
-            replica: Replica::new(
-                &name,
-                ReplicaId::new(0x1111_1111_1111_1111 * u64::from(key)),
-                Config::new(role),
-            ),
+            replica: Replica::new(&name, id, Config::new(role)),
             session: None,
             peer: PeerId([key; 32]),
             now_ms: 1_770_000_000_000,
@@ -212,11 +212,15 @@ impl Image {
 
     /// A side with the same key and clock that starts from this image.
     pub(crate) fn restore<S: Storage>(&self, like: &Side<S>) -> Side<S> {
-        let mut side = Side::new(like.peer.0[0], Role::Member);
+        self.restore_as(Role::Member, like)
+    }
+
+    pub(crate) fn restore_as<S: Storage>(&self, role: Role, like: &Side<S>) -> Side<S> {
+        let mut side = Side::new(like.peer.0[0], role);
         side.random = like.random + 1_000_000;
         side.now_ms = like.now_ms;
         let moment = side.moment();
-        side.replica = self.load(moment, Role::Member);
+        side.replica = self.load(moment, role);
         side
     }
 

@@ -17,6 +17,9 @@ impl World {
             self.now_ms += 10;
             self.sums.rounds_max = self.sums.rounds_max.max(round);
             let (missing, sent) = (self.connect_all()?, self.round()?);
+            if self.variant.renews && round <= RETIRING_ROUNDS {
+                self.forget_stable();
+            }
             if sent || missing {
                 quiet = 0;
                 continue;
@@ -123,3 +126,5 @@ impl World {
 
 /// Round trips after which everything must be quiet. Seven were the most that the executable model took.
 const ROUNDS_MAX: u32 = 16;
+/// Rounds in which ids may still retire.
+const RETIRING_ROUNDS: u32 = 6;

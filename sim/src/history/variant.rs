@@ -25,6 +25,8 @@ pub struct Variant {
     pub aggregator_restores: bool,
     /// The aggregator gives silent members up.
     pub retires: bool,
+    /// Devices lose their storage often, and the aggregator looks often for what may go.
+    pub renews: bool,
     /// Tombstones are forgotten anywhere, also where others still need them.
     pub forgets: bool,
     /// Documents are compared with what their version vectors promise.
@@ -45,6 +47,7 @@ impl Variant {
         restores: false,
         aggregator_restores: false,
         retires: false,
+        renews: false,
         forgets: false,
         truth: true,
         broken: None,
@@ -63,7 +66,7 @@ impl Variant {
     };
 
     /// Every variant that must converge, the calmest first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::CALM,
         Self { name: "star-early", early: true, replays: true, ..Self::CALM },
         Self { name: "star-crashes", crashes: true, wipes: true, ..Self::CALM },
@@ -71,6 +74,8 @@ impl Variant {
         Self::FAULTS,
         Self { name: "star-fixed", fixed: true, ..Self::FAULTS },
         Self { name: "mesh", mesh: true, ..Self::FAULTS },
+        Self { name: "star-renewed", renews: true, ..Self::FAULTS },
+        Self { name: "mesh-renewed", mesh: true, renews: true, ..Self::FAULTS },
         Self { name: "star-aggregator-restored", aggregator_restores: true, truth: false, ..Self::FAULTS },
     ];
 

@@ -102,6 +102,9 @@ impl World {
         if what >= 800 && self.dice.percent(self.calm) {
             what = self.dice.below(800);
         }
+        if self.variant.renews && self.dice.percent(20) {
+            what = self.dice.pick(&[760, 760, 760, 920]);
+        }
         match what {
             0..170 => self.write(at)?,
             170..250 if at != AGGREGATOR => self.write(at)?,
@@ -116,12 +119,7 @@ impl World {
             }
             690..740 => self.nodes[at].copy.request_acknowledgement(),
             740..760 => self.nodes[at].copy.request_persist(),
-            760..800 => {
-                let moment = self.moment(AGGREGATOR);
-                self.nodes[AGGREGATOR].copy.forget_stable(moment);
-                let retired = self.nodes[AGGREGATOR].copy.retired_ids();
-                self.sums.retired += self.registry.note_retired(retired);
-            }
+            760..800 => self.forget_stable(),
             800..840 => self.lose_connection()?,
             840..880 if self.variant.replays => self.replay()?,
             880..900 if self.variant.crashes => {
@@ -539,6 +537,14 @@ impl World {
             self.sums.writes += 1;
         }
         Ok(())
+    }
+
+    /// The aggregator forgets what everyone has.
+    pub(super) fn forget_stable(&mut self) {
+        let moment = self.moment(AGGREGATOR);
+        self.nodes[AGGREGATOR].copy.forget_stable(moment);
+        let retired = self.nodes[AGGREGATOR].copy.retired_ids();
+        self.sums.retired += self.registry.note_retired(retired);
     }
 
     // ---- small things ----
