@@ -235,7 +235,10 @@ impl<S: Storage> Document<S> {
             return Err(CapacityError::Replicas { limit: self.vv.room() });
         }
         for retired in other.retired.iter() {
-            self.retire_as_told(retired);
+            if !self.is_in_use(retired) {
+                self.drop_retired(retired);
+                self.unlist(retired.replica);
+            }
         }
         self.drop_absent(
             |stamp| other.vv.covers(stamp),

@@ -47,16 +47,20 @@ impl<S: Storage> Document<S> {
         Ok(())
     }
 
-    /// A peer that has incorporated everything tells that an id was retired: what is left of it here is dead. Tells how many
-    /// cells that were.
-    pub(crate) fn retire_as_told(&mut self, told: Retired) -> usize {
-        if told.replica == self.replica || self.vv.time_of(told.replica) > told.time {
-            // It is in use, and the peer will learn so.
-            return 0;
-        }
-        let is_its = |stamp: Stamp| stamp.replica == told.replica && stamp.time <= told.time;
+    /// Whether more of an id is known here than whoever retired it knew: its owner lives, and that will be learned there.
+    pub(crate) fn is_in_use(&self, retired: Retired) -> bool {
+        retired.replica == self.replica || self.vv.time_of(retired.replica) > retired.time
+    }
+
+    /// Drops what is left of a retired id: it is dead. Tells how many cells that were.
+    pub(crate) fn drop_retired(&mut self, retired: Retired) -> usize {
+        let is_its = |stamp: Stamp| stamp.replica == retired.replica && stamp.time <= retired.time;
         let dropped = if holds(Rule::RetiredIsDropped) { self.drop_absent(is_its, |_| false) } else { 0 };
-        self.unlist(told.replica);
+        // Deletes among them that were not covered here are known by the retirement alone.
+        let known = self.vv.time_of(retired.replica);
+        if self.floor.time_of(retired.replica) > known {
+            self.floor.put(retired.replica, known).ok();
+        }
         dropped
     }
 
@@ -78,7 +82,8 @@ impl<S: Storage> Document<S> {
         true
     }
 
-    fn unlist(&mut self, replica: ReplicaId) {
+    /// Takes an id out of version vector and floor.
+    pub(crate) fn unlist(&mut self, replica: ReplicaId) {
         for vector in [&mut self.vv, &mut self.floor] {
             // Nothing is needed to take something out.
             vector.put(replica, Time::ZERO).ok();

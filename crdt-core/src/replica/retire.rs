@@ -58,12 +58,12 @@ impl<S: Storage> Replica<S> {
         }
     }
 
-    /// Tells a peer that has everything else.
+    /// Tells a member that has everything else.
     pub(super) fn tell_retired(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
         let (document, session) = (&self.document, &mut self.sessions[index]);
-        let is_due = session.heard
+        let is_due = self.config.role == Role::Aggregator
+            && session.heard
             && session.confirmed
-            && !session.with_aggregator
             && !session.refused
             && !session.want_full
             && session.batch.is_none()
@@ -73,7 +73,10 @@ impl<S: Storage> Replica<S> {
         if is_due { write_retired(document, session, false, writer).map(|_| ()) } else { Ok(()) }
     }
 
-    /// A peer tells which ids need not be listed any more.
+    /// A peer tells which ids have retired: what is left of them here is dead.
+    ///
+    /// They go out of the vectors here only at the aggregator's word. It takes that back if one is in use again, and must know
+    /// what its members list.
     pub(super) fn take_retired(
         &mut self,
         index: usize,
@@ -81,24 +84,31 @@ impl<S: Storage> Replica<S> {
         at_ms: u64,
     ) -> Result<(), PeerError> {
         let at = Time::from_ms(at_ms).ok_or(PeerError::Dangling)?;
-        let is_aggregator = self.config.role == Role::Aggregator;
         let session = &mut self.sessions[index];
         session.rx.cursor.defining = ids.is_defining();
-        // An aggregator decides, and is not told.
-        let believes = session.with_aggregator || self.config.role == Role::Mesh;
-        let applies = believes && !is_aggregator && !session.gap;
+        let by_aggregator = session.with_aggregator;
+        let applies = !session.gap
+            && match self.config.role {
+                // It decides, and is not told.
+                Role::Aggregator => false,
+                Role::Member => by_aggregator,
+                Role::Mesh => true,
+            };
         let mut dropped = 0;
         for (reference, time) in ids.entries() {
             let replica = self.resolve_and_define(index, reference)?;
-            let time = Time::from_ms(time).ok_or(PeerError::Dangling)?;
-            if applies {
-                let retired = Retired { replica, time, at };
-                dropped += self.document.retire_as_told(retired);
-                if self.config.role == Role::Mesh {
-                    self.document.retired.add(retired);
-                }
+            let retired = Retired { replica, time: Time::from_ms(time).ok_or(PeerError::Dangling)?, at };
+            if !applies || self.document.is_in_use(retired) {
+                continue;
+            }
+            dropped += self.document.drop_retired(retired);
+            if self.config.role == Role::Mesh {
+                self.document.retired.add(retired);
+            }
+            if by_aggregator {
+                self.document.unlist(replica);
                 self.given_up.retain(|id| *id != replica);
-                // The peer does not list it either.
+                // The aggregator does not list it either.
                 self.sessions[index].believed.put(replica, Time::ZERO).ok();
             }
         }
@@ -110,7 +120,7 @@ impl<S: Storage> Replica<S> {
             self.events.push(Event::Dropped { cells: dropped });
         }
         let session = &mut self.sessions[index];
-        if !session.full {
+        if by_aggregator && !session.full {
             self.document.note_retirement(at);
             session.believed.raise(ReplicaId::RETIREMENTS, at).ok();
             let peer = self.peers.iter_mut().find(|p| p.id == session.peer && session.confirmed);
