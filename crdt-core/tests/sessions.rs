@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+#[expect(dead_code, reason = "this file uses a part of it")]
 mod common;
 
 use common::{Image, Side, connect, disconnect, path, settle, write_w1};

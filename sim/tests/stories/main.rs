@@ -18,6 +18,9 @@
 //! | `NeedOnce` | everything travels twice | [`batches`] | no |
 //! | `OwnLate` | a late write is there on its own device only | [`tombstones`] | yes |
 //! | `RestartBatch` | a delete during a full batch is lost | [`tombstones`] | no |
+//! | `RetiredIsCovered` | a deleted value comes back | [`retirement`] | yes |
+//! | `RetiredIsDropped` | a deleted value comes back | [`retirement`] | no |
+//! | `RetiredIsFloor` | a deleted value stays on a device from the drawer | [`retirement`] | yes |
 //! | `SentIsClaimed` | a write during a batch is lost | [`batches`] | yes |
 //! | `Yours` | a restored copy claims what it did since and lacks it, until the fingerprints tell | [`identity`] | no |
 //!
@@ -48,6 +51,7 @@ mod batches;
 mod damage;
 mod early;
 mod identity;
+mod retirement;
 mod tombstones;
 mod town;
 

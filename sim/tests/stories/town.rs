@@ -123,6 +123,19 @@ impl Town {
         self.node(who).replica.forget_all_tombstones();
     }
 
+    /// The aggregator keeps nothing for that member any longer: it was silent for too long.
+    pub(crate) fn give_up(&mut self, who: Who) {
+        self.node(CLOUD).replica.retire(peer_of(who));
+    }
+
+    /// The aggregator forgets what every member has, ids that nobody uses too: so many have gone now.
+    pub(crate) fn tidy(&mut self) -> usize {
+        let moment = self.moment(CLOUD);
+        let replica = &mut self.node(CLOUD).replica;
+        replica.forget_stable(moment);
+        replica.retired_ids().count()
+    }
+
     /// Its disk as it is now.
     pub(crate) fn image(&self, who: Who) -> Image {
         let replica = &self.nodes[who.0].replica;
