@@ -132,6 +132,8 @@ pub struct Document<S: Storage> {
     /// Highest time seen.
     pub(crate) clock: Time,
     pub(crate) replica: ReplicaId,
+    /// Names the totals of counters as long as it is not sure that `replica` is nobody else's.
+    pub(crate) spare: Option<ReplicaId>,
     /// Sequence number of the last change.
     pub(crate) seq: u64,
     /// Counts changes of the version vector in this process.
@@ -159,6 +161,7 @@ impl<S: Storage> Document<S> {
             horizon: Stamp::ZERO,
             clock: Time::ZERO,
             replica,
+            spare: None,
             seq: 0,
             vv_changes: 0,
             covered_seq: 0,
@@ -591,6 +594,14 @@ impl<S: Storage> Document<S> {
             own
         });
         self.place(stamp, path, content);
+    }
+
+    /// Takes out a cell that nobody else has seen.
+    pub(crate) fn remove_unsent(&mut self, path: &str) {
+        if let Some(cell) = self.cells.get(path) {
+            self.fingerprint.remove(cell);
+            self.cells.remove(path);
+        }
     }
 
     /// A scalar above `path` that only this write would hide becomes a map marker.

@@ -22,6 +22,7 @@ impl<S: Storage> Replica<S> {
             Role::Member => {
                 let loaded = self.document.vv.time_of(self.document.replica);
                 self.loaded = *self.unverified.get_or_insert(loaded);
+                self.document.spare.get_or_insert(moment.fresh_replica_id());
             }
         }
     }
@@ -43,6 +44,7 @@ impl<S: Storage> Replica<S> {
                 // What was written since the load may leave now. Without this on disk first, the next load would take
                 // this copy for an old one, because the aggregator then holds more than was verified here.
                 self.unsaved |= self.document.vv.time_of(self.document.replica) > loaded;
+                self.fold_counters(moment);
                 self.events.push(Event::Verified);
             }
             return Ok(false);
@@ -79,7 +81,7 @@ impl<S: Storage> Replica<S> {
     pub(super) fn fork(&mut self, moment: Moment, common: Time) -> Result<(), PeerError> {
         let document = &mut self.document;
         let (old, highest) = (document.replica, document.vv.time_of(document.replica));
-        let new = moment.fresh_replica_id();
+        let new = self.document.spare.unwrap_or(moment.fresh_replica_id());
         self.close_all_sessions();
         let document = &mut self.document;
         if !document.vv.fits(1) {
@@ -88,6 +90,7 @@ impl<S: Storage> Replica<S> {
             return Err(PeerError::Refused(Refusal::Capacity { what: Resource::Replicas, needed, limit }));
         }
         document.replica = new;
+        document.spare = None;
         self.peers.iter_mut().for_each(|peer| peer.sent_through = 0);
         self.unverified = None;
         self.unsaved = true;

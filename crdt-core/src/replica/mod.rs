@@ -13,6 +13,7 @@
 
 mod clock;
 mod conflict;
+mod counter;
 mod event;
 mod identity;
 mod open;

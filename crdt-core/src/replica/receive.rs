@@ -271,8 +271,12 @@ impl<S: Storage> Replica<S> {
         if self.check_own_past(moment, &cell)? {
             return Ok(());
         }
+        let own_total = self.total_to_defend(&cell);
         match self.apply_cell(moment, index, cell) {
             Ok(()) => {
+                if let Some(total) = own_total {
+                    self.defend_total(moment, path, total);
+                }
                 let session = &mut self.sessions[index];
                 session.received_through = Some(stamp).filter(|_| !session.full);
             }

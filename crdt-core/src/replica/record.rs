@@ -17,7 +17,7 @@
 //! | name | length, then UTF-8 |
 //! | replica | id |
 //! | clock | highest time seen |
-//! | unverified | 0: no; t + 1: own writes after t are held back |
+//! | unverified | 0: no; t + 1: own writes after t are held back, and the spare id follows |
 //! | horizon | id, time |
 //! | version vector, floor | vectors |
 //! | fingerprint | 8 bytes, little endian |
@@ -208,6 +208,9 @@ impl<S: Storage> Replica<S> {
         write_id(writer, document.replica)?;
         writer.varint(document.clock.as_ms())?;
         writer.varint(self.unverified.map_or(0, |time| time.as_ms() + 1))?;
+        if self.unverified.is_some() {
+            write_id(writer, document.spare.unwrap_or(document.replica))?;
+        }
         write_id(writer, document.horizon.replica)?;
         writer.varint(document.horizon.time.as_ms())?;
         write_vector(writer, &document.vv)?;
@@ -247,6 +250,9 @@ impl<S: Storage> Replica<S> {
         self.document.clock = read_time(&mut reader)?;
         let unverified = reader.varint(crate::limits::TIME_MAX + 1)?;
         self.unverified = unverified.checked_sub(1).and_then(Time::from_ms);
+        if self.unverified.is_some() {
+            self.document.spare = Some(read_id(&mut reader)?).filter(|spare| *spare != id);
+        }
         let horizon = read_id(&mut reader)?;
         self.document.horizon = Stamp::new(read_time(&mut reader)?, horizon);
         self.document.vv = read_vector(&mut reader)?;

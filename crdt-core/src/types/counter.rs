@@ -127,9 +127,15 @@ pub enum CounterError {
     Path(#[from] PathError),
 }
 
-/// Whose total this copy adds to. Nobody else may ever write it.
+/// Whose total this copy adds to. Nobody else may ever write it: a copy that may be an old one has a spare id for that.
 fn own_counter_key<S: Storage>(document: &Document<S>) -> ReplicaId {
-    document.replica_id()
+    document.spare.unwrap_or(document.replica)
+}
+
+/// Whether `path` is that of a counter's total that belongs to `replica`.
+pub(crate) fn is_total_of(path: &str, replica: ReplicaId) -> bool {
+    let key = path.rsplit_once('/').map(|(_, key)| key);
+    key.is_some_and(|key| is_replica_key(key) && u64::from_str_radix(key, 16) == Ok(replica.get()))
 }
 
 fn integer(value: Value<'_>) -> Option<i64> {

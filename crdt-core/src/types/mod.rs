@@ -35,6 +35,7 @@ mod plan;
 mod record;
 mod set;
 
+pub(crate) use counter::is_total_of;
 pub use counter::{Counter, CounterError};
 #[cfg(feature = "alloc")]
 pub use list::Rebalance;

@@ -1,0 +1,91 @@
+//! A counter's own total, where it is not sure whose it is.
+//!
+//! A counter adds to a cell that is named by the replica's id, and nobody else writes that ([`Counter`](crate::types::Counter)).
+//! A copy that came from storage may be an old one, whose total has gone on elsewhere: adding to it would lose what was
+//! added there. So until the aggregator has told, it adds to a cell of its own, named by a spare id. Verified, that is
+//! folded into the total; it has never left. Forked, the spare id is the one it goes on under.
+
+use super::Replica;
+use crate::cell::{Cell, Content, Path, Value};
+use crate::document::Document;
+use crate::id::ReplicaId;
+use crate::limits::PATH_LEN_MAX;
+use crate::storage::{CellStore, Storage};
+use crate::time::Moment;
+use crate::types::is_total_of;
+
+impl<S: Storage> Replica<S> {
+    /// This copy is the newest: what was counted since the load goes into the totals.
+    pub(super) fn fold_counters(&mut self, moment: Moment) {
+        let Some(spare) = self.document.spare.take() else { return };
+        let document = &mut self.document;
+        let mut folded = heapless::String::<PATH_LEN_MAX>::new();
+        while let Some((path, more)) = next_total(document, spare, &folded) {
+            let own = own_total_beside(&path, document.replica);
+            let total = document.get(Path::from_checked(&own)).map_or(Some(0), integer);
+            if let Some(total) = total.and_then(|total| total.checked_add(more))
+                && let Ok(stamp) = document.tick(moment)
+            {
+                document.remove_unsent(&path);
+                document.write_with(stamp, Path::from_checked(&own), Content::Value(Value::I64(total)));
+                self.unsaved = true;
+            }
+            // What cannot be folded counts where it is.
+            folded = path;
+        }
+    }
+
+    /// The own total at the path of `cell`, if somebody else's cell is about to replace it.
+    ///
+    /// Whoever writes a late cell again, writes an older total again, under a newer stamp.
+    pub(super) fn total_to_defend(&self, cell: &Cell<'_>) -> Option<i64> {
+        let own = self.document.replica;
+        let is_foreign = cell.stamp.replica != own && !cell.content.is_tombstone();
+        if !is_foreign || self.document.spare.is_some() || !is_total_of(cell.path.as_str(), own) {
+            return None;
+        }
+        let here = self.document.cells.get(cell.path.as_str())?;
+        let total = self.document.get(cell.path).and_then(integer)?;
+        (here.stamp < cell.stamp).then_some(total)
+    }
+
+    /// Writes the own total again, unless it is what stands there.
+    pub(super) fn defend_total(&mut self, moment: Moment, path: Path<'_>, total: i64) {
+        let replaced = self.document.get(path).and_then(integer).is_some_and(|here| here != total);
+        if replaced && let Ok(stamp) = self.document.tick(moment) {
+            self.document.write_with(stamp, path, Content::Value(Value::I64(total)));
+            self.unsaved = true;
+        }
+    }
+}
+
+/// The first total of `spare` behind the path `after`.
+fn next_total<S: Storage>(
+    document: &Document<S>,
+    spare: ReplicaId,
+    after: &str,
+) -> Option<(heapless::String<PATH_LEN_MAX>, i64)> {
+    let totals = document.cells.below(None).filter(|cell| cell.path > after && is_total_of(cell.path, spare));
+    let mut numbers = totals.filter_map(|cell| match cell.content() {
+        Content::Value(value) => integer(value).map(|number| (cell.path, number)),
+        Content::List | Content::Map | Content::Tombstone => None,
+    });
+    let (path, number) = numbers.next()?;
+    Some((heapless::String::try_from(path).ok()?, number))
+}
+
+/// The path of the total of `own`, beside another total.
+fn own_total_beside(path: &str, own: ReplicaId) -> heapless::String<PATH_LEN_MAX> {
+    let counter = path.rfind('/').map_or("", |end| &path[..=end]);
+    let mut beside = heapless::String::new();
+    let written = core::fmt::write(&mut beside, format_args!("{counter}{own}"));
+    debug_assert!(written.is_ok(), "it is as long as the other");
+    beside
+}
+
+fn integer(value: Value<'_>) -> Option<i64> {
+    match value {
+        Value::I64(number) => Some(number),
+        _ => None,
+    }
+}

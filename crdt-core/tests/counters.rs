@@ -1,0 +1,114 @@
+//! Counters where identity is in doubt: no addition is lost by a copy that was restored, or by somebody who writes a total
+//! again that he should not have.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#[expect(dead_code, reason = "this file uses a part of it")]
+mod common;
+
+use common::{Image, Side, connect, disconnect, path, settle};
+use crdt_core::types::Counter;
+use crdt_core::{Event, Fixed, Heap, Role, Storage};
+
+fn starts() -> Counter<'static> {
+    Counter::at(path("pump/starts")).unwrap()
+}
+
+fn add<S: Storage>(side: &mut Side<S>, amount: i64) {
+    let plan = starts().add(side.replica.document(), amount).unwrap();
+    let moment = side.moment();
+    side.replica.update(moment, &plan.writes()).unwrap();
+}
+
+fn value<S: Storage>(side: &Side<S>) -> i64 {
+    starts().value(side.replica.document()).unwrap()
+}
+
+fn totals<S: Storage>(side: &Side<S>) -> usize {
+    side.replica.document().iter(Some(path("pump/starts"))).count()
+}
+
+fn meet<A: Storage, B: Storage>(device: &mut Side<A>, cloud: &mut Side<B>) {
+    device.now_ms = device.now_ms.max(cloud.now_ms) + 1_000;
+    cloud.now_ms = device.now_ms;
+    connect(device, cloud);
+    settle(device, cloud);
+    disconnect(device, cloud);
+}
+
+fn a_restored_copy_loses_no_addition<S: Storage>() {
+    let (mut device, mut cloud) = (Side::<S>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
+    add(&mut device, 10);
+    meet(&mut device, &mut cloud);
+    let old = Image::of(&device);
+    add(&mut device, 5);
+    meet(&mut device, &mut cloud);
+    let mut device = old.restore(&device);
+    add(&mut device, 1);
+    // It starts once more before it ever connects.
+    let mut device = Image::of(&device).restore(&device);
+    add(&mut device, 1);
+    assert_eq!(value(&device), 12, "what it can know");
+    meet(&mut device, &mut cloud);
+    meet(&mut device, &mut cloud);
+    assert!(device.events.iter().any(|event| matches!(event, Event::Forked { .. })));
+    assert_eq!((value(&device), value(&cloud)), (17, 17));
+    add(&mut device, 3);
+    meet(&mut device, &mut cloud);
+    assert_eq!((value(&cloud), totals(&cloud)), (20, 2), "of the old id and the new one");
+}
+
+#[test]
+fn a_restored_copy_loses_no_addition_on_the_heap() {
+    a_restored_copy_loses_no_addition::<Heap>();
+}
+
+#[test]
+fn a_restored_copy_loses_no_addition_without_a_heap() {
+    a_restored_copy_loses_no_addition::<Fixed<16, 512, 4>>();
+}
+
+#[test]
+fn restarts_leave_one_total_a_device() {
+    let (mut device, mut cloud) =
+        (Side::<Heap>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
+    for round in 1..=10 {
+        add(&mut device, 1);
+        // Offline for two lives out of three.
+        if round % 3 == 0 {
+            meet(&mut device, &mut cloud);
+        }
+        device = Image::of(&device).restore(&device);
+        assert_eq!(value(&device), round);
+    }
+    meet(&mut device, &mut cloud);
+    meet(&mut device, &mut cloud);
+    assert_eq!((value(&cloud), totals(&cloud)), (10, 1));
+    assert_eq!(device.replica.document(), cloud.replica.document());
+    device.replica.document().check_invariants().unwrap();
+}
+
+#[test]
+fn a_total_that_came_late_and_was_written_again_does_not_replace_a_newer_one() {
+    let (mut device, mut cloud) =
+        (Side::<Heap>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
+    add(&mut device, 1);
+    cloud.now_ms = device.now_ms + 60_000;
+    cloud.set("test", 1);
+    cloud.delete("test");
+    // The cloud cannot tell any more whether what is older was meant to go.
+    cloud.replica.forget_all_tombstones();
+    connect(&mut device, &mut cloud);
+    for frame in device.poll() {
+        cloud.take(&frame).unwrap();
+    }
+    assert!(cloud.poll_frames(0).is_empty());
+    assert_eq!(value(&cloud), 1);
+    // Before the device hears of it, it counts on, by a clock that is behind.
+    add(&mut device, 1);
+    settle(&mut device, &mut cloud);
+    disconnect(&mut device, &mut cloud);
+    meet(&mut device, &mut cloud);
+    assert!(cloud.events.iter().any(|event| matches!(event, Event::LateWrite { .. })));
+    assert_eq!((value(&device), value(&cloud)), (2, 2));
+}
