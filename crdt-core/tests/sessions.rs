@@ -313,6 +313,43 @@ fn a_replica_id_belongs_to_one_key() {
 }
 
 #[test]
+fn a_device_that_runs_from_anothers_image_takes_an_id_of_its_own() {
+    let (mut device, mut cloud) = pair();
+    device.set("a", 1);
+    let image = Image::of(&device);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    disconnect(&mut device, &mut cloud);
+    let mut copy = image.restore(&device);
+    copy.peer.0[0] = 77;
+    copy.set("b", 2);
+    connect(&mut copy, &mut cloud);
+    let frames = copy.poll();
+    assert_eq!(cloud.take(&frames[0]), Err(PeerError::Refused(Refusal::Fenced)));
+    for frame in cloud.poll() {
+        copy.take(&frame).unwrap();
+    }
+    copy.poll();
+    disconnect(&mut copy, &mut cloud);
+    let shared = device.replica.id();
+    assert!(copy.events.iter().any(|e| matches!(e, Event::Refused { reason: Refusal::Fenced, .. })));
+    assert!(copy.events.iter().any(|e| matches!(e, Event::Forked { from, .. } if *from == shared)));
+    for side in [&mut copy, &mut device] {
+        side.set("c", 3);
+        connect(side, &mut cloud);
+        settle(side, &mut cloud);
+        disconnect(side, &mut cloud);
+    }
+    connect(&mut copy, &mut cloud);
+    settle(&mut copy, &mut cloud);
+    for (at, value) in [("a", 1), ("b", 2), ("c", 3)] {
+        assert_eq!(cloud.replica.document().get(path(at)), Some(Value::I64(value)));
+    }
+    assert_eq!(copy.replica.document(), cloud.replica.document());
+    assert_ne!(copy.replica.id(), device.replica.id());
+}
+
+#[test]
 fn a_restored_copy_asks_first_and_forks_when_the_world_knows_more() {
     let (mut device, mut cloud) = pair();
     device.set("a", 1);

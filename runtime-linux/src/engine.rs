@@ -547,6 +547,9 @@ impl Engine {
                     self.learned_clock = Some((told, now.at));
                 }
             }
+            Event::Refused { reason: reason @ Refusal::Fenced, .. } if !self.is_in_session() => {
+                tracing::warn!(%reason, "this device takes an id of its own, and writes again what it wrote since it started");
+            }
             Event::Refused { reason: reason @ Refusal::Clock { .. }, .. } if !self.is_in_session() => {
                 tracing::warn!(%reason, "what was written by a wrong clock is written again by the aggregator's");
             }

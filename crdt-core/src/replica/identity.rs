@@ -52,14 +52,26 @@ impl<S: Storage> Replica<S> {
         let own = self.document.replica;
         if held > self.document.vv.time_of(own) {
             // A twin lives, and wrote under this id: what this copy wrote since it was last heard is not among that.
-            let mut common = self.loaded;
-            for peer in self.peers.iter() {
-                common = common.max(peer.acked.time_of(own));
-            }
-            self.fork(moment, common.min(self.document.vv.time_of(own)))?;
+            self.fork(moment, self.common_with_a_twin())?;
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// The aggregator says that the own id belongs to another key: this device runs from a copy of somebody else's storage.
+    pub(super) fn leave_fenced_id(&mut self, moment: Moment, index: usize) -> Result<(), PeerError> {
+        let session = &self.sessions[index];
+        if session.with_aggregator && session.confirmed && self.config.role == Role::Member {
+            self.fork(moment, self.common_with_a_twin())?;
+        }
+        Ok(())
+    }
+
+    /// The last own write that a twin of this copy may have too.
+    fn common_with_a_twin(&self) -> Time {
+        let own = self.document.replica;
+        let acked = self.peers.iter().map(|peer| peer.acked.time_of(own));
+        acked.fold(self.loaded, Time::max).min(self.document.vv.time_of(own))
     }
 
     /// A cell with the own id that lies within the own past, and that this copy never wrote: it comes from another time line,

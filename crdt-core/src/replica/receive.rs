@@ -195,8 +195,10 @@ impl<S: Storage> Replica<S> {
                 let session = &mut self.sessions[index];
                 session.refused = true;
                 self.events.push(Event::Refused { session: session.id, reason });
-                if matches!(reason, Refusal::Clock { .. }) {
-                    self.write_again_by_the_right_clock(moment, index)?;
+                match reason {
+                    Refusal::Clock { .. } => self.write_again_by_the_right_clock(moment, index)?,
+                    Refusal::Fenced => self.leave_fenced_id(moment, index)?,
+                    Refusal::Access | Refusal::Capacity { .. } | Refusal::Version { .. } => {}
                 }
             }
             Message::Repair { step, run } => self.take_repair(index, step, run)?,

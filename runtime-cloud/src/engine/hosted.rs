@@ -249,7 +249,9 @@ impl Hosted {
             Err(PeerError::UnknownSession) => {}
             Err(error) => {
                 let code = match error {
-                    PeerError::Refused(Refusal::Access | Refusal::Fenced) => CloseCode::AccessDenied,
+                    PeerError::Refused(Refusal::Access) => CloseCode::AccessDenied,
+                    // It comes again, under an id of its own.
+                    PeerError::Refused(Refusal::Fenced) => CloseCode::Normal,
                     PeerError::Refused(Refusal::Capacity { .. }) => CloseCode::Overloaded,
                     _ => CloseCode::ProtocolError,
                 };
