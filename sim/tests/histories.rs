@@ -23,6 +23,7 @@ fn histories_with_every_fault_converge() {
             assert!(sums.forks > 0 && sums.verified > 0 && sums.late > 0, "{}: {sums:?}", variant.name);
         }
         assert!(!variant.wipes || sums.wipes > 0, "{}: {sums:?}", variant.name);
+        assert!(!variant.renews || sums.retired > 0, "{}: {sums:?}", variant.name);
         assert!(!variant.replays || sums.replays > 0, "{}: {sums:?}", variant.name);
     }
 }
@@ -80,7 +81,7 @@ fn how_often_each_weakening_is_noticed() {
     }
 }
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 19] = [
     Rule::AbsenceByPath,
     Rule::Adopt,
     Rule::Base,
@@ -95,6 +96,9 @@ const RULES: [Rule; 16] = [
     Rule::NeedOnce,
     Rule::OwnLate,
     Rule::RestartBatch,
+    Rule::RetiredIsCovered,
+    Rule::RetiredIsDropped,
+    Rule::RetiredIsFloor,
     Rule::SentIsClaimed,
     Rule::Yours,
 ];
@@ -110,7 +114,10 @@ const RUNS: u64 = 400;
 /// The other eight, and the duty `BelieveEarlyInput`, need a coincidence that 12,000 histories of each variant did not meet (run
 /// the survey above with `SURVEY` and `RUNS` to look), or cost bytes only, which histories do not count (`NeedOnce`,
 /// `FullAsDelta`). Each has a story of its own that notices it every time: see the table in `stories/main.rs`.
-const NOTICED_RULES: [(Rule, &str, u64); 8] = [
+const NOTICED_RULES: [(Rule, &str, u64); 11] = [
+    (Rule::RetiredIsCovered, "star", 6_000),
+    (Rule::RetiredIsDropped, "star-renewed", 2_000),
+    (Rule::RetiredIsFloor, "mesh", 3_000),
     (Rule::Covered, "star", 600),
     (Rule::Floor, "mesh", 1_000),
     (Rule::FloorMap, "star", 2_000),
