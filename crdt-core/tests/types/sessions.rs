@@ -143,7 +143,9 @@ fn perform<S: Storage>(side: &mut Side<S>, by: usize, act: &Act, model: &mut Mod
         Act::Join(member) | Act::Leave(member) => {
             let joins = matches!(act, Act::Join(_));
             let plan = if joins { alarms.insert(MEMBERS[member]) } else { alarms.remove(MEMBERS[member]) };
-            if let Some(stamp) = commit(side, &plan.unwrap().writes()) {
+            let stamp = commit(side, &plan.unwrap().writes());
+            assert!(!joins || stamp.is_some(), "inserting what is there is a new write");
+            if let Some(stamp) = stamp {
                 let newest = model.members.entry(MEMBERS[member]).or_insert((stamp, joins));
                 *newest = (*newest).max((stamp, joins));
             }
@@ -221,7 +223,11 @@ fn rebalance<S: Storage>(side: &mut Side<S>, model: &mut Model) {
     for cell in written.collect::<Vec<_>>() {
         let id = cell.path.as_str().split('/').nth(1).unwrap();
         match cell.content {
-            Content::Tombstone => model.elements.get_mut(id).unwrap().removed = stamp,
+            Content::Tombstone => {
+                let known = model.elements.get_mut(id).unwrap();
+                assert!(known.removed.is_some(), "{id}: what has not come whole is no remains");
+                known.removed = stamp;
+            }
             _ => note_placed(model, id, stamp),
         }
         model.rebalances += 1;
@@ -315,6 +321,20 @@ fn a_rebalance_that_crosses_edits_loses_no_element() {
     steps.extend([act(CLOUD, Act::Rebalance), Step::Cut { device: 1 }, act(1, Act::Place(3))]);
     assert!(play::<Heap>(&steps) > 0, "there was something to rebalance");
     assert!(play::<Small>(&steps) > 0, "there was something to rebalance");
+}
+
+/// The cells of an element may come in two frames: what a batch has brought so far is not what a removal left.
+#[test]
+fn a_rebalance_amid_a_batch_takes_nothing_for_remains() {
+    for elements in 1..30 {
+        let mut steps = vec![Step::Connect { device: 0 }, Step::Exchange { device: 0, up: 9, down: 9 }];
+        steps.extend((0..elements).map(|at| Step::Act { by: 0, act: Act::Place(at) }));
+        for _ in 0..elements {
+            steps.push(Step::Exchange { device: 0, up: 1, down: 0 });
+            steps.push(Step::Act { by: CLOUD, act: Act::Rebalance });
+        }
+        play::<Heap>(&steps);
+    }
 }
 
 fn starts() -> Counter<'static> {
