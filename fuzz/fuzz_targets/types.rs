@@ -12,8 +12,8 @@ use godwit_fuzz::{AnyValue, PATHS, path};
 use libfuzzer_sys::fuzz_target;
 use serde::{Deserialize, Serialize};
 
-const CELLS: usize = 48;
-const BYTES: usize = 2048;
+const CELLS: usize = 32;
+const BYTES: usize = 1536;
 
 type Small = Fixed<CELLS, BYTES, 4>;
 
@@ -77,7 +77,7 @@ fuzz_target!(|steps: Vec<Step>| {
         heap: Document::new(&name, ReplicaId::new(id), limits),
         fixed: Document::new(&name, ReplicaId::new(id), limits),
     });
-    for (now, step) in steps.iter().take(48).enumerate() {
+    for (now, step) in steps.iter().take(32).enumerate() {
         let now = now as u64 + 1;
         match step {
             Step::Act { second, at, act } => {

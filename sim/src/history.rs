@@ -59,8 +59,12 @@ pub struct Sums {
     pub dropped: u64,
     /// Copies that went on under a new id.
     pub forks: u64,
+    /// Times that tombstones were forgotten to make room.
+    pub forgotten: u64,
     /// Frames sent.
     pub frames: u64,
+    /// Writes and batches that were refused for want of room.
+    pub full: u64,
     /// Writes made again: late, of an id that was given up, or after a fork.
     pub late: u64,
     /// Receipts of the aggregator.
@@ -86,7 +90,9 @@ impl Sums {
     pub fn add(&mut self, other: &Sums) {
         self.dropped += other.dropped;
         self.forks += other.forks;
+        self.forgotten += other.forgotten;
         self.frames += other.frames;
+        self.full += other.full;
         self.late += other.late;
         self.receipts += other.receipts;
         self.replays += other.replays;
@@ -205,6 +211,12 @@ pub enum Failure {
         /// Where.
         node: usize,
     },
+    /// A write was refused, and something has changed.
+    #[error("node {node} refused a write and has changed by it")]
+    HalfWritten {
+        /// Where.
+        node: usize,
+    },
     /// An event that does not belong into these histories.
     #[error("node {node}: unexpected: {event}")]
     Unexpected {
@@ -235,6 +247,7 @@ impl Failure {
         match self {
             Failure::Damaged { .. } => "damaged",
             Failure::Diverged { .. } => "diverged",
+            Failure::HalfWritten { .. } => "half written",
             Failure::Invariant { what, .. } => what,
             Failure::LateDeleted { .. } => "late write deleted",
             Failure::Load { .. } => "load",

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crdt_core::{Config, DocumentName, Moment, PeerId, PersistToken, ReplicaId, Stamp, Time};
+use crdt_core::{Config, DocumentName, Limits, Moment, PeerId, PersistToken, ReplicaId, Stamp, Time};
 
 use super::copy::{Copy, Records};
 use super::facts::{CellName, Fact, Held, Knowledge, PathIndex};
@@ -118,6 +118,11 @@ impl Node {
         self.note_told();
         self.disk = image.clone();
         Ok(())
+    }
+
+    /// From the next start on, the device has as much room as anybody.
+    pub(super) fn enlarge(&mut self) {
+        self.setup.config.limits = Limits::default();
     }
 
     /// Whether the disk holds a state that a process can start from.
