@@ -605,7 +605,7 @@ pub(super) fn peer_of(node: usize) -> PeerId {
 
 const HANDLE: u16 = 7;
 /// Of seven paths not all fit, and of the long values two.
-const ROOM_SMALL: Limits = Limits { cells: 5, bytes: 500 };
+const ROOM_SMALL: Limits = Limits { cells: 4, bytes: 420 };
 const RECORDINGS_MAX: usize = 20;
 /// 2026-01-29: times of stamps are as long as in the field.
 const START_MS: u64 = 1_769_700_000_000;
