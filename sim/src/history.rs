@@ -8,6 +8,9 @@
 //! - whatever a device was told to be durable is there, and so is every write that survived on its own device;
 //! - no fingerprint alarm was ever raised, no peer broke the protocol, and the talk ended within 14 rounds.
 //!
+//! Devices that are too small for the document cannot take it all. They must give all they have none the less; then
+//! room is made, and they too must be equal.
+//!
 //! On the way each document's invariants are checked after every input, and now and then that each document is what its
 //! version vector promises ([`Failure::Untrue`]), judged from all cells ever made, without any merge code.
 //!
