@@ -144,8 +144,8 @@ fn without_an_active_member_nothing_is_stable() {
     assert_eq!(cloud.replica.forget_stable(), 1, "it is back, and has it");
 }
 
-/// Random histories of small devices found this: the refusing side acknowledged the batch that it had refused, and both took
-/// the difference for damage.
+/// A refusal stops only what is refused. That an acknowledgement which crosses it is not taken for damage either is what the
+/// random histories of small devices check.
 #[test]
 fn a_batch_that_does_not_fit_is_not_taken_for_damage() {
     let (mut device, mut cloud) =
