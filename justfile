@@ -67,8 +67,11 @@ simulate runs="100000" hours="20000":
 fleet:
     cargo run --release --locked -p examples --bin fleet -- --json
 
-# Each fuzz target for some seconds. Wants nightly and `cargo install cargo-fuzz`.
+# Each fuzz target for some seconds, from the seeds in the tree and what earlier runs have found. Wants nightly and
+# `cargo install cargo-fuzz`.
 fuzz seconds="60":
-    for target in frames document session_pair records; do \
-      cargo +nightly fuzz run "$target" -- -max_total_time={{seconds}} -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0; \
+    for target in frames document session_pair records types; do \
+      mkdir -p "fuzz/corpus/$target"; \
+      cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
+        -max_total_time={{seconds}} -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0; \
     done

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Side, connect, disconnect, path, settle};
-use crdt_core::{Event, Heap, Moment, Output, Refusal, Role, Value, Write};
+use crdt_core::{Connect, Event, Heap, Moment, Output, Refusal, Role, Value, Write};
 
 const HOUR_MS: u64 = 3_600_000;
 const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
@@ -179,4 +179,50 @@ fn a_clock_within_the_tolerance_is_left_alone() {
     sync(&mut device, &mut cloud);
     assert_eq!(device.replica.clock_correction_ms(), 0);
     assert!(!device.events.iter().any(|e| matches!(e, Event::ClockCorrected { .. })));
+}
+
+#[test]
+fn a_clock_that_jumps_again_is_corrected_again() {
+    let (mut device, mut cloud) = pair();
+    for hours in [5, 3, 0, 9] {
+        device.now_ms = cloud.now_ms + hours * HOUR_MS;
+        sync(&mut device, &mut cloud);
+        assert_eq!(device.replica.clock_correction_ms(), -((hours * HOUR_MS) as i64), "{hours} h ahead");
+        cloud.now_ms += HOUR_MS;
+        device.now_ms += HOUR_MS;
+        device.set("a", hours as i64);
+        assert!(highest_ms(&device).abs_diff(cloud.now_ms) < 1_000, "{hours} h ahead");
+    }
+}
+
+/// Early input may be a replay, years old; and somebody else's aggregator has no say here.
+#[test]
+fn only_the_own_aggregator_sets_a_clock_and_only_when_it_is_proven_to_be_there() {
+    for (with_aggregator, confirmed) in [(true, false), (false, true)] {
+        let (mut device, mut cloud) = pair();
+        device.now_ms += HOUR_MS;
+        let link = |peer, initiator| Connect { peer, with_aggregator, initiator, confirmed, handle: 0 };
+        device.session = Some(device.replica.connect(link(cloud.peer, true)).unwrap());
+        let answers = Connect { with_aggregator: false, confirmed: true, ..link(device.peer, false) };
+        cloud.session = Some(cloud.replica.connect(answers).unwrap());
+        settle(&mut device, &mut cloud);
+        assert_eq!(device.replica.clock_correction_ms(), 0);
+        assert!(!device.events.iter().any(|e| matches!(e, Event::ClockCorrected { .. })));
+    }
+}
+
+/// The frame as a whole is refused: what stands before the stamp from the future in it, too.
+#[test]
+fn what_came_with_a_stamp_from_the_future_is_not_applied_either() {
+    let (mut device, mut cloud) = pair();
+    device.set("a", 1);
+    device.now_ms += 11 * 60_000;
+    device.set("b", 2);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    assert_eq!(cloud.replica.document().cells().count(), 0);
+    sync(&mut device, &mut cloud);
+    for (at, value) in [("a", 1), ("b", 2)] {
+        assert_eq!(cloud.replica.document().get(path(at)), Some(Value::I64(value)));
+    }
 }

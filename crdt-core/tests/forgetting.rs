@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Side, connect, disconnect, path, settle};
-use crdt_core::{Event, Fixed, Heap, Role, Storage, Value, Write};
+use crdt_core::{Event, Fixed, Heap, Refusal, Resource, Role, Storage, Value, Write};
 
 type Tiny = Fixed<16, 512, 4>;
 
@@ -142,4 +142,35 @@ fn without_an_active_member_nothing_is_stable() {
     disconnect(&mut device, &mut cloud);
     meet(&mut device, &mut cloud);
     assert_eq!(cloud.forget_stable(), 1, "it is back, and has it");
+}
+
+/// A refusal stops only what is refused. That an acknowledgement which crosses it is not taken for damage either is what the
+/// random histories of small devices check.
+#[test]
+fn a_batch_that_does_not_fit_is_not_taken_for_damage() {
+    let (mut device, mut cloud) =
+        (Side::<Tiny>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
+    device.set("a", 1);
+    cloud.set("b", "x".repeat(600).as_str());
+    connect(&mut device, &mut cloud);
+    for at in ["c", "d"] {
+        settle(&mut device, &mut cloud);
+        device.set(at, 1);
+        device.replica.request_acknowledgement();
+        cloud.replica.request_acknowledgement();
+    }
+    settle(&mut device, &mut cloud);
+    let is_room = |reason: &Refusal| matches!(reason, Refusal::Capacity { what: Resource::Bytes, .. });
+    assert!(device.events.iter().any(|e| matches!(e, Event::RefusedPeer { reason, .. } if is_room(reason))));
+    assert!(cloud.events.iter().any(|e| matches!(e, Event::Refused { reason, .. } if is_room(reason))));
+    let damaged = |e: &Event| matches!(e, Event::Damaged { .. });
+    assert!(!device.events.iter().any(damaged) && !cloud.events.iter().any(damaged));
+    let acknowledged = device.replica.acknowledged_through(cloud.peer);
+    assert_eq!(acknowledged, device.replica.document().clock(), "what it gives is taken all the same");
+    assert_eq!(cloud.replica.document().get(path("d")), Some(Value::I64(1)));
+    // Room is made, and the next session carries all.
+    cloud.delete("b");
+    disconnect(&mut device, &mut cloud);
+    meet(&mut device, &mut cloud);
+    assert_eq!(device.replica.document(), cloud.replica.document());
 }

@@ -6,13 +6,23 @@
 mod common;
 
 use common::{Image, Side, connect, disconnect, path, settle};
-use crdt_core::{Heap, Role, Value};
+use crdt_core::{Heap, Role, Value, Write};
 
 const CELLS: i64 = 600;
 
 fn write_log(side: &mut Side<Heap>) {
     for n in 0..CELLS {
         side.set(&format!("log/{n:03}"), n);
+    }
+}
+
+/// The same cells, 7 to a transaction.
+fn write_log_in_transactions(side: &mut Side<Heap>) {
+    let paths: Vec<String> = (0..CELLS).map(|n| format!("log/{n:03}")).collect();
+    for at in paths.chunks(7) {
+        let moment = side.moment();
+        let writes: Vec<_> = at.iter().map(|at| Write::set(path(at), moment.random as i64)).collect();
+        side.replica.update(moment, &writes).unwrap();
     }
 }
 
@@ -32,9 +42,18 @@ fn cut_after(
     from_cloud: bool,
     meanwhile: impl Fn(&mut Side<Heap>, &mut Side<Heap>),
 ) -> (usize, Side<Heap>, Side<Heap>) {
+    cut_while_sending(write_log, frames, from_cloud, meanwhile)
+}
+
+fn cut_while_sending(
+    write: impl Fn(&mut Side<Heap>),
+    frames: usize,
+    from_cloud: bool,
+    meanwhile: impl Fn(&mut Side<Heap>, &mut Side<Heap>),
+) -> (usize, Side<Heap>, Side<Heap>) {
     let (mut device, mut cloud) = pair();
     let (sender, receiver) = if from_cloud { (&mut cloud, &mut device) } else { (&mut device, &mut cloud) };
-    write_log(sender);
+    write(sender);
     for frame in sender.poll_frames(frames) {
         receiver.take(&frame).unwrap();
     }
@@ -95,6 +114,33 @@ fn a_cut_anywhere_loses_nothing() {
     for frames in 0..20 {
         for from_cloud in [false, true] {
             cut_after(frames, from_cloud, |_, _| {});
+        }
+    }
+}
+
+/// The last cell that came names its transaction, of which the rest may be missing.
+#[test]
+fn a_transaction_that_is_cut_in_two_comes_whole() {
+    for frames in 0..12 {
+        for from_cloud in [false, true] {
+            cut_while_sending(write_log_in_transactions, frames, from_cloud, |_, _| {});
+        }
+    }
+}
+
+/// A delta is no longer enough then: the whole document goes, from its beginning.
+#[test]
+fn a_batch_whose_sender_forgot_tombstones_meanwhile_begins_anew() {
+    for frames in [2, 4, 6] {
+        let (_, device, cloud) = cut_after(frames, false, |device, _| {
+            device.delete("log/003");
+            device.delete("log/590");
+            assert_eq!(device.replica.forget_all_tombstones(), 2);
+        });
+        for side in [&device, &cloud] {
+            assert_eq!(side.replica.document().cells().count(), CELLS as usize - 2);
+            assert_eq!(side.replica.document().get(path("log/003")), None);
+            assert_eq!(side.replica.document().get(path("log/004")), Some(Value::I64(4)));
         }
     }
 }

@@ -410,6 +410,10 @@ fn by_turns(one: &mut Side<Heap>, two: &mut Side<Heap>, cloud: &mut Side<Heap>) 
     }
 }
 
+fn was_repaired(side: &Side<Heap>) -> bool {
+    side.events.iter().any(|e| matches!(e, Event::Damaged { .. }))
+}
+
 #[test]
 fn two_devices_with_one_image_part_and_keep_what_both_wrote() {
     for one_is_first in [true, false] {
@@ -430,8 +434,69 @@ fn two_devices_with_one_image_part_and_keep_what_both_wrote() {
             assert_eq!(side.replica.document(), cloud.replica.document());
         }
         assert_ne!(one.replica.id(), two.replica.id(), "each goes its own way now");
+        // The one that is behind finds it out by itself. The other one seems to know all there is.
+        assert_eq!(was_repaired(&one) || was_repaired(&two), one_is_first);
         let forked = |side: &Side<Heap>| side.events.iter().any(|e| matches!(e, Event::Forked { .. }));
         assert!(forked(&one) || forked(&two), "and it is told");
+    }
+}
+
+/// What the aggregator has acknowledged is no longer the twin's to write again: the other one may have written over it.
+#[test]
+fn a_twin_that_parts_writes_again_only_what_nobody_has() {
+    let (mut one, mut two, mut cloud) = verified_twins();
+    two.now_ms += 10;
+    two.set("y", 1);
+    connect(&mut two, &mut cloud);
+    settle(&mut two, &mut cloud);
+    two.replica.request_acknowledgement();
+    settle(&mut two, &mut cloud);
+    disconnect(&mut two, &mut cloud);
+    let acknowledged = two.replica.acknowledged_through(cloud.peer);
+    assert!(acknowledged.as_ms() >= two.now_ms);
+    for side in [&mut one, &mut two, &mut cloud] {
+        side.now_ms += 100;
+    }
+    one.now_ms += 50;
+    one.set("x", 1);
+    two.set("z", 1);
+    by_turns(&mut one, &mut two, &mut cloud);
+    for event in &two.events {
+        if let Event::LateWrite { original, .. } = event {
+            assert!(original.time > acknowledged, "{event:?}");
+        }
+    }
+    for side in [&one, &two, &cloud] {
+        for at in ["a", "x", "y", "z"] {
+            assert_eq!(side.replica.document().get(path(at)), Some(Value::I64(1)), "{at}");
+        }
+        assert_eq!(side.replica.document(), cloud.replica.document());
+    }
+}
+
+/// The whole document holds a cell of its own id that it never wrote.
+#[test]
+fn a_twin_that_is_ahead_finds_the_other_one_in_a_full_batch() {
+    let (mut one, mut two, mut cloud) = verified_twins();
+    one.now_ms += 10;
+    one.set("x", 1);
+    connect(&mut one, &mut cloud);
+    settle(&mut one, &mut cloud);
+    disconnect(&mut one, &mut cloud);
+    cloud.now_ms += 10;
+    cloud.set("gone", 1);
+    cloud.delete("gone");
+    assert_eq!(cloud.replica.forget_all_tombstones(), 1);
+    two.now_ms += 20;
+    two.set("y", 2);
+    by_turns(&mut two, &mut one, &mut cloud);
+    assert!(two.events.iter().any(|e| matches!(e, Event::Forked { .. })), "{:?}", two.events);
+    assert!(!was_repaired(&two), "{:?}", two.events);
+    for side in [&one, &two, &cloud] {
+        for (at, value) in [("a", 1), ("x", 1), ("y", 2)] {
+            assert_eq!(side.replica.document().get(path(at)), Some(Value::I64(value)), "{at}");
+        }
+        assert_eq!(side.replica.document(), cloud.replica.document());
     }
 }
 

@@ -8,6 +8,9 @@
 //! - whatever a device was told to be durable is there, and so is every write that survived on its own device;
 //! - no fingerprint alarm was ever raised, no peer broke the protocol, and the talk ended within 14 rounds.
 //!
+//! Devices that are too small for the document cannot take it all. They must give all they have none the less; then
+//! room is made, and they too must be equal.
+//!
 //! On the way each document's invariants are checked after every input, and now and then that each document is what its
 //! version vector promises ([`Failure::Untrue`]), judged from all cells ever made, without any merge code.
 //!
@@ -59,8 +62,12 @@ pub struct Sums {
     pub dropped: u64,
     /// Copies that went on under a new id.
     pub forks: u64,
+    /// Times that tombstones were forgotten to make room.
+    pub forgotten: u64,
     /// Frames sent.
     pub frames: u64,
+    /// Writes and batches that were refused for want of room.
+    pub full: u64,
     /// Writes made again: late, of an id that was given up, or after a fork.
     pub late: u64,
     /// Replica ids that were retired.
@@ -88,7 +95,9 @@ impl Sums {
     pub fn add(&mut self, other: &Sums) {
         self.dropped += other.dropped;
         self.forks += other.forks;
+        self.forgotten += other.forgotten;
         self.frames += other.frames;
+        self.full += other.full;
         self.late += other.late;
         self.retired += other.retired;
         self.receipts += other.receipts;
@@ -208,6 +217,12 @@ pub enum Failure {
         /// Where.
         node: usize,
     },
+    /// A write was refused, and something has changed.
+    #[error("node {node} refused a write and has changed by it")]
+    HalfWritten {
+        /// Where.
+        node: usize,
+    },
     /// An event that does not belong into these histories.
     #[error("node {node}: unexpected: {event}")]
     Unexpected {
@@ -238,6 +253,7 @@ impl Failure {
         match self {
             Failure::Damaged { .. } => "damaged",
             Failure::Diverged { .. } => "diverged",
+            Failure::HalfWritten { .. } => "half written",
             Failure::Invariant { what, .. } => what,
             Failure::LateDeleted { .. } => "late write deleted",
             Failure::Load { .. } => "load",

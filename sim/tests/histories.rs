@@ -22,6 +22,7 @@ fn histories_with_every_fault_converge() {
         if variant.restores && !variant.mesh {
             assert!(sums.forks > 0 && sums.verified > 0 && sums.late > 0, "{}: {sums:?}", variant.name);
         }
+        assert!(!variant.small || sums.full > 0 && sums.forgotten > 0, "{}: {sums:?}", variant.name);
         assert!(!variant.wipes || sums.wipes > 0, "{}: {sums:?}", variant.name);
         assert!(!variant.renews || sums.retired > 0, "{}: {sums:?}", variant.name);
         assert!(!variant.replays || sums.replays > 0, "{}: {sums:?}", variant.name);

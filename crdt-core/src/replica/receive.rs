@@ -227,7 +227,7 @@ impl<S: Storage> Replica<S> {
         session.received_through = None;
         session.seen.clear();
         if base_holds {
-            session.gap = !session.admitted;
+            session.gap = !session.admitted || session.has_refused;
             return;
         }
         if !session.gap || !holds(Rule::NeedOnce) {
@@ -524,8 +524,10 @@ impl<S: Storage> Replica<S> {
             self.note_acknowledged(peer);
         }
         let session = &self.sessions[index];
+        // The peer does not know yet that a batch of its did not fit here: what it has and what is here do differ.
         if let Some(digest) = digest
             && latest
+            && !session.gap
             && session.vv_at_claim == self.document.vv_changes
             && self.document.is_clean()
         {

@@ -212,7 +212,11 @@ impl<S: Storage> Replica<S> {
         }
         // A session that lasts compares now and then.
         session.digest_due |= session.claims_received / COMPARE_EVERY > session.acks_sent / COMPARE_EVERY;
-        let same = session.digest_due && session.believed.dominates(&document.vv) && document.is_clean();
+        // Where a batch did not fit, its claim is received, and what it claims is not here.
+        let same = session.digest_due
+            && !session.gap
+            && session.believed.dominates(&document.vv)
+            && document.is_clean();
         writer.byte(if same { tag::ACK_DIGEST } else { tag::ACK })?;
         writer.varint(further.into())?;
         if same {

@@ -87,6 +87,8 @@ pub struct Session<S: Storage> {
     pub(crate) ack_due: bool,
     /// The batch being received does not fit: its cells are read, not applied.
     pub(crate) gap: bool,
+    /// A batch was refused here. The peer stops when it hears of it; what it sends until then rests on that batch.
+    pub(crate) has_refused: bool,
     /// The frame being taken has no stamp from too far in the future.
     pub(crate) admitted: bool,
     /// The last cell of a delta whose claim has not come yet.
@@ -196,6 +198,7 @@ impl<S: Storage> Session<S> {
             acks_sent: 0,
             ack_due: false,
             gap: false,
+            has_refused: false,
             admitted: true,
             received_through: None,
             need_due: None,
@@ -214,6 +217,7 @@ impl<S: Storage> Session<S> {
     /// The batch being received cannot be applied: the rest of it is only read.
     pub(crate) fn refuse(&mut self, reason: Refusal) {
         self.gap = true;
+        self.has_refused = true;
         self.received_through = None;
         self.refusal_due = Some(Refused { batch: u64::from(self.claims_received) + 1, reason });
     }

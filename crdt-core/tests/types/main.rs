@@ -3,10 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+#[expect(dead_code, reason = "this file uses a part of it")]
+#[path = "../common/mod.rs"]
+mod common;
 mod counter;
+mod fleet;
 mod list;
 mod list_cases;
 mod record;
+mod sessions;
 mod set;
 
 use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId, Storage};

@@ -99,6 +99,9 @@ fn print_table(variant: &Variant, tally: &Tally, took: Duration) {
         "{:24} verified {}, forks {}, re-issued {}, ids retired {}, full batches that dropped cells {}, most rounds to heal {}",
         "", sums.verified, sums.forks, sums.late, sums.retired, sums.dropped, sums.rounds_max
     );
+    if variant.small {
+        println!("{:24} refused for want of room {}, forgot to make room {}", "", sums.full, sums.forgotten);
+    }
     for (kind, (count, seed, text)) in &tally.kinds {
         println!("{:24} {count} x {kind}; SIM_SEED={seed} histories --variant {}: {text}", "", variant.name);
     }

@@ -3,7 +3,7 @@
 use crdt_core::{
     CapacityError, Cell, CellRecord, Config, Connect, Content, DocumentName, Fixed, Heap, Moment, Output,
     Path, PeerError, PeerId, PersistToken, RecordError, Replica, ReplicaId, Retired, SessionId, Stamp,
-    Storage, Unsaved, UpdateError, Write,
+    Storage, Time, Unsaved, UpdateError, Write,
 };
 
 use super::facts::{Fact, Held, Knowledge, PATHS, PathIndex, path_index};
@@ -164,9 +164,9 @@ impl Copy {
         each!(self, r => entries(r))
     }
 
-    /// Whether a tombstone of the id that it has now was forgotten.
-    pub(super) fn has_forgotten_own(&self) -> bool {
-        each!(self, r => r.document().floor().time_of(r.id()) > crdt_core::Time::ZERO)
+    /// The newest tombstone of the id that it has now that was forgotten; zero when there is none.
+    pub(super) fn forgotten_own(&self) -> Time {
+        each!(self, r => r.document().floor().time_of(r.id()))
     }
 
     pub(super) fn acknowledged_by(&self, peer: PeerId) -> Knowledge {

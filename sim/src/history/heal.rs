@@ -7,7 +7,20 @@ use super::world::{AGGREGATOR, World};
 
 impl World {
     /// Lets everything flow, in at most [`ROUNDS_MAX`] rounds, and checks what must hold then.
+    ///
+    /// Devices that are full cannot take everything, but they give everything; then room is made for them.
     pub(super) fn heal(&mut self) -> Result<(), Failure> {
+        if self.variant.small {
+            self.flow()?;
+            self.check_given()?;
+            self.make_room()?;
+        }
+        self.flow()?;
+        self.check_end()
+    }
+
+    /// Everyone connects anew, and all that is under way arrives, until there is nothing left to say.
+    fn flow(&mut self) -> Result<(), Failure> {
         let open: Vec<u32> = self.connections.iter().map(|c| c.id).collect();
         for id in open {
             self.lose(id, None);
@@ -26,7 +39,7 @@ impl World {
             }
             quiet += 1;
             if quiet == 2 {
-                return self.check_end();
+                return Ok(());
             }
             // Acknowledgements are lazy: to see them, ask.
             for node in &mut self.nodes {
@@ -34,6 +47,37 @@ impl World {
             }
         }
         Err(Failure::Restless { rounds: ROUNDS_MAX })
+    }
+
+    /// What survived on a device is at the aggregator, however full the device is.
+    fn check_given(&self) -> Result<(), Failure> {
+        let knowledge = self.registry.knowledge(&self.nodes[AGGREGATOR]);
+        for (at, node) in self.nodes.iter().enumerate() {
+            let lost = node.own.writes.iter().find(|((_, stamp), _)| !knowledge.covers(*stamp));
+            if let Some(((path, stamp), _)) = lost {
+                return Err(Failure::Lost { node: at, path: PATHS[usize::from(*path)], stamp: *stamp });
+            }
+        }
+        Ok(())
+    }
+
+    /// Either the devices get more memory, or an operator empties the document and compacts it.
+    fn make_room(&mut self) -> Result<(), Failure> {
+        if self.dice.percent(50) {
+            for at in 1..self.nodes.len() {
+                self.nodes[at].enlarge();
+                let disk = self.nodes[at].disk.clone();
+                self.restart(at, &disk)?;
+            }
+            return Ok(());
+        }
+        for path in 0..PATHS.len() {
+            self.delete(AGGREGATOR, path as u8)?;
+            // Before they are forgotten: the harness has to see them.
+            self.note_input(AGGREGATOR)?;
+        }
+        self.nodes[AGGREGATOR].copy.forget_all_tombstones();
+        self.note_input(AGGREGATOR)
     }
 
     fn connect_all(&mut self) -> Result<bool, Failure> {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crdt_core::{Config, DocumentName, Moment, PeerId, PersistToken, ReplicaId, Stamp, Time};
+use crdt_core::{Config, DocumentName, Limits, Moment, PeerId, PersistToken, ReplicaId, Stamp, Time};
 
 use super::copy::{Copy, Records};
 use super::facts::{CellName, Fact, Held, Knowledge, PathIndex};
@@ -60,8 +60,8 @@ pub(super) struct Node {
     /// The id that the harness saw last.
     id: ReplicaId,
     pub(super) previous_id: ReplicaId,
-    /// It forked after it had forgotten deletes that only it knew. What they killed is dead by the floor of its new id
-    /// alone: no cell tells why any more, so the registry cannot either.
+    /// It forked after it had forgotten deletes that only it knew, or made one anew and forgot it at once to make room. What
+    /// they killed is dead by its floor alone: no cell tells why any more, so the registry cannot either.
     pub(super) deleted_without_trace: bool,
     noted_seq: u64,
     seen: Vec<CellName>,
@@ -121,6 +121,11 @@ impl Node {
         Ok(())
     }
 
+    /// From the next start on, the device has as much room as anybody.
+    pub(super) fn enlarge(&mut self) {
+        self.setup.config.limits = Limits::default();
+    }
+
     /// Whether the disk holds a state that a process can start from.
     pub(super) fn has_disk(&self) -> bool {
         !self.disk.state.is_empty()
@@ -173,7 +178,7 @@ impl Node {
         if old != new {
             let common = self.copy.knowledge().time_of(old);
             self.own.log.retain(|fact| fact.stamp.replica != old || fact.stamp.time <= common);
-            self.deleted_without_trace |= self.copy.has_forgotten_own();
+            self.deleted_without_trace |= self.copy.forgotten_own() > Time::ZERO;
             self.id = new;
             self.previous_id = old;
             forked = Some((old, common));
@@ -190,6 +195,9 @@ impl Node {
                 self.own.log.push(fact);
             }
         }
+        let forgotten = Stamp::new(self.copy.forgotten_own(), new);
+        self.deleted_without_trace |=
+            forgotten.time > Time::ZERO && self.own.log.iter().all(|fact| fact.stamp != forgotten);
         if let Some((old, common)) = forked {
             self.follow_moved_writes(old, common);
         }

@@ -11,6 +11,8 @@ pub struct Variant {
     pub mesh: bool,
     /// Devices run on fixed memory.
     pub fixed: bool,
+    /// Devices have less room than the document may need: they refuse writes and batches until there is more.
+    pub small: bool,
     /// Connections may begin with early data, which can be recorded.
     pub early: bool,
     /// Recorded first flights are sent again.
@@ -40,6 +42,7 @@ impl Variant {
         name: "star-calm",
         mesh: false,
         fixed: false,
+        small: false,
         early: false,
         replays: false,
         crashes: false,
@@ -66,13 +69,15 @@ impl Variant {
     };
 
     /// Every variant that must converge, the calmest first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::CALM,
         Self { name: "star-early", early: true, replays: true, ..Self::CALM },
         Self { name: "star-crashes", crashes: true, wipes: true, ..Self::CALM },
         Self { name: "star-forgets", retires: true, forgets: true, wipes: true, ..Self::CALM },
         Self::FAULTS,
         Self { name: "star-fixed", fixed: true, ..Self::FAULTS },
+        Self { name: "star-small-calm", small: true, ..Self::CALM },
+        Self { name: "star-small", small: true, ..Self::FAULTS },
         Self { name: "mesh", mesh: true, ..Self::FAULTS },
         Self { name: "star-renewed", renews: true, ..Self::FAULTS },
         Self { name: "mesh-renewed", mesh: true, renews: true, ..Self::FAULTS },

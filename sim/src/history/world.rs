@@ -3,13 +3,13 @@
 use std::rc::Rc;
 
 use crdt_core::{
-    Config, Connect, Content, DocumentName, Event, Moment, Output, PeerError, PeerId, ReplicaId, Role, Stamp,
-    Value,
+    Config, Connect, Content, DocumentName, Event, Limits, Moment, Output, PeerError, PeerId, Refusal,
+    ReplicaId, Resource, Role, Stamp, UpdateError, Value,
 };
 
 use super::connection::{Connection, End, Item};
 use super::dice::Dice;
-use super::facts::{Held, Knowledge, PATHS};
+use super::facts::{Held, Knowledge, PATHS, PathIndex};
 use super::node::{Image, Node, Setup};
 use super::oracle::Registry;
 use super::{Broken, Failure, Sums, Variant};
@@ -77,7 +77,11 @@ impl World {
                 _ => Role::Member,
             };
             let fixed = variant.fixed && index != AGGREGATOR;
-            let setup = Setup { name: name.clone(), config: Config::new(role), fixed };
+            let mut config = Config::new(role);
+            if variant.small && index != AGGREGATOR {
+                config.limits = ROOM_SMALL;
+            }
+            let setup = Setup { name: name.clone(), config, fixed };
             let skew_ms = if index == AGGREGATOR { 0 } else { world.dice.pick(&[0, 0, -40, 40]) };
             let id = world.fresh_id();
             world.registry.note_id(id, index);
@@ -224,6 +228,7 @@ impl World {
             }
             Event::Damaged { .. } => return Err(Failure::Damaged { node: at }),
             Event::Dropped { .. } => self.sums.dropped += 1,
+            Event::Forgotten { .. } if self.variant.small => self.sums.forgotten += 1,
             Event::Forked { .. } => self.sums.forks += 1,
             Event::LateWrite { original, reissued } => {
                 self.sums.late += 1;
@@ -237,6 +242,11 @@ impl World {
                 if let Some(cell) = deleted {
                     return Err(Failure::LateDeleted { node: at, path: PATHS[usize::from(cell.path)] });
                 }
+            }
+            Event::Refused { reason, .. } | Event::RefusedPeer { reason, .. }
+                if self.variant.small && is_want_of_room(reason) =>
+            {
+                self.sums.full += 1;
             }
             Event::Refused { .. } | Event::RefusedPeer { .. } | Event::ShortBuffer { .. } => {
                 return Err(Failure::Unexpected { node: at, event: format!("{event:?}") });
@@ -496,7 +506,7 @@ impl World {
     }
 
     /// The process of a node starts again on `disk`.
-    fn restart(&mut self, at: usize, disk: &Rc<Image>) -> Result<(), Failure> {
+    pub(super) fn restart(&mut self, at: usize, disk: &Rc<Image>) -> Result<(), Failure> {
         if !self.nodes[at].has_disk() {
             return Ok(());
         }
@@ -528,8 +538,32 @@ impl World {
             2 | 3 => (Content::Value(Value::Bytes(&bytes)), Held::Number(number)),
             _ => (Content::Value(Value::I64(number as i64)), Held::Number(number)),
         };
+        self.commit_write(at, path, content, held)
+    }
+
+    /// Deletes what is at a path.
+    pub(super) fn delete(&mut self, at: usize, path: PathIndex) -> Result<(), Failure> {
+        self.commit_write(at, path, Content::Tombstone, Held::Tombstone)
+    }
+
+    fn commit_write(
+        &mut self,
+        at: usize,
+        path: PathIndex,
+        content: Content<'_>,
+        held: Held,
+    ) -> Result<(), Failure> {
         let moment = self.moment(at);
-        let written = self.nodes[at].copy.write(moment, path, content);
+        let image = |node: &Node| (node.copy.readings(), node.copy.knowledge(), node.copy.fingerprint());
+        let before = self.variant.small.then(|| image(&self.nodes[at]));
+        let written = match self.nodes[at].copy.write(moment, path, content) {
+            Err(UpdateError::Capacity(_)) if self.variant.small => {
+                self.sums.full += 1;
+                let changed = before != Some(image(&self.nodes[at]));
+                return if changed { Err(Failure::HalfWritten { node: at }) } else { Ok(()) };
+            }
+            written => written,
+        };
         let written =
             written.map_err(|error| Failure::Unexpected { node: at, event: format!("{error:?}") })?;
         if let Some(stamp) = written {
@@ -571,12 +605,18 @@ impl World {
     }
 }
 
+fn is_want_of_room(reason: Refusal) -> bool {
+    matches!(reason, Refusal::Capacity { what: Resource::Bytes | Resource::Cells, .. })
+}
+
 /// The key of a node.
 pub(super) fn peer_of(node: usize) -> PeerId {
     PeerId([node as u8 + 1; 32])
 }
 
 const HANDLE: u16 = 7;
+/// Of seven paths not all fit, and of the long values two.
+const ROOM_SMALL: Limits = Limits { cells: 4, bytes: 420 };
 const RECORDINGS_MAX: usize = 20;
 /// 2026-01-29: times of stamps are as long as in the field.
 const START_MS: u64 = 1_769_700_000_000;
