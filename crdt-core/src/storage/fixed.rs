@@ -8,7 +8,7 @@
 //! The arena has no gaps: removing or resizing moves what lies behind. With the few kilobytes this is for, that
 //! costs less than the bookkeeping of anything cleverer, and "full" means full.
 
-use super::{CellStore, DictionaryPath, Storage, Stored};
+use super::{CellStore, DictionaryPath, Storage, Stored, compare_with_below};
 use crate::causal::{Entry, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
@@ -116,15 +116,6 @@ impl<const CELLS: usize, const BYTES: usize> FixedCells<CELLS, BYTES> {
             other.offset -= slot.len() as u32;
         }
     }
-}
-
-/// Where `path` sorts against the run of paths that begin with `above` and a `/`: before, in it, or after.
-fn compare_with_below(path: &str, above: &str) -> core::cmp::Ordering {
-    let head = &path.as_bytes()[..path.len().min(above.len())];
-    head.cmp(above.as_bytes()).then_with(|| match path.as_bytes().get(above.len()) {
-        None => core::cmp::Ordering::Less,
-        Some(byte) => byte.cmp(&b'/'),
-    })
 }
 
 impl<const CELLS: usize, const BYTES: usize> CellStore for FixedCells<CELLS, BYTES> {

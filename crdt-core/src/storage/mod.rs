@@ -4,6 +4,8 @@ mod fixed;
 #[cfg(feature = "alloc")]
 mod heap;
 mod list;
+#[cfg(feature = "alloc")]
+mod order;
 mod sort;
 
 pub use fixed::{Fixed, FixedCells};
@@ -128,4 +130,13 @@ pub trait CellStore: Default {
     fn bytes(&self) -> usize;
     /// Most cells and most bytes.
     fn room(&self) -> (usize, usize);
+}
+
+/// Where `path` sorts against the run of paths that begin with `above` and a `/`: before, in it, or after.
+fn compare_with_below(path: &str, above: &str) -> core::cmp::Ordering {
+    let head = &path.as_bytes()[..path.len().min(above.len())];
+    head.cmp(above.as_bytes()).then_with(|| match path.as_bytes().get(above.len()) {
+        None => core::cmp::Ordering::Less,
+        Some(byte) => byte.cmp(&b'/'),
+    })
 }
