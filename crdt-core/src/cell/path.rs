@@ -67,7 +67,8 @@ impl<'a> Path<'a> {
 
     /// The paths above this one, the topmost first.
     pub fn ancestors(self) -> impl Iterator<Item = Path<'a>> {
-        self.0.match_indices('/').map(move |(i, _)| Path(&self.0[..i]))
+        let bytes = self.0.bytes().enumerate();
+        bytes.filter(|(_, byte)| *byte == b'/').map(move |(i, _)| Path(&self.0[..i]))
     }
 
     /// The path one key shorter, or `None` at the top.

@@ -4,17 +4,17 @@ use super::conflict::Sender;
 use super::open::table_highest;
 use super::{Config, Event, PeerError, Replica, Role};
 use crate::causal::{Entry, Stamp, VersionVector};
-use crate::cell::{Cell, Content, Path};
+use crate::cell::{Kind, Path};
 use crate::document::{Document, Joined, UpdateError};
 use crate::error::CapacityError;
 use crate::limits::{DICTIONARY_PATH_LEN_MAX, FRAME_LEN_MAX};
-use crate::storage::{CellStore, List, Storage, sort};
+use crate::storage::{CellStore, List, Storage, Stored, sort};
 use crate::sync::{Again, Need, Session, SessionId};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 use crate::wire::{
     DecodeError, Message, MessageReader, OpenVector, Reader, Refusal, Refused, ReplicaRef, Resource,
-    RunReader, VectorSection, WireCell, WirePath, highest_time, tag,
+    VectorSection, WireCell, WirePath, highest_time, tag,
 };
 
 impl<S: Storage> Replica<S> {
@@ -59,7 +59,7 @@ impl<S: Storage> Replica<S> {
         let mut messages = MessageReader::new(start, self.sessions[index].rx.cursor);
         while let Some(message) = messages.next()? {
             self.sessions[index].quiet = false;
-            self.take_message(moment, index, message)?;
+            self.take_message(moment, index, message, &mut messages)?;
             // A fork closes every session; what else the frame says was meant for the id that is gone.
             if self.sessions[index].closing || self.sessions[index].id != id {
                 return Ok(());
@@ -136,7 +136,14 @@ impl<S: Storage> Replica<S> {
         self.events.push(Event::RefusedPeer { session: session.id, reason });
     }
 
-    fn take_message(&mut self, moment: Moment, index: usize, message: Message<'_>) -> Result<(), PeerError> {
+    /// `messages` gives the cells of `message`.
+    fn take_message(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        message: Message<'_>,
+        messages: &mut MessageReader<'_>,
+    ) -> Result<(), PeerError> {
         match message {
             Message::Open(head, vector) => return self.take_open(moment, index, head, vector),
             Message::OtherVersion(ours) => {
@@ -152,13 +159,12 @@ impl<S: Storage> Replica<S> {
             Message::OpenAgain => self.take_open_again(index)?,
             Message::BatchDelta => self.begin_batch(index, false, true),
             Message::BatchFull => self.begin_batch(index, true, true),
-            Message::Cells(run) => self.take_cells(moment, index, run)?,
-            Message::Update { mut run, tag, ask } => {
+            Message::Cells => self.take_cells(moment, index, messages)?,
+            Message::Update { ask } => {
                 self.no_full_batch(index)?;
-                let cell = run.update(tag, 0)?;
-                self.take_cell(moment, index, &cell, run.literal().path_if(&cell))?;
+                self.take_cells(moment, index, messages)?;
                 self.sessions[index].ack_due |= ask;
-                self.take_own_claim(moment, index, cell.stamp.time)?;
+                self.take_own_claim(moment, index, messages.cursor.last_time)?;
             }
             Message::End { claim, ask } => {
                 self.sessions[index].ack_due |= ask;
@@ -197,7 +203,7 @@ impl<S: Storage> Replica<S> {
                     self.write_again_by_the_right_clock(moment, index)?;
                 }
             }
-            Message::Repair { step, run } => self.take_repair(index, step, run)?,
+            Message::Repair(step) => self.take_repair(index, step, messages)?,
         }
         Ok(())
     }
@@ -231,9 +237,14 @@ impl<S: Storage> Replica<S> {
         }
     }
 
-    fn take_cells(&mut self, moment: Moment, index: usize, mut run: RunReader<'_>) -> Result<(), PeerError> {
-        while let Some(cell) = run.next()? {
-            self.take_cell(moment, index, &cell, run.literal().path_if(&cell))?;
+    fn take_cells(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        messages: &mut MessageReader<'_>,
+    ) -> Result<(), PeerError> {
+        while let Some(cell) = messages.next_cell()? {
+            self.take_cell(moment, index, &cell, messages.literal().path_if(&cell))?;
             if self.sessions[index].closing {
                 // A fork: the rest was meant for the id that is gone.
                 break;
@@ -258,7 +269,7 @@ impl<S: Storage> Replica<S> {
         if self.sessions[index].gap {
             return Ok(());
         }
-        let cell = Cell { path, stamp, content: wire.content };
+        let cell = Stored { path: path.as_str(), stamp, kind: wire.kind, payload: wire.payload, seq: 0 };
         if stamp.replica == self.document.replica
             && stamp.time > self.document.vv.time_of(stamp.replica)
             && self.check_own_id(moment, stamp.time, false)?
@@ -278,11 +289,10 @@ impl<S: Storage> Replica<S> {
         Ok(())
     }
 
-    fn apply_cell(&mut self, moment: Moment, index: usize, cell: Cell<'_>) -> Result<(), UpdateError> {
+    fn apply_cell(&mut self, moment: Moment, index: usize, cell: Stored<'_>) -> Result<(), UpdateError> {
         self.document.clock = self.document.clock.max(cell.stamp.time);
         if !self.document.vv.covers(cell.stamp) || !holds(Rule::Covered) {
-            let late =
-                !cell.content.is_tombstone() && cell.stamp <= self.document.horizon && holds(Rule::Late);
+            let late = cell.is_live() && cell.stamp <= self.document.horizon && holds(Rule::Late);
             self.unsaved = true;
             if late {
                 return self.reissue_late(moment, index, cell);
@@ -299,7 +309,7 @@ impl<S: Storage> Replica<S> {
         }
         let (document, session) = (&self.document, &mut self.sessions[index]);
         if session.full
-            && let Some(here) = document.cells.get(cell.path.as_str()).filter(|here| here.stamp == cell.stamp)
+            && let Some(here) = document.cells.get(cell.path).filter(|here| here.stamp == cell.stamp)
         {
             let seq = here.seq;
             note_seen(document, session, seq);
@@ -315,20 +325,22 @@ impl<S: Storage> Replica<S> {
     }
 
     /// Joins a cell that the peer sent, and notes what it replaces unseen.
-    fn join_from(&mut self, index: usize, cell: Cell<'_>) -> Result<Joined, CapacityError> {
+    fn join_from(&mut self, index: usize, cell: Stored<'_>) -> Result<Joined, CapacityError> {
         let sender = Sender::new(&self.sessions[index], &self.peers, self.document.replica);
         let conflicts = &mut self.conflicts;
-        self.document.join_making_room(cell, |lost, covered| conflicts.note(&sender, &lost, covered, &cell))
+        self.document
+            .join_making_room(cell, &mut |lost, covered| conflicts.note(&sender, &lost, covered, &cell))
     }
 
     /// A value that a forgotten tombstone may have killed: written again, unless something else stands above it.
-    fn reissue_late(&mut self, moment: Moment, index: usize, cell: Cell<'_>) -> Result<(), UpdateError> {
-        let here = self.document.cells.get(cell.path.as_str()).is_some_and(|here| here.stamp == cell.stamp);
-        if here || !self.document.is_dominated(cell.path, cell.stamp) {
-            let content = if holds(Rule::LateIsKept) { cell.content } else { Content::Tombstone };
+    fn reissue_late(&mut self, moment: Moment, index: usize, cell: Stored<'_>) -> Result<(), UpdateError> {
+        let here = self.document.cells.get(cell.path).is_some_and(|here| here.stamp == cell.stamp);
+        if here || !self.document.is_dominated(cell.path(), cell.stamp) {
+            let dead = Stored { kind: Kind::Tombstone, payload: &[], ..cell };
+            let written = if holds(Rule::LateIsKept) { cell } else { dead };
             let sender = Sender::new(&self.sessions[index], &self.peers, self.document.replica);
             let conflicts = &mut self.conflicts;
-            let reissued = self.document.reissue(moment, cell.path, content, |lost, covered| {
+            let reissued = self.document.reissue(moment, written, &mut |lost, covered| {
                 conflicts.note(&sender, &lost, covered, &cell);
             })?;
             self.unsaved = true;
@@ -469,7 +481,7 @@ impl<S: Storage> Replica<S> {
         document.clock = document.clock.max(document.horizon.time);
         document.floor_changes += 1;
         self.unsaved = true;
-        self.reissue_while(moment, |_, cell| {
+        self.reissue_while(moment, &|_, cell| {
             cell.is_live() && !claim.covers(cell.stamp) && cell.stamp <= horizon && holds(Rule::OwnLate)
         });
         Ok(())

@@ -120,12 +120,6 @@ impl HeapCells {
         &self.slot(index).path
     }
 
-    /// Where the cell at `path` is or belongs, and its slot.
-    fn find(&self, path: &str) -> (Place, Option<u32>) {
-        let place = self.by_path.place(|index| self.path(index) < path);
-        (place, self.by_path.at(place).filter(|index| self.path(*index) == path))
-    }
-
     /// A slot that holds nothing.
     fn free_slot(&mut self) -> u32 {
         if let Some(index) = self.free.pop() {
@@ -175,7 +169,9 @@ impl HeapCells {
     }
 
     fn indices_below(&self, path: Option<&str>) -> impl Iterator<Item = u32> + use<'_> {
-        let compare = |index| path.map_or(Ordering::Equal, |path| compare_with_below(self.path(index), path));
+        let compare = |index| {
+            path.map_or(Ordering::Equal, |path| compare_with_below(self.path(index).as_bytes(), path))
+        };
         let start = self.by_path.place(|index| compare(index).is_lt());
         let mut end = self.by_path.at(start);
         if end.is_some_and(|index| compare(index).is_eq()) {
@@ -186,8 +182,10 @@ impl HeapCells {
 }
 
 impl CellStore for HeapCells {
-    fn put(&mut self, cell: Stored<'_>) {
-        let (place, found) = self.find(cell.path);
+    /// And the slot that is there.
+    type Place = (Place, Option<u32>);
+
+    fn put(&mut self, (place, found): Self::Place, cell: Stored<'_>) {
         let index = found.unwrap_or_else(|| {
             let index = self.free_slot();
             self.slots[index as usize].path = cell.path.into();
@@ -203,15 +201,7 @@ impl CellStore for HeapCells {
         self.restamp_slot(index, cell.stamp, cell.seq);
     }
 
-    fn remove(&mut self, path: &str) -> bool {
-        let (place, found) = self.find(path);
-        if let Some(index) = found {
-            self.release(place, index);
-        }
-        found.is_some()
-    }
-
-    fn remove_below(&mut self, path: Option<&str>, mut unwanted: impl FnMut(Stored<'_>) -> bool) {
+    fn remove_below(&mut self, path: Option<&str>, unwanted: &mut dyn FnMut(Stored<'_>) -> bool) {
         let gone: Vec<u32> =
             self.indices_below(path).filter(|&index| unwanted(self.slot(index).stored())).collect();
         for index in gone {
@@ -220,8 +210,8 @@ impl CellStore for HeapCells {
         }
     }
 
-    fn restamp(&mut self, path: &str, stamp: Stamp, seq: u64) {
-        if let (_, Some(index)) = self.find(path) {
+    fn restamp(&mut self, (_, found): Self::Place, stamp: Stamp, seq: u64) {
+        if let Some(index) = found {
             self.restamp_slot(index, stamp, seq);
         }
     }
@@ -244,8 +234,18 @@ impl CellStore for HeapCells {
         self.removed.clear();
     }
 
-    fn get(&self, path: &str) -> Option<Stored<'_>> {
-        self.find(path).1.map(|index| self.slot(index).stored())
+    fn find(&self, path: &str) -> Self::Place {
+        let place = self.by_path.place(|index| self.path(index) < path);
+        (place, self.by_path.at(place).filter(|index| self.path(*index) == path))
+    }
+
+    fn at(&self, (_, found): Self::Place) -> Option<Stored<'_>> {
+        found.map(|index| self.slot(index).stored())
+    }
+
+    fn is_leaf(&self, (place, found): Self::Place, path: &str) -> bool {
+        let next = if found.is_some() { self.by_path.after(place) } else { place };
+        self.by_path.at(next).is_none_or(|index| !self.path(index).starts_with(path))
     }
 
     fn below<'a>(&'a self, path: Option<&str>) -> impl Iterator<Item = Stored<'a>> + 'a {

@@ -15,7 +15,7 @@ pub(super) struct Order {
 
 /// Where a number is, or would be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub struct Place {
     run: usize,
     offset: usize,
 }
@@ -25,20 +25,16 @@ impl Order {
     pub(super) fn insert(&mut self, place: Place, slot: u32) {
         let Place { mut run, mut offset } = place;
         if run == self.runs.len() {
-            // Behind everything: a full last run stays full, so that what comes in order takes no more than it needs.
-            match self.runs.last() {
-                Some(last) if last.len() < RUN_LEN_MAX => {
-                    run -= 1;
-                    offset = last.len();
-                }
-                _ => self.runs.push(Vec::new()),
-            }
+            self.runs.push(Vec::new());
         } else if self.runs[run].len() == RUN_LEN_MAX {
-            let tail = self.runs[run].split_off(RUN_LEN_MAX / 2);
+            // Behind everything, a full run stays full: what comes in order takes no more than it needs.
+            let is_end = run + 1 == self.runs.len() && offset == RUN_LEN_MAX;
+            let kept = if is_end { RUN_LEN_MAX } else { RUN_LEN_MAX / 2 };
+            let tail = self.runs[run].split_off(kept);
             self.runs.insert(run + 1, tail);
-            if offset > RUN_LEN_MAX / 2 {
+            if offset >= kept {
                 run += 1;
-                offset -= RUN_LEN_MAX / 2;
+                offset -= kept;
             }
         }
         let run = &mut self.runs[run];
@@ -60,9 +56,18 @@ impl Order {
 
     /// The first place whose number does not come `before` the place that is looked for. O(log numbers).
     pub(super) fn place(&self, mut before: impl FnMut(u32) -> bool) -> Place {
-        let run = self.runs.partition_point(|run| run.last().is_some_and(|last| before(*last)));
+        let inner = &self.runs[..self.runs.len().saturating_sub(1)];
+        let run = inner.partition_point(|run| run.last().is_some_and(|last| before(*last)));
         let offset = self.runs.get(run).map_or(0, |run| run.partition_point(|slot| before(*slot)));
         Place { run, offset }
+    }
+
+    /// The place behind `place`.
+    pub(super) fn after(&self, place: Place) -> Place {
+        match self.runs.get(place.run) {
+            Some(run) if place.offset + 1 == run.len() => Place { run: place.run + 1, offset: 0 },
+            _ => Place { offset: place.offset + 1, ..place },
+        }
     }
 
     /// What is at `place`.
