@@ -170,7 +170,8 @@ impl<S: Storage> Replica<S> {
     pub(super) fn reissue_while(&mut self, moment: Moment, wanted: &dyn Fn(&Self, &Stored<'_>) -> bool) {
         loop {
             let cells = self.document.cells.below(None).filter(|c| wanted(self, c));
-            let Some(oldest) = cells.min_by_key(|c| (c.stamp, c.path)) else { return };
+            // Of one transaction, the first in the order of paths.
+            let Some(oldest) = cells.min_by_key(|c| c.stamp) else { return };
             let (original, path) = (oldest.stamp, copy_path(oldest.path));
             let Ok(reissued) = self.document.reissue_in_place(moment, Path::from_checked(&path)) else {
                 return;

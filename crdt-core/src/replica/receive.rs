@@ -361,7 +361,7 @@ impl<S: Storage> Replica<S> {
             self.sessions[index].claims_received += 1;
             return Ok(());
         };
-        self.take_claim(moment, index, claim.iter())?;
+        self.take_claim(moment, index, claim.entries())?;
         if self.orphans && self.config.role == Role::Aggregator {
             self.adopt(moment);
         }
@@ -386,16 +386,11 @@ impl<S: Storage> Replica<S> {
     fn take_own_claim(&mut self, moment: Moment, index: usize, time_ms: u64) -> Result<(), PeerError> {
         let replica = self.sessions[index].peer_replica.ok_or(PeerError::Dangling)?;
         let time = Time::from_ms(time_ms).ok_or(PeerError::Dangling)?;
-        self.take_claim(moment, index, core::iter::once(Entry { replica, time }))
+        self.take_claim(moment, index, &[Entry { replica, time }])
     }
 
     /// The claim of a delta: what is raised here is incorporated now. It lists a replica once.
-    fn take_claim(
-        &mut self,
-        moment: Moment,
-        index: usize,
-        claim: impl Iterator<Item = Entry> + Clone,
-    ) -> Result<(), PeerError> {
+    fn take_claim(&mut self, moment: Moment, index: usize, claim: &[Entry]) -> Result<(), PeerError> {
         if self.sessions[index].closing {
             // A fork left out a cell that this claims.
             return Ok(());
@@ -403,12 +398,12 @@ impl<S: Storage> Replica<S> {
         self.sessions[index].received_through = None;
         if !self.sessions[index].gap {
             let vv = &self.document.vv;
-            let new = claim.clone().filter(|e| e.time > Time::ZERO && vv.time_of(e.replica) == Time::ZERO);
+            let new = claim.iter().filter(|e| e.time > Time::ZERO && vv.time_of(e.replica) == Time::ZERO);
             if !vv.fits(new.count()) {
                 self.refuse_replicas(index);
             } else {
                 let own = self.document.replica;
-                let claimed = claim.clone().find(|e| e.replica == own).map(|e| e.time);
+                let claimed = claim.iter().find(|e| e.replica == own).map(|e| e.time);
                 if let Some(claimed) = claimed.filter(|time| *time > vv.time_of(own))
                     && self.check_own_id(moment, claimed, false)?
                 {
@@ -419,10 +414,10 @@ impl<S: Storage> Replica<S> {
                     && let Some(peer) = self.peers.iter_mut().find(|p| p.id == session.peer)
                 {
                     // Nothing leaves the peer before it is durable there.
-                    peer.acked.join_entries(claim.clone()).ok();
+                    peer.acked.join_entries(claim).ok();
                 }
                 let changes = self.document.vv_changes;
-                for entry in claim.clone() {
+                for entry in claim {
                     let raised = self.document.raise(entry.replica, entry.time);
                     debug_assert!(raised.is_ok(), "there is room for all of them");
                 }
@@ -470,7 +465,7 @@ impl<S: Storage> Replica<S> {
             }
         }
         self.sessions[index].seen.clear();
-        self.take_claim(moment, index, claim.iter())?;
+        self.take_claim(moment, index, claim.entries())?;
         if plain || self.sessions[index].gap || self.sessions[index].closing {
             return Ok(());
         }
