@@ -169,9 +169,14 @@ impl<S: Storage> Replica<S> {
     /// Writes again, the oldest first, the cells that `wanted` says yes to, until there are none.
     pub(super) fn reissue_while(&mut self, moment: Moment, wanted: &dyn Fn(&Self, &Stored<'_>) -> bool) {
         loop {
-            let cells = self.document.cells.below(None).filter(|c| wanted(self, c));
             // Of one transaction, the first in the order of paths.
-            let Some(oldest) = cells.min_by_key(|c| c.stamp) else { return };
+            let mut oldest: Option<Stored<'_>> = None;
+            for cell in self.document.cells.below(None) {
+                if oldest.is_none_or(|oldest| cell.stamp < oldest.stamp) && wanted(self, &cell) {
+                    oldest = Some(cell);
+                }
+            }
+            let Some(oldest) = oldest else { return };
             let (original, path) = (oldest.stamp, copy_path(oldest.path));
             let Ok(reissued) = self.document.reissue_in_place(moment, Path::from_checked(&path)) else {
                 return;
