@@ -249,7 +249,7 @@ impl<S: Storage> Document<S> {
         );
         for cell in other.cells.below(None) {
             if !self.covers(cell.stamp) {
-                self.join_stored(cell, |_, _| {})?;
+                self.join_stored(cell, &mut |_, _| {})?;
             }
         }
         let retired = &self.retired;
@@ -438,18 +438,44 @@ impl<S: Storage> Document<S> {
 
     /// Joins a cell that arrived. O(depth x log cells + cells below).
     pub(crate) fn join(&mut self, cell: Cell<'_>) -> Result<Joined, CapacityError> {
-        self.join_telling(cell, |_, _| {})
+        let mut scratch = Scratch::default();
+        let (kind, payload) = cell.content.encode(&mut scratch);
+        let cell = Stored { path: cell.path.as_str(), stamp: cell.stamp, kind, payload, seq: 0 };
+        self.join_stored(cell, &mut |_, _| {})
     }
 
     /// The same; `lost` is told of each cell that it replaces, and whether that one was covered.
-    pub(crate) fn join_telling(
+    pub(crate) fn join_stored(
         &mut self,
-        cell: Cell<'_>,
-        lost: impl FnMut(Stored<'_>, bool),
+        cell: Stored<'_>,
+        lost: &mut dyn FnMut(Stored<'_>, bool),
     ) -> Result<Joined, CapacityError> {
-        let mut scratch = Scratch::default();
-        let (kind, payload) = cell.content.encode(&mut scratch);
-        self.join_stored(Stored { path: cell.path.as_str(), stamp: cell.stamp, kind, payload, seq: 0 }, lost)
+        let place = self.cells.find(cell.path);
+        let existing = self.cells.at(place);
+        if let Some(here) = existing
+            && here.stamp >= cell.stamp
+        {
+            return Ok(if here.stamp == cell.stamp { Joined::Same } else { Joined::Dominated });
+        }
+        // None above is newer than a cell that stands here, and so than one that replaces it.
+        if existing.is_none() && self.ancestor_dominates(cell.path(), cell.stamp) {
+            return Ok(Joined::Dominated);
+        }
+        let existing = existing.map(|here| here.payload.len());
+        let (mut freed_cells, mut freed_bytes) = (0, 0);
+        if !self.cells.is_leaf(place, cell.path) {
+            for below in self.cells.below(Some(cell.path)).filter(|below| below.stamp < cell.stamp) {
+                freed_cells += 1;
+                freed_bytes += below.path.len() + below.payload.len();
+            }
+        }
+        let (more_cells, more_bytes) = match existing {
+            Some(len) => (0, cell.payload.len() as isize - len as isize),
+            None => (1, (cell.path.len() + cell.payload.len()) as isize),
+        };
+        self.check_room_signed(more_cells - freed_cells, more_bytes - freed_bytes as isize)?;
+        self.place_at(place, cell, lost);
+        Ok(Joined::Applied)
     }
 
     /// Whether a cell that the document holds makes one at `path` with `stamp` void, or is the same.
@@ -458,7 +484,7 @@ impl<S: Storage> Document<S> {
             || self.ancestor_dominates(path, stamp)
     }
 
-    /// Writes `content` at `path` under a fresh stamp, together with the live cells below, which keep their content.
+    /// Writes what `cell` holds under a fresh stamp, together with the live cells below, which keep their content.
     ///
     /// For cells whose own rank can no longer be judged: what lies below a container is written again with it, and a
     /// scalar that has live cells below becomes a map. `lost` is told of each cell that it replaces, and whether that one was
@@ -466,16 +492,13 @@ impl<S: Storage> Document<S> {
     pub(crate) fn reissue(
         &mut self,
         moment: Moment,
-        path: Path<'_>,
-        content: Content<'_>,
-        lost: impl FnMut(Stored<'_>, bool),
+        cell: Stored<'_>,
+        lost: &mut dyn FnMut(Stored<'_>, bool),
     ) -> Result<Stamp, UpdateError> {
-        let mut scratch = Scratch::default();
-        let payload_len = content.encode(&mut scratch).1.len();
         loop {
-            let room = match self.cells.get(path.as_str()) {
-                Some(here) => self.check_room(0, payload_len.saturating_sub(here.payload.len())),
-                None => self.check_room(1, path.as_str().len() + payload_len),
+            let room = match self.cells.get(cell.path) {
+                Some(here) => self.check_room(0, cell.payload.len().saturating_sub(here.payload.len())),
+                None => self.check_room(1, cell.path.len() + cell.payload.len()),
             };
             match room {
                 Err(error) if self.make_room(error) => {}
@@ -484,11 +507,11 @@ impl<S: Storage> Document<S> {
         }
         self.check_room_for_own_id()?;
         let stamp = self.tick(moment)?;
-        let keeps_below = self.restamp_live_below(path, stamp);
-        let content = if keeps_below && content.value().is_some() { Content::Map } else { content };
-        self.unhide_above(stamp, path);
-        let (kind, payload) = content.encode(&mut scratch);
-        self.place_stored(Stored { path: path.as_str(), stamp, kind, payload, seq: 0 }, lost);
+        let keeps_below = self.restamp_live_below(cell.path(), stamp);
+        let is_hidden = keeps_below && cell.kind.is_value();
+        let cell = if is_hidden { Stored { kind: Kind::Map, payload: &[], ..cell } } else { cell };
+        self.unhide_above(stamp, cell.path());
+        self.place_stored(Stored { stamp, ..cell }, lost);
         Ok(stamp)
     }
 
@@ -504,19 +527,20 @@ impl<S: Storage> Document<S> {
     /// Gives the cell at `path`, and the live cells below it, the stamp of a transaction of this replica.
     pub(crate) fn reissue_under(&mut self, stamp: Stamp, path: Path<'_>) {
         let keeps_below = self.restamp_live_below(path, stamp);
-        let Some(cell) = self.cells.get(path.as_str()) else { return };
+        let place = self.cells.find(path.as_str());
+        let Some(cell) = self.cells.at(place) else { return };
         self.fingerprint.remove(cell);
         self.seq += 1;
-        if keeps_below && cell.content().value().is_some() {
+        if keeps_below && cell.kind.is_value() {
             let map = Stored { path: path.as_str(), stamp, kind: Kind::Map, payload: &[], seq: self.seq };
             self.fingerprint.add(map);
-            self.cells.put(map);
+            self.cells.put(place, map);
         } else {
             // In place: a copy of the payload would take 4 KiB of stack.
             self.fingerprint.add(Stored { stamp, ..cell });
-            self.cells.restamp(path.as_str(), stamp, self.seq);
+            self.cells.restamp(place, stamp, self.seq);
         }
-        self.drop_older_below(path.as_str(), stamp, |_, _| {});
+        self.drop_older_below(path.as_str(), stamp, &mut |_, _| {});
     }
 
     /// Gives the live cells below `path` a new stamp; tells whether there are any.
@@ -540,7 +564,7 @@ impl<S: Storage> Document<S> {
     pub(crate) fn place(&mut self, stamp: Stamp, path: Path<'_>, content: Content<'_>) {
         let mut scratch = Scratch::default();
         let (kind, payload) = content.encode(&mut scratch);
-        self.place_stored(Stored { path: path.as_str(), stamp, kind, payload, seq: 0 }, |_, _| {});
+        self.place_stored(Stored { path: path.as_str(), stamp, kind, payload, seq: 0 }, &mut |_, _| {});
     }
 
     /// Drops the cells that somebody claims to know and does not have: they are dead there.
@@ -554,7 +578,7 @@ impl<S: Storage> Document<S> {
         let (floor, horizon) = (&mut self.floor, &mut self.horizon);
         let fingerprint = &mut self.fingerprint;
         let (mut dropped, mut forgotten) = (0, false);
-        self.cells.remove_below(None, |cell| {
+        self.cells.remove_below(None, &mut |cell| {
             let absent = claimed(cell.stamp) && !present(&cell);
             if absent {
                 fingerprint.remove(cell);
@@ -586,7 +610,7 @@ impl<S: Storage> Document<S> {
         self.unhide_above(stamp, path);
         // Cells of this very transaction do not dominate one another, and nobody has seen them yet.
         let fingerprint = &mut self.fingerprint;
-        self.cells.remove_below(Some(path.as_str()), |cell| {
+        self.cells.remove_below(Some(path.as_str()), &mut |cell| {
             let own = cell.stamp == stamp;
             if own {
                 fingerprint.remove(cell);
@@ -598,16 +622,20 @@ impl<S: Storage> Document<S> {
 
     /// Takes out a cell that nobody else has seen.
     pub(crate) fn remove_unsent(&mut self, path: &str) {
-        if let Some(cell) = self.cells.get(path) {
-            self.fingerprint.remove(cell);
-            self.cells.remove(path);
-        }
+        let fingerprint = &mut self.fingerprint;
+        self.cells.remove_below(None, &mut |cell| {
+            let is_it = cell.path == path;
+            if is_it {
+                fingerprint.remove(cell);
+            }
+            is_it
+        });
     }
 
     /// A scalar above `path` that only this write would hide becomes a map marker.
     fn unhide_above(&mut self, stamp: Stamp, path: Path<'_>) {
         for above in path.ancestors() {
-            let scalar = self.cells.get(above.as_str()).is_some_and(|cell| cell.content().value().is_some());
+            let scalar = self.cells.get(above.as_str()).is_some_and(|cell| cell.kind.is_value());
             let others = scalar
                 && self
                     .cells
@@ -625,52 +653,34 @@ impl<S: Storage> Document<S> {
         })
     }
 
-    fn join_stored(
-        &mut self,
-        cell: Stored<'_>,
-        lost: impl FnMut(Stored<'_>, bool),
-    ) -> Result<Joined, CapacityError> {
-        let existing = self.cells.get(cell.path);
-        if let Some(here) = existing
-            && here.stamp >= cell.stamp
-        {
-            return Ok(if here.stamp == cell.stamp { Joined::Same } else { Joined::Dominated });
-        }
-        if self.ancestor_dominates(Path::from_checked(cell.path), cell.stamp) {
-            return Ok(Joined::Dominated);
-        }
-        let existing = existing.map(|here| here.payload.len());
-        let (mut freed_cells, mut freed_bytes) = (0, 0);
-        for below in self.cells.below(Some(cell.path)).filter(|below| below.stamp < cell.stamp) {
-            freed_cells += 1;
-            freed_bytes += below.path.len() + below.payload.len();
-        }
-        let (more_cells, more_bytes) = match existing {
-            Some(len) => (0, cell.payload.len() as isize - len as isize),
-            None => (1, (cell.path.len() + cell.payload.len()) as isize),
-        };
-        self.check_room_signed(more_cells - freed_cells, more_bytes - freed_bytes as isize)?;
-        self.place_stored(cell, lost);
-        Ok(Joined::Applied)
+    pub(crate) fn place_stored(&mut self, cell: Stored<'_>, lost: &mut dyn FnMut(Stored<'_>, bool)) {
+        self.place_at(self.cells.find(cell.path), cell, lost);
     }
 
-    fn place_stored(&mut self, cell: Stored<'_>, mut lost: impl FnMut(Stored<'_>, bool)) {
+    fn place_at(
+        &mut self,
+        place: <S::Cells as CellStore>::Place,
+        cell: Stored<'_>,
+        lost: &mut dyn FnMut(Stored<'_>, bool),
+    ) {
         self.clock = self.clock.max(cell.stamp.time);
-        if let Some(here) = self.cells.get(cell.path) {
+        if let Some(here) = self.cells.at(place) {
             self.fingerprint.remove(here);
             lost(here, self.vv.covers(here.stamp));
         }
-        self.drop_older_below(cell.path, cell.stamp, lost);
+        if !self.cells.is_leaf(place, cell.path) {
+            self.drop_older_below(cell.path, cell.stamp, lost);
+        }
         self.seq += 1;
         let cell = Stored { seq: self.seq, ..cell };
         self.fingerprint.add(cell);
-        self.cells.put(cell);
+        self.cells.put(place, cell);
     }
 
     /// Drops what a cell at `path` with `stamp` dominates below it.
-    fn drop_older_below(&mut self, path: &str, stamp: Stamp, mut lost: impl FnMut(Stored<'_>, bool)) {
+    fn drop_older_below(&mut self, path: &str, stamp: Stamp, lost: &mut dyn FnMut(Stored<'_>, bool)) {
         let (fingerprint, vv) = (&mut self.fingerprint, &self.vv);
-        self.cells.remove_below(Some(path), |below| {
+        self.cells.remove_below(Some(path), &mut |below| {
             let dominated = below.stamp < stamp;
             if dominated {
                 fingerprint.remove(below);

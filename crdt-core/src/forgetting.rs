@@ -6,7 +6,6 @@
 //! floor starts open full batches over.
 
 use crate::causal::Stamp;
-use crate::cell::Cell;
 use crate::document::{Document, Joined};
 use crate::error::CapacityError;
 use crate::storage::{CellStore, Storage, Stored};
@@ -14,18 +13,18 @@ use crate::storage::{CellStore, Storage, Stored};
 impl<S: Storage> Document<S> {
     /// Forgets tombstones that are covered here and that `stable` says yes to. O(cells).
     pub fn forget_tombstones(&mut self, mut stable: impl FnMut(Stamp) -> bool) -> usize {
-        self.forget_where(|cell| stable(cell.stamp))
+        self.forget_where(&mut |cell| stable(cell.stamp))
     }
 
     /// Joins a cell that arrived; forgets tombstones where it would not fit otherwise. `lost` is told of each cell that
     /// it replaces, and whether that one was covered.
     pub(crate) fn join_making_room(
         &mut self,
-        cell: Cell<'_>,
-        mut lost: impl FnMut(Stored<'_>, bool),
+        cell: Stored<'_>,
+        lost: &mut dyn FnMut(Stored<'_>, bool),
     ) -> Result<Joined, CapacityError> {
         loop {
-            match self.join_telling(cell, &mut lost) {
+            match self.join_stored(cell, lost) {
                 Err(error) if self.make_room(error) => {}
                 result => return result,
             }
@@ -55,14 +54,14 @@ impl<S: Storage> Document<S> {
         if all == 0 || freed_cells < cells || freed_bytes < bytes {
             return false;
         }
-        self.forgotten_for_room += self.forget_where(|cell| cell.seq <= last);
+        self.forgotten_for_room += self.forget_where(&mut |cell| cell.seq <= last);
         true
     }
 
-    fn forget_where(&mut self, mut wanted: impl FnMut(&Stored<'_>) -> bool) -> usize {
+    fn forget_where(&mut self, wanted: &mut dyn FnMut(&Stored<'_>) -> bool) -> usize {
         let (vv, floor, horizon) = (&self.vv, &mut self.floor, &mut self.horizon);
         let mut forgotten = 0;
-        self.cells.remove_below(None, |cell| {
+        self.cells.remove_below(None, &mut |cell| {
             let forget = !cell.is_live() && vv.covers(cell.stamp) && wanted(&cell);
             if forget {
                 let raised = floor.raise(cell.stamp.replica, cell.stamp.time);

@@ -1,5 +1,6 @@
 //! The name and rank of a transaction.
 
+use core::cmp::Ordering;
 use core::fmt;
 
 use crate::id::ReplicaId;
@@ -10,7 +11,7 @@ use crate::time::Time;
 /// Ordered by time, then replica id. Source: Kulkarni, Demirbas, Madappa, Avva, Leone, "Logical Physical Clocks and
 /// Consistent Snapshots in Globally Distributed Databases" (2014). We keep one 48-bit millisecond number where
 /// they keep a time and a counter: more than one write in a millisecond runs ahead of the clock, and catches up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {
     /// When, by the writer's hybrid clock.
     pub time: Time,
@@ -25,6 +26,20 @@ impl Stamp {
     /// A stamp from its parts.
     pub const fn new(time: Time, replica: ReplicaId) -> Self {
         Self { time, replica }
+    }
+}
+
+impl Ord for Stamp {
+    // In one place: derived, it takes a hundred bytes of flash wherever two stamps are compared.
+    #[inline(never)]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.time.cmp(&other.time).then_with(|| self.replica.cmp(&other.replica))
+    }
+}
+
+impl PartialOrd for Stamp {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -70,12 +70,12 @@ impl<S: Storage> VersionVector<S> {
     /// As [`raise`](Self::raise); `self` may then hold a part of `other`. Check [`fits`](Self::fits) before where
     /// that matters.
     pub fn join(&mut self, other: &Self) -> Result<(), CapacityError> {
-        self.join_entries(other.iter())
+        self.join_entries(other.entries())
     }
 
     /// Raises each replica of `entries`, up to the first that does not fit.
-    pub(crate) fn join_entries(&mut self, entries: impl Iterator<Item = Entry>) -> Result<(), CapacityError> {
-        { entries }.try_for_each(|e| self.raise(e.replica, e.time))
+    pub(crate) fn join_entries(&mut self, entries: &[Entry]) -> Result<(), CapacityError> {
+        entries.iter().try_for_each(|e| self.raise(e.replica, e.time))
     }
 
     /// Joins what there is room for: for vectors that are safe when they are too low.
@@ -136,6 +136,11 @@ impl<S: Storage> VersionVector<S> {
     /// Entries in the order of their replica ids.
     pub fn iter(&self) -> impl Iterator<Item = Entry> + Clone + '_ {
         self.entries.iter().copied()
+    }
+
+    /// The same.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     /// Entry number `index` in the order of replica ids.

@@ -166,6 +166,49 @@ impl Kind {
         })
     }
 
+    /// Whether `payload` stands for something, in the one form that it has.
+    pub(crate) fn is_one_form(self, payload: &[u8]) -> bool {
+        let number = || varint::decode(payload).filter(|(_, len)| *len == payload.len());
+        match self {
+            Kind::Tombstone | Kind::Map | Kind::List | Kind::Null | Kind::False | Kind::True => {
+                payload.is_empty()
+            }
+            Kind::Int => number().is_some(),
+            Kind::F32 => payload.len() == 4 && is_float_form(self, payload),
+            Kind::F64 => payload.len() == 8 && is_float_form(self, payload),
+            Kind::Decimal1 | Kind::Decimal2 | Kind::Decimal3 | Kind::Decimal6 => {
+                let Some((mantissa, len)) = number() else { return false };
+                let mantissa = varint::unzigzag(mantissa).unsigned_abs();
+                // Different decimals are different floats up to this mantissa: what must not be is a shorter one of the
+                // same number, or where this takes five bytes, four of an f32.
+                let shorter = match self {
+                    Kind::Decimal1 => false,
+                    Kind::Decimal6 => float::rest(mantissa, 1000) == 0,
+                    _ => float::rest(mantissa, 10) == 0,
+                };
+                mantissa <= MANTISSA_MAX && !shorter && (len < 5 || is_float_form(self, payload))
+            }
+            Kind::Str => payload.len() <= VALUE_LEN_MAX && core::str::from_utf8(payload).is_ok(),
+            Kind::Bytes => payload.len() <= VALUE_LEN_MAX,
+        }
+    }
+
+    /// What divides the mantissa of a decimal.
+    const fn power(self) -> Option<u32> {
+        match self {
+            Kind::Decimal1 => Some(10),
+            Kind::Decimal2 => Some(100),
+            Kind::Decimal3 => Some(1000),
+            Kind::Decimal6 => Some(1_000_000),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a scalar's.
+    pub(crate) const fn is_value(self) -> bool {
+        !matches!(self, Kind::Tombstone | Kind::Map | Kind::List)
+    }
+
     /// Whether a length must precede the payload on the wire.
     pub const fn has_length(self) -> bool {
         matches!(self, Kind::Str | Kind::Bytes)
@@ -175,10 +218,8 @@ impl Kind {
 /// Room for the payload of any content that is not a string or bytes.
 pub(crate) type Scratch = [u8; varint::LEN_MAX];
 
-/// Decimal kinds by their number of digits (six are those of a position on the earth), with the power of ten that divides
-/// the mantissa.
-const DECIMALS: [(Kind, u32); 4] =
-    [(Kind::Decimal1, 10), (Kind::Decimal2, 100), (Kind::Decimal3, 1000), (Kind::Decimal6, 1_000_000)];
+/// Decimal kinds by their number of digits; six are those of a position on the earth.
+const DECIMALS: [Kind; 4] = [Kind::Decimal1, Kind::Decimal2, Kind::Decimal3, Kind::Decimal6];
 /// The mantissas that five bytes hold. More are hardly shorter than the float itself.
 const MANTISSA_MAX: u64 = (1 << 34) - 1;
 
@@ -238,43 +279,45 @@ impl<'a> Content<'a> {
     ///
     /// `None` when they stand for nothing, or are not the one form of what they stand for.
     pub(crate) fn decode(kind: Kind, payload: &'a [u8]) -> Option<Self> {
-        let empty = |content| payload.is_empty().then_some(content);
-        let float = |bits: u64| {
-            let mut scratch = Scratch::default();
-            let canonical = encode_float(bits, &mut scratch) == (kind, payload);
-            canonical.then_some(Content::Value(Value::F64(f64::from_bits(bits))))
-        };
-        let decimal = |power: u32| {
-            let (raw, len) = varint::decode(payload)?;
-            let mantissa = varint::unzigzag(raw);
-            let sign = if mantissa < 0 { float::SIGN } else { 0 };
-            let is_whole = len == payload.len() && mantissa.unsigned_abs() <= MANTISSA_MAX;
-            is_whole.then(|| sign | float::quotient(mantissa.unsigned_abs(), power))
-        };
-        match kind {
-            Kind::Tombstone => empty(Content::Tombstone),
-            Kind::Map => empty(Content::Map),
-            Kind::List => empty(Content::List),
-            Kind::Null => empty(Content::Value(Value::Null)),
-            Kind::False => empty(Content::Value(Value::Bool(false))),
-            Kind::True => empty(Content::Value(Value::Bool(true))),
-            Kind::Int => {
-                let (raw, len) = varint::decode(payload)?;
-                (len == payload.len()).then_some(Content::Value(Value::I64(varint::unzigzag(raw))))
-            }
-            Kind::F64 => float(u64::from_le_bytes(payload.try_into().ok()?)),
-            Kind::F32 => float(float::widen(u32::from_le_bytes(payload.try_into().ok()?))),
-            Kind::Decimal1 => float(decimal(10)?),
-            Kind::Decimal2 => float(decimal(100)?),
-            Kind::Decimal3 => float(decimal(1000)?),
-            Kind::Decimal6 => float(decimal(1_000_000)?),
-            Kind::Str if payload.len() <= VALUE_LEN_MAX => {
-                core::str::from_utf8(payload).ok().map(|text| Content::Value(Value::Str(text)))
-            }
-            Kind::Bytes if payload.len() <= VALUE_LEN_MAX => Some(Content::Value(Value::Bytes(payload))),
-            Kind::Str | Kind::Bytes => None,
-        }
+        if kind.is_one_form(payload) { Self::of(kind, payload) } else { None }
     }
+
+    /// The same, of a payload that was found to be the [one form](Kind::is_one_form) of its content before.
+    pub(crate) fn of(kind: Kind, payload: &'a [u8]) -> Option<Self> {
+        Some(Content::Value(match kind {
+            Kind::Tombstone => return Some(Content::Tombstone),
+            Kind::Map => return Some(Content::Map),
+            Kind::List => return Some(Content::List),
+            Kind::Null => Value::Null,
+            Kind::False => Value::Bool(false),
+            Kind::True => Value::Bool(true),
+            Kind::Int => Value::I64(varint::unzigzag(varint::decode(payload)?.0)),
+            Kind::F64 | Kind::F32 | Kind::Decimal1 | Kind::Decimal2 | Kind::Decimal3 | Kind::Decimal6 => {
+                Value::F64(f64::from_bits(float_bits(kind, payload)?))
+            }
+            Kind::Str => Value::Str(core::str::from_utf8(payload).ok()?),
+            Kind::Bytes => Value::Bytes(payload),
+        }))
+    }
+}
+
+/// The bits of the float that `payload` is a form of.
+fn float_bits(kind: Kind, payload: &[u8]) -> Option<u64> {
+    let Some(power) = kind.power() else {
+        return match payload.len() {
+            4 => Some(float::widen(u32::from_le_bytes(payload.try_into().ok()?))),
+            _ => Some(u64::from_le_bytes(payload.try_into().ok()?)),
+        };
+    };
+    let mantissa = varint::unzigzag(varint::decode(payload)?.0);
+    let sign = if mantissa < 0 { float::SIGN } else { 0 };
+    Some(sign | float::quotient(mantissa.unsigned_abs(), power))
+}
+
+/// Whether `payload` is what its float is written as.
+fn is_float_form(kind: Kind, payload: &[u8]) -> bool {
+    float_bits(kind, payload)
+        .is_some_and(|bits| encode_float(bits, &mut Scratch::default()) == (kind, payload))
 }
 
 /// The shortest form that gives back the same bits; on a tie the fewest digits.
@@ -283,7 +326,8 @@ fn encode_float(bits: u64, scratch: &mut Scratch) -> (Kind, &[u8]) {
     let narrow = float::narrow(bits);
     let len_max = if narrow.is_some() { 4 } else { 5 };
     // With more digits the mantissa is larger: the first is the shortest. Minus zero is none of them.
-    let decimal = DECIMALS.into_iter().filter(|_| bits != float::SIGN).find_map(|(kind, power)| {
+    let decimal = DECIMALS.into_iter().filter(|_| bits != float::SIGN).find_map(|kind| {
+        let power = kind.power()?;
         let mantissa = float::dividend(magnitude, power)?;
         (float::quotient(mantissa, power) == magnitude).then_some((kind, mantissa as i64))
     });
@@ -384,6 +428,16 @@ mod tests {
         #[test]
         fn every_decimal_comes_back(mantissa in -200_000_000_i64..200_000_000, digits in 0_i32..5) {
             float(mantissa as f64 / 10_f64.powi(digits));
+        }
+
+        #[test]
+        fn a_decimal_has_the_form_that_its_float_has(mantissa: i64, bits in 0_u32..40, zeros in 0_u32..7, digits in 0_usize..4) {
+            let magnitude = (mantissa.unsigned_abs() & ((1 << bits) - 1)) / 10_u64.pow(zeros) * 10_u64.pow(zeros);
+            let mantissa = if mantissa < 0 { -(magnitude as i64) } else { magnitude as i64 };
+            let (kind, mut payload) = (DECIMALS[digits], Scratch::default());
+            let len = varint::encode(varint::zigzag(mantissa), &mut payload);
+            let is_small = magnitude <= MANTISSA_MAX;
+            prop_assert_eq!(kind.is_one_form(&payload[..len]), is_small && is_float_form(kind, &payload[..len]));
         }
 
         #[test]

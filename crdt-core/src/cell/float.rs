@@ -39,6 +39,12 @@ pub(super) fn quotient(mantissa: u64, power: u32) -> u64 {
     (exponent << FRACTION_BITS) + kept + u64::from(up)
 }
 
+/// The rest of `mantissa / divisor`, for a divisor of at most 10 bits: a division of 64 bits takes 900 bytes of flash.
+pub(super) fn rest(mantissa: u64, divisor: u32) -> u32 {
+    let high = (mantissa >> 20) as u32 % divisor;
+    (high << 20 | mantissa as u32 & 0xf_ffff) % divisor
+}
+
 /// The only whole number whose [`quotient`] by `power` can be `magnitude`, if that is below 2^34.
 ///
 /// That quotient is off by at most 2^-53 of itself, so the product with `power` is next to a whole number, by less than
@@ -106,6 +112,11 @@ mod tests {
             let expected = mantissa as f64 / f64::from(power);
             prop_assert_eq!(quotient(mantissa, power), expected.to_bits());
             prop_assert_eq!(dividend(expected.to_bits(), power), Some(mantissa));
+        }
+
+        #[test]
+        fn rests_are_those_of_a_division(mantissa in 0_u64..1 << 52, divisor in 1_u32..1024) {
+            prop_assert_eq!(u64::from(rest(mantissa, divisor)), mantissa % u64::from(divisor));
         }
 
         #[test]

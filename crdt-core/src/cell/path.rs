@@ -67,17 +67,18 @@ impl<'a> Path<'a> {
 
     /// The paths above this one, the topmost first.
     pub fn ancestors(self) -> impl Iterator<Item = Path<'a>> {
-        self.0.match_indices('/').map(move |(i, _)| Path(&self.0[..i]))
+        let bytes = self.0.bytes().enumerate();
+        bytes.filter(|(_, byte)| *byte == b'/').filter_map(move |(i, _)| self.0.get(..i).map(Path))
     }
 
     /// The path one key shorter, or `None` at the top.
     pub fn parent(self) -> Option<Path<'a>> {
-        self.0.rfind('/').map(|i| Path(&self.0[..i]))
+        self.0.rsplit_once('/').map(|(above, _)| Path(above))
     }
 
     /// The last key.
     pub fn key(self) -> &'a str {
-        self.0.rfind('/').map_or(self.0, |i| &self.0[i + 1..])
+        self.0.rsplit_once('/').map_or(self.0, |(_, key)| key)
     }
 
     /// A path that was checked before, when it was stored.

@@ -13,7 +13,6 @@
 
 use super::Replica;
 use crate::causal::{Stamp, VersionVector};
-use crate::cell::Cell;
 use crate::id::ReplicaId;
 use crate::storage::{List, Storage, Stored};
 use crate::sync::{Conflict, Peer, Session};
@@ -40,7 +39,13 @@ pub(super) struct Conflicts<S: Storage> {
 
 impl<S: Storage> Conflicts<S> {
     /// `won` replaces `lost`; `covered`: this replica covers the lost cell.
-    pub(super) fn note(&mut self, sender: &Sender<'_, S>, lost: &Stored<'_>, covered: bool, won: &Cell<'_>) {
+    pub(super) fn note(
+        &mut self,
+        sender: &Sender<'_, S>,
+        lost: &Stored<'_>,
+        covered: bool,
+        won: &Stored<'_>,
+    ) {
         if !sender.is_conflict(lost, covered, won) {
             return;
         }
@@ -78,12 +83,12 @@ impl<'a, S: Storage> Sender<'a, S> {
         Self { session, acked, own }
     }
 
-    fn is_conflict(&self, lost: &Stored<'_>, covered: bool, won: &Cell<'_>) -> bool {
+    fn is_conflict(&self, lost: &Stored<'_>, covered: bool, won: &Stored<'_>) -> bool {
         let writer = lost.stamp.replica;
         let is_own = writer == won.stamp.replica || self.session.peer_replica == Some(writer);
         // A member has what it does not cover from its aggregator.
         let is_theirs = !covered && self.session.with_aggregator;
-        let is_equal = lost.path == won.path.as_str() && lost.content() == won.content;
+        let is_equal = (lost.path, lost.kind, lost.payload) == (won.path, won.kind, won.payload);
         lost.is_live() && !is_own && !is_theirs && !is_equal && !self.had_seen(lost, won.stamp)
     }
 

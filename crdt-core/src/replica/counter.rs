@@ -6,11 +6,11 @@
 //! folded into the total; it has never left. Forked, the spare id is the one it goes on under.
 
 use super::Replica;
-use crate::cell::{Cell, Content, Path, Value};
+use crate::cell::{Content, Path, Value};
 use crate::document::Document;
 use crate::id::ReplicaId;
 use crate::limits::PATH_LEN_MAX;
-use crate::storage::{CellStore, Storage};
+use crate::storage::{CellStore, Storage, Stored};
 use crate::time::Moment;
 use crate::types::is_total_of;
 
@@ -38,14 +38,14 @@ impl<S: Storage> Replica<S> {
     /// The own total at the path of `cell`, if somebody else's cell is about to replace it.
     ///
     /// Whoever writes a late cell again, writes an older total again, under a newer stamp.
-    pub(super) fn total_to_defend(&self, cell: &Cell<'_>) -> Option<i64> {
+    pub(super) fn total_to_defend(&self, cell: &Stored<'_>) -> Option<i64> {
         let own = self.document.replica;
-        let is_foreign = cell.stamp.replica != own && !cell.content.is_tombstone();
-        if !is_foreign || self.document.spare.is_some() || !is_total_of(cell.path.as_str(), own) {
+        let is_foreign = cell.stamp.replica != own && cell.is_live();
+        if !is_foreign || self.document.spare.is_some() || !is_total_of(cell.path, own) {
             return None;
         }
-        let here = self.document.cells.get(cell.path.as_str())?;
-        let total = self.document.get(cell.path).and_then(integer)?;
+        let here = self.document.cells.get(cell.path)?;
+        let total = self.document.get(cell.path()).and_then(integer)?;
         (here.stamp < cell.stamp).then_some(total)
     }
 

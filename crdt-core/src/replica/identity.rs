@@ -2,7 +2,7 @@
 
 use super::{Event, PeerError, Replica, Role};
 use crate::causal::Stamp;
-use crate::cell::{Cell, Path};
+use crate::cell::Path;
 use crate::document::Document;
 use crate::id::ReplicaId;
 use crate::limits::PATH_LEN_MAX;
@@ -76,9 +76,9 @@ impl<S: Storage> Replica<S> {
 
     /// A cell with the own id that lies within the own past, and that this copy never wrote: it comes from another time line,
     /// whose last words were under way when this copy was verified. True when the copy had to fork.
-    pub(super) fn check_own_past(&mut self, moment: Moment, cell: &Cell<'_>) -> Result<bool, PeerError> {
+    pub(super) fn check_own_past(&mut self, moment: Moment, cell: &Stored<'_>) -> Result<bool, PeerError> {
         let document = &self.document;
-        let (path, stamp) = (cell.path, cell.stamp);
+        let (path, stamp) = (cell.path(), cell.stamp);
         let is_past =
             stamp.replica == document.replica && document.vv.covers(stamp) && stamp.time > self.loaded;
         // What was written here is still here, or something newer is in its place, or a tombstone was that is forgotten.
@@ -157,7 +157,7 @@ impl<S: Storage> Replica<S> {
         if self.given_up.is_empty() && !orphans {
             return;
         }
-        self.reissue_while(moment, |this, cell| {
+        self.reissue_while(moment, &|this, cell| {
             let replica = cell.stamp.replica;
             // An early session may be about to claim its cells.
             let talks = || this.sessions.iter().any(|s| !s.closing && s.peer_replica == Some(replica));
@@ -182,10 +182,16 @@ impl<S: Storage> Replica<S> {
     }
 
     /// Writes again, the oldest first, the cells that `wanted` says yes to, until there are none.
-    pub(super) fn reissue_while(&mut self, moment: Moment, wanted: impl Fn(&Self, &Stored<'_>) -> bool) {
+    pub(super) fn reissue_while(&mut self, moment: Moment, wanted: &dyn Fn(&Self, &Stored<'_>) -> bool) {
         loop {
-            let cells = self.document.cells.below(None).filter(|c| wanted(self, c));
-            let Some(oldest) = cells.min_by_key(|c| (c.stamp, c.path)) else { return };
+            // Of one transaction, the first in the order of paths.
+            let mut oldest: Option<Stored<'_>> = None;
+            for cell in self.document.cells.below(None) {
+                if oldest.is_none_or(|oldest| cell.stamp < oldest.stamp) && wanted(self, &cell) {
+                    oldest = Some(cell);
+                }
+            }
+            let Some(oldest) = oldest else { return };
             let (original, path) = (oldest.stamp, copy_path(oldest.path));
             let Ok(reissued) = self.document.reissue_in_place(moment, Path::from_checked(&path)) else {
                 return;

@@ -4,18 +4,18 @@ use super::conflict::Sender;
 use super::open::table_highest;
 use super::{Config, Event, PeerError, Replica, Role};
 use crate::causal::{Entry, Stamp, VersionVector};
-use crate::cell::{Cell, Content, Path};
+use crate::cell::{Kind, Path};
 use crate::document::{Document, Joined, UpdateError};
 use crate::error::CapacityError;
 use crate::id::ReplicaId;
 use crate::limits::{DICTIONARY_PATH_LEN_MAX, FRAME_LEN_MAX};
-use crate::storage::{CellStore, List, Storage, sort};
+use crate::storage::{CellStore, List, Storage, Stored, sort};
 use crate::sync::{Again, Need, Session, SessionId};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 use crate::wire::{
     DecodeError, Message, MessageReader, OpenVector, Reader, Refusal, Refused, ReplicaRef, Resource,
-    RunReader, VectorSection, WireCell, WirePath, highest_time, tag,
+    VectorSection, WireCell, WirePath, highest_time, tag,
 };
 
 impl<S: Storage> Replica<S> {
@@ -60,7 +60,7 @@ impl<S: Storage> Replica<S> {
         let mut messages = MessageReader::new(start, self.sessions[index].rx.cursor);
         while let Some(message) = messages.next()? {
             self.sessions[index].quiet = false;
-            self.take_message(moment, index, message)?;
+            self.take_message(moment, index, message, &mut messages)?;
             // A fork closes every session; what else the frame says was meant for the id that is gone.
             if self.sessions[index].closing || self.sessions[index].id != id {
                 return Ok(());
@@ -137,7 +137,14 @@ impl<S: Storage> Replica<S> {
         self.events.push(Event::RefusedPeer { session: session.id, reason });
     }
 
-    fn take_message(&mut self, moment: Moment, index: usize, message: Message<'_>) -> Result<(), PeerError> {
+    /// `messages` gives the cells of `message`.
+    fn take_message(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        message: Message<'_>,
+        messages: &mut MessageReader<'_>,
+    ) -> Result<(), PeerError> {
         match message {
             Message::Open(head, vector) => return self.take_open(moment, index, head, vector),
             Message::OtherVersion(ours) => {
@@ -153,13 +160,12 @@ impl<S: Storage> Replica<S> {
             Message::OpenAgain => self.take_open_again(index)?,
             Message::BatchDelta => self.begin_batch(index, false, true),
             Message::BatchFull => self.begin_batch(index, true, true),
-            Message::Cells(run) => self.take_cells(moment, index, run)?,
-            Message::Update { mut run, tag, ask } => {
+            Message::Cells => self.take_cells(moment, index, messages)?,
+            Message::Update { ask } => {
                 self.no_full_batch(index)?;
-                let cell = run.update(tag, 0)?;
-                self.take_cell(moment, index, &cell, run.literal().path_if(&cell))?;
+                self.take_cells(moment, index, messages)?;
                 self.sessions[index].ack_due |= ask;
-                self.take_own_claim(moment, index, cell.stamp.time)?;
+                self.take_own_claim(moment, index, messages.cursor.last_time)?;
             }
             Message::End { claim, ask } => {
                 self.sessions[index].ack_due |= ask;
@@ -201,7 +207,7 @@ impl<S: Storage> Replica<S> {
                     Refusal::Access | Refusal::Capacity { .. } | Refusal::Version { .. } => {}
                 }
             }
-            Message::Repair { step, run } => self.take_repair(index, step, run)?,
+            Message::Repair(step) => self.take_repair(index, step, messages)?,
         }
         Ok(())
     }
@@ -236,9 +242,14 @@ impl<S: Storage> Replica<S> {
         }
     }
 
-    fn take_cells(&mut self, moment: Moment, index: usize, mut run: RunReader<'_>) -> Result<(), PeerError> {
-        while let Some(cell) = run.next()? {
-            self.take_cell(moment, index, &cell, run.literal().path_if(&cell))?;
+    fn take_cells(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        messages: &mut MessageReader<'_>,
+    ) -> Result<(), PeerError> {
+        while let Some(cell) = messages.next_cell()? {
+            self.take_cell(moment, index, &cell, messages.literal().path_if(&cell))?;
             if self.sessions[index].closing {
                 // A fork: the rest was meant for the id that is gone.
                 break;
@@ -263,7 +274,7 @@ impl<S: Storage> Replica<S> {
         if self.sessions[index].gap {
             return Ok(());
         }
-        let cell = Cell { path, stamp, content: wire.content };
+        let cell = Stored { path: path.as_str(), stamp, kind: wire.kind, payload: wire.payload, seq: 0 };
         if stamp.replica == self.document.replica
             && stamp.time > self.document.vv.time_of(stamp.replica)
             && self.check_own_id(moment, stamp.time, false)?
@@ -287,11 +298,10 @@ impl<S: Storage> Replica<S> {
         Ok(())
     }
 
-    fn apply_cell(&mut self, moment: Moment, index: usize, cell: Cell<'_>) -> Result<(), UpdateError> {
+    fn apply_cell(&mut self, moment: Moment, index: usize, cell: Stored<'_>) -> Result<(), UpdateError> {
         self.document.clock = self.document.clock.max(cell.stamp.time);
         if !self.document.covers(cell.stamp) || !holds(Rule::Covered) {
-            let late =
-                !cell.content.is_tombstone() && cell.stamp <= self.document.horizon && holds(Rule::Late);
+            let late = cell.is_live() && cell.stamp <= self.document.horizon && holds(Rule::Late);
             self.unsaved = true;
             if late {
                 return self.reissue_late(moment, index, cell);
@@ -308,7 +318,7 @@ impl<S: Storage> Replica<S> {
         }
         let (document, session) = (&self.document, &mut self.sessions[index]);
         if session.full
-            && let Some(here) = document.cells.get(cell.path.as_str()).filter(|here| here.stamp == cell.stamp)
+            && let Some(here) = document.cells.get(cell.path).filter(|here| here.stamp == cell.stamp)
         {
             let seq = here.seq;
             note_seen(document, session, seq);
@@ -324,20 +334,22 @@ impl<S: Storage> Replica<S> {
     }
 
     /// Joins a cell that the peer sent, and notes what it replaces unseen.
-    fn join_from(&mut self, index: usize, cell: Cell<'_>) -> Result<Joined, CapacityError> {
+    fn join_from(&mut self, index: usize, cell: Stored<'_>) -> Result<Joined, CapacityError> {
         let sender = Sender::new(&self.sessions[index], &self.peers, self.document.replica);
         let conflicts = &mut self.conflicts;
-        self.document.join_making_room(cell, |lost, covered| conflicts.note(&sender, &lost, covered, &cell))
+        self.document
+            .join_making_room(cell, &mut |lost, covered| conflicts.note(&sender, &lost, covered, &cell))
     }
 
     /// A value that a forgotten tombstone may have killed: written again, unless something else stands above it.
-    fn reissue_late(&mut self, moment: Moment, index: usize, cell: Cell<'_>) -> Result<(), UpdateError> {
-        let here = self.document.cells.get(cell.path.as_str()).is_some_and(|here| here.stamp == cell.stamp);
-        if here || !self.document.is_dominated(cell.path, cell.stamp) {
-            let content = if holds(Rule::LateIsKept) { cell.content } else { Content::Tombstone };
+    fn reissue_late(&mut self, moment: Moment, index: usize, cell: Stored<'_>) -> Result<(), UpdateError> {
+        let here = self.document.cells.get(cell.path).is_some_and(|here| here.stamp == cell.stamp);
+        if here || !self.document.is_dominated(cell.path(), cell.stamp) {
+            let dead = Stored { kind: Kind::Tombstone, payload: &[], ..cell };
+            let written = if holds(Rule::LateIsKept) { cell } else { dead };
             let sender = Sender::new(&self.sessions[index], &self.peers, self.document.replica);
             let conflicts = &mut self.conflicts;
-            let reissued = self.document.reissue(moment, cell.path, content, |lost, covered| {
+            let reissued = self.document.reissue(moment, written, &mut |lost, covered| {
                 conflicts.note(&sender, &lost, covered, &cell);
             })?;
             self.unsaved = true;
@@ -360,7 +372,7 @@ impl<S: Storage> Replica<S> {
         };
         // Retirements have a message of their own. Nothing is needed to take it out.
         claim.put(ReplicaId::RETIREMENTS, Time::ZERO).ok();
-        self.take_claim(moment, index, claim.iter())?;
+        self.take_claim(moment, index, claim.entries())?;
         if self.orphans && self.config.role == Role::Aggregator {
             self.adopt(moment);
         }
@@ -385,16 +397,11 @@ impl<S: Storage> Replica<S> {
     fn take_own_claim(&mut self, moment: Moment, index: usize, time_ms: u64) -> Result<(), PeerError> {
         let replica = self.sessions[index].peer_replica.ok_or(PeerError::Dangling)?;
         let time = Time::from_ms(time_ms).ok_or(PeerError::Dangling)?;
-        self.take_claim(moment, index, core::iter::once(Entry { replica, time }))
+        self.take_claim(moment, index, &[Entry { replica, time }])
     }
 
     /// The claim of a delta: what is raised here is incorporated now. It lists a replica once.
-    fn take_claim(
-        &mut self,
-        moment: Moment,
-        index: usize,
-        claim: impl Iterator<Item = Entry> + Clone,
-    ) -> Result<(), PeerError> {
+    fn take_claim(&mut self, moment: Moment, index: usize, claim: &[Entry]) -> Result<(), PeerError> {
         if self.sessions[index].closing {
             // A fork left out a cell that this claims.
             return Ok(());
@@ -405,13 +412,13 @@ impl<S: Storage> Replica<S> {
             // What the aggregator lists is in use again.
             let decides = self.sessions[index].with_aggregator;
             let is_retired = |e: &Entry| !decides && retired.covers(Stamp::new(e.time, e.replica));
-            let new = claim.clone().filter(|e| e.time > Time::ZERO && vv.time_of(e.replica) == Time::ZERO);
+            let new = claim.iter().filter(|e| e.time > Time::ZERO && vv.time_of(e.replica) == Time::ZERO);
             let new = new.filter(|e| !is_retired(e));
             if !vv.fits(new.count()) {
                 self.refuse_replicas(index);
             } else {
                 let own = self.document.replica;
-                let claimed = claim.clone().find(|e| e.replica == own).map(|e| e.time);
+                let claimed = claim.iter().find(|e| e.replica == own).map(|e| e.time);
                 if let Some(claimed) = claimed.filter(|time| *time > vv.time_of(own))
                     && self.check_own_id(moment, claimed, false)?
                 {
@@ -422,10 +429,10 @@ impl<S: Storage> Replica<S> {
                     && let Some(peer) = self.peers.iter_mut().find(|p| p.id == session.peer)
                 {
                     // Nothing leaves the peer before it is durable there.
-                    peer.acked.join_entries(claim.clone()).ok();
+                    peer.acked.join_entries(claim).ok();
                 }
                 let changes = self.document.vv_changes;
-                for entry in claim.clone() {
+                for entry in claim {
                     let retired = &self.document.retired;
                     if !decides && retired.covers(Stamp::new(entry.time, entry.replica)) {
                         continue;
@@ -481,7 +488,7 @@ impl<S: Storage> Replica<S> {
             }
         }
         self.sessions[index].seen.clear();
-        self.take_claim(moment, index, claim.iter())?;
+        self.take_claim(moment, index, claim.entries())?;
         if plain || self.sessions[index].gap || self.sessions[index].closing {
             return Ok(());
         }
@@ -494,7 +501,7 @@ impl<S: Storage> Replica<S> {
         document.clock = document.clock.max(document.horizon.time);
         document.floor_changes += 1;
         self.unsaved = true;
-        self.reissue_while(moment, |_, cell| {
+        self.reissue_while(moment, &|_, cell| {
             cell.is_live() && !claim.covers(cell.stamp) && cell.stamp <= horizon && holds(Rule::OwnLate)
         });
         Ok(())

@@ -17,14 +17,14 @@ use super::receive::refusal;
 use super::send::{fits, write_cell};
 use super::{Event, PeerError, Replica};
 use crate::causal::Stamp;
-use crate::cell::{Cell, Path, Scratch, dominates};
+use crate::cell::{Path, dominates};
 use crate::document::{Document, UpdateError};
 use crate::storage::{CellStore, Storage, Stored};
 use crate::sync::{Phase, Repair, Task};
 use crate::time::Moment;
 use crate::weaken::{Rule, holds};
 use crate::wire::repair::{Digest, LEVELS, LIST_MAX, PART_LEN_MAX, Part, Range, Step, StepWriter};
-use crate::wire::{Full, RunReader, RunWriter, Writer, tag};
+use crate::wire::{Full, MessageReader, RunWriter, Writer, tag};
 
 /// What repairs have done since this replica was made or loaded. A metric: it is not stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl<S: Storage> Replica<S> {
         &mut self,
         index: usize,
         step: Step<'_>,
-        run: Option<RunReader<'_>>,
+        messages: &mut MessageReader<'_>,
     ) -> Result<(), PeerError> {
         let session = &mut self.sessions[index];
         let phase = session.repair.phase;
@@ -156,10 +156,9 @@ impl<S: Storage> Replica<S> {
                 Part::Want(hash) => self.sessions[index].repair.add(Task::Cell(hash)),
             }
         }
-        let Some(mut run) = run else { return Ok(()) };
         let mut refused = false;
-        while let Some(wire) = run.next()? {
-            let literal = run.literal().path_if(&wire);
+        while let Some(wire) = messages.next_cell()? {
+            let literal = messages.literal().path_if(&wire);
             let (stamp, slot) = self.resolve_cell(index, &wire, literal)?;
             let path = match (&slot, literal) {
                 (Some(text), _) => Path::from_checked(text),
@@ -169,7 +168,8 @@ impl<S: Storage> Replica<S> {
                 // The names in the rest are needed later.
                 continue;
             }
-            if let Err(error) = self.repair_cell(index, Cell { path, stamp, content: wire.content }) {
+            let cell = Stored { path: path.as_str(), stamp, kind: wire.kind, payload: wire.payload, seq: 0 };
+            if let Err(error) = self.repair_cell(index, cell) {
                 self.refuse(index, refusal(error));
                 refused = true;
             }
@@ -230,29 +230,27 @@ impl<S: Storage> Replica<S> {
     /// that was lost with its marker, or newer writes below a delete. Whoever else lacks it finds out as this side did.
     /// Two contents under one stamp: the larger one stays, on both sides. A cell that is void here is answered with the one
     /// that makes it so: the stamps of such answers rise, so they end.
-    fn repair_cell(&mut self, index: usize, theirs: Cell<'_>) -> Result<(), UpdateError> {
-        let Cell { path, stamp, content } = theirs;
+    fn repair_cell(&mut self, index: usize, theirs: Stored<'_>) -> Result<(), UpdateError> {
+        let (path, stamp) = (theirs.path(), theirs.stamp);
         let document = &mut self.document;
         if !document.vv.covers(stamp) {
             // News, which comes in a batch.
             return Ok(());
         }
-        let mut scratch = Scratch::default();
-        let (kind, payload) = content.encode(&mut scratch);
         match document.cells.get(path.as_str()).filter(|here| here.stamp == stamp) {
             Some(here) => {
-                let (mine, theirs) = ((here.kind as u8, here.payload), (kind as u8, payload));
-                if mine > theirs {
+                let order = (here.kind as u8, here.payload).cmp(&(theirs.kind as u8, theirs.payload));
+                if order.is_gt() {
                     let task =
                         Task::Cell(digest(document, self.sessions[index].repair.salt, hash(document, here)));
                     self.sessions[index].repair.add(task);
                 }
-                if mine >= theirs {
+                if order.is_ge() {
                     return Ok(());
                 }
-                let more = payload.len() as isize - here.payload.len() as isize;
+                let more = theirs.payload.len() as isize - here.payload.len() as isize;
                 document.check_room_signed(0, more)?;
-                document.place(stamp, path, content);
+                document.place_stored(theirs, &mut |_, _| {});
             }
             None => {
                 if let Some(above) = dominator(document, path, stamp) {
@@ -260,10 +258,10 @@ impl<S: Storage> Replica<S> {
                     repair.add(Task::Cell(digest(document, repair.salt, hash(document, above))));
                     return Ok(());
                 }
-                if content.is_tombstone() && !kills(document, path, stamp) {
+                if !theirs.is_live() && !kills(document, path, stamp) {
                     return Ok(());
                 }
-                document.join(theirs)?;
+                document.join_stored(theirs, &mut |_, _| {})?;
             }
         }
         self.unsaved = true;

@@ -51,25 +51,25 @@ impl<S: Storage> Replica<S> {
 
     fn write_messages(&mut self, moment: Moment, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
         if self.sessions[index].closing {
-            return self.whole(index, writer, |this, writer| this.write_refused(index, writer));
+            return self.whole(index, writer, &mut |this, writer| this.write_refused(index, writer));
         }
         if self.sessions[index].again == Again::Due {
-            return self.whole(index, writer, |this, writer| this.write_open_again(index, writer));
+            return self.whole(index, writer, &mut |this, writer| this.write_open_again(index, writer));
         }
         if !self.sessions[index].opened {
-            self.whole(index, writer, |this, writer| this.write_open(moment, index, writer))?;
+            self.whole(index, writer, &mut |this, writer| this.write_open(moment, index, writer))?;
         }
-        self.whole(index, writer, |this, writer| this.write_refused(index, writer))?;
-        self.whole(index, writer, |this, writer| this.write_need(index, writer))?;
-        self.whole(index, writer, |this, writer| this.write_stable(index, writer))?;
-        self.whole(index, writer, |this, writer| this.write_repair(moment, index, writer))?;
+        self.whole(index, writer, &mut |this, writer| this.write_refused(index, writer))?;
+        self.whole(index, writer, &mut |this, writer| this.write_need(index, writer))?;
+        self.whole(index, writer, &mut |this, writer| this.write_stable(index, writer))?;
+        self.whole(index, writer, &mut |this, writer| this.write_repair(moment, index, writer))?;
         let before = writer.len();
         self.write_batch(index, writer)?;
-        self.whole(index, writer, |this, writer| this.tell_retired(index, writer))?;
+        self.whole(index, writer, &mut |this, writer| this.tell_retired(index, writer))?;
         // An acknowledgement that nobody waits for rides along with something else.
         let company = writer.len() > before;
-        self.whole(index, writer, |this, writer| this.write_ack(index, company, writer))?;
-        self.whole(index, writer, |this, writer| this.write_ask(index, writer))
+        self.whole(index, writer, &mut |this, writer| this.write_ack(index, company, writer))?;
+        self.whole(index, writer, &mut |this, writer| this.write_ask(index, writer))
     }
 
     /// Takes a message back that did not fit, and the names it defined.
@@ -77,7 +77,7 @@ impl<S: Storage> Replica<S> {
         &mut self,
         index: usize,
         writer: &mut Writer<'_>,
-        write: impl FnOnce(&mut Self, &mut Writer<'_>) -> Result<(), Full>,
+        write: &mut dyn FnMut(&mut Self, &mut Writer<'_>) -> Result<(), Full>,
     ) -> Result<(), Full> {
         let (start, mark) = (writer.len(), self.sessions[index].tx.mark());
         let result = write(self, writer);
@@ -463,7 +463,7 @@ fn write_update<S: Storage>(
     let slot = session.tx.slot_of(path);
     let time = cell.stamp.time.as_ms();
     let delta = time - session.tx.cursor.last_time;
-    RunWriter::default().update(writer, (path, slot), delta, cell.content(), session.ask)?;
+    RunWriter::default().update(writer, (path, slot), delta, (cell.kind, cell.payload), session.ask)?;
     session.ask = false;
     session.tx.cursor.last_time = time;
     if slot.is_none() {
@@ -493,7 +493,7 @@ pub(super) fn write_cell<S: Storage>(
         name_replica(&mut session.tx, cell.stamp.replica, own, &session.table)
     };
     let stamp = (cell.stamp.replica, replica, cell.stamp.time.as_ms());
-    run.cell(writer, (path, slot), stamp, cell.content(), &mut session.tx.cursor.last_time)?;
+    run.cell(writer, (path, slot), stamp, (cell.kind, cell.payload), &mut session.tx.cursor.last_time)?;
     if slot.is_none() {
         session.tx.define_path(path);
     }

@@ -8,7 +8,7 @@
 //! The arena has no gaps: removing or resizing moves what lies behind. With the few kilobytes this is for, that
 //! costs less than the bookkeeping of anything cleverer, and "full" means full.
 
-use super::{CellStore, DictionaryPath, Storage, Stored};
+use super::{CellStore, DictionaryPath, Storage, Stored, compare_with_below};
 use crate::causal::{Entry, Retired, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
@@ -79,25 +79,20 @@ impl<const CELLS: usize, const BYTES: usize> Default for FixedCells<CELLS, BYTES
 }
 
 impl<const CELLS: usize, const BYTES: usize> FixedCells<CELLS, BYTES> {
-    fn path(&self, slot: &Slot) -> &str {
+    fn path(&self, slot: &Slot) -> &[u8] {
         let start = slot.offset as usize;
-        core::str::from_utf8(&self.arena[start..start + usize::from(slot.path_len)])
-            .expect("paths are stored whole")
+        &self.arena[start..start + usize::from(slot.path_len)]
     }
 
     fn stored(&self, slot: &Slot) -> Stored<'_> {
         let payload = slot.offset as usize + usize::from(slot.path_len);
         Stored {
-            path: self.path(slot),
+            path: core::str::from_utf8(self.path(slot)).expect("paths are stored whole"),
             stamp: slot.stamp,
             kind: slot.kind,
             payload: &self.arena[payload..payload + usize::from(slot.payload_len)],
             seq: slot.seq,
         }
-    }
-
-    fn position(&self, path: &str) -> Result<usize, usize> {
-        self.slots.binary_search_by(|slot| self.path(slot).cmp(path))
     }
 
     /// Indices of the slots strictly below `path`: its keys' separator sorts them into one run.
@@ -120,18 +115,12 @@ impl<const CELLS: usize, const BYTES: usize> FixedCells<CELLS, BYTES> {
     }
 }
 
-/// Where `path` sorts against the run of paths that begin with `above` and a `/`: before, in it, or after.
-fn compare_with_below(path: &str, above: &str) -> core::cmp::Ordering {
-    let head = &path.as_bytes()[..path.len().min(above.len())];
-    head.cmp(above.as_bytes()).then_with(|| match path.as_bytes().get(above.len()) {
-        None => core::cmp::Ordering::Less,
-        Some(byte) => byte.cmp(&b'/'),
-    })
-}
-
 impl<const CELLS: usize, const BYTES: usize> CellStore for FixedCells<CELLS, BYTES> {
-    fn put(&mut self, cell: Stored<'_>) {
-        let index = match self.position(cell.path) {
+    /// As the result of a bisection.
+    type Place = Result<usize, usize>;
+
+    fn put(&mut self, place: Self::Place, cell: Stored<'_>) {
+        let index = match place {
             Ok(index) => {
                 let slot = self.slots[index];
                 if usize::from(slot.payload_len) == cell.payload.len() {
@@ -162,16 +151,7 @@ impl<const CELLS: usize, const BYTES: usize> CellStore for FixedCells<CELLS, BYT
         assert!(inserted.is_ok(), "the caller has made sure that there is room");
     }
 
-    fn remove(&mut self, path: &str) -> bool {
-        let found = self.position(path);
-        if let Ok(index) = found {
-            self.release(index);
-            self.removed = true;
-        }
-        found.is_ok()
-    }
-
-    fn remove_below(&mut self, path: Option<&str>, mut unwanted: impl FnMut(Stored<'_>) -> bool) {
+    fn remove_below(&mut self, path: Option<&str>, unwanted: &mut dyn FnMut(Stored<'_>) -> bool) {
         let run = self.run_below(path);
         for index in run.rev() {
             if unwanted(self.stored(&self.slots[index])) {
@@ -181,8 +161,8 @@ impl<const CELLS: usize, const BYTES: usize> CellStore for FixedCells<CELLS, BYT
         }
     }
 
-    fn restamp(&mut self, path: &str, stamp: Stamp, seq: u64) {
-        if let Ok(index) = self.position(path) {
+    fn restamp(&mut self, place: Self::Place, stamp: Stamp, seq: u64) {
+        if let Ok(index) = place {
             self.slots[index].stamp = stamp;
             self.slots[index].seq = seq;
         }
@@ -205,8 +185,17 @@ impl<const CELLS: usize, const BYTES: usize> CellStore for FixedCells<CELLS, BYT
         self.removed = false;
     }
 
-    fn get(&self, path: &str) -> Option<Stored<'_>> {
-        self.position(path).ok().map(|index| self.stored(&self.slots[index]))
+    fn find(&self, path: &str) -> Self::Place {
+        self.slots.binary_search_by(|slot| self.path(slot).cmp(path.as_bytes()))
+    }
+
+    fn at(&self, place: Self::Place) -> Option<Stored<'_>> {
+        place.ok().map(|index| self.stored(&self.slots[index]))
+    }
+
+    fn is_leaf(&self, place: Self::Place, path: &str) -> bool {
+        let next = place.map_or_else(|index| index, |index| index + 1);
+        self.slots.get(next).is_none_or(|slot| !self.path(slot).starts_with(path.as_bytes()))
     }
 
     fn below<'a>(&'a self, path: Option<&str>) -> impl Iterator<Item = Stored<'a>> + 'a {

@@ -1,21 +1,21 @@
-//! Storage on the heap: an ordered map by path over a slab, and a log of its changes.
+//! Storage on the heap: a slab of cells, their order by path, and a log of their changes.
 //!
 //! Lookup, insertion and removal cost O(log cells). A change appends its sequence number and slot to the log, which so is
-//! sorted; an entry whose slot has another number by now is void. When more than half of the entries are void they are
-//! taken out, which costs O(1) a change. What changed since a given number is found by bisection:
+//! sorted; an entry whose slot has another number by now is void. When the log is full the void entries are taken out,
+//! a fifth of it at least, which costs O(1) a change. What changed since a given number is found by bisection:
 //! O(log cells + changes), and never more than O(cells).
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::sync::Arc;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::ops::Bound;
+use core::cmp::Ordering;
 
-use super::{CellStore, DictionaryPath, Growing, Storage, Stored};
+use super::order::{Order, Place};
+use super::{CellStore, DictionaryPath, Growing, Storage, Stored, compare_with_below};
 use crate::causal::{Entry, Retired, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
-use crate::limits::{CONFLICTS_HEAP_MAX, EVENTS_MAX, PATH_LEN_MAX, REPLICAS_MAX, RETIRED_MAX};
+use crate::limits::{CONFLICTS_HEAP_MAX, EVENTS_MAX, REPLICAS_MAX, RETIRED_MAX};
 use crate::replica::Event;
 use crate::sync::{Conflict, Peer, Session};
 
@@ -43,19 +43,20 @@ const HEAP_DICTIONARY_SLOTS: usize = 64;
 /// The cells of a [`Heap`] document.
 #[derive(Clone, Debug, Default)]
 pub struct HeapCells {
-    by_path: BTreeMap<Arc<str>, u32>,
+    by_path: Order,
     slots: Vec<Slot>,
     /// Slots that hold nothing.
     free: Vec<u32>,
     /// Sequence numbers, ascending, and the slots that changed then. Void where the slot has another number now.
     changes: Vec<(u64, u32)>,
     bytes: usize,
-    removed: BTreeSet<Arc<str>>,
+    removed: BTreeSet<Box<str>>,
 }
 
+/// 64 bytes.
 #[derive(Clone, Debug)]
 struct Slot {
-    path: Arc<str>,
+    path: Box<str>,
     payload: Payload,
     stamp: Stamp,
     /// Zero in a slot that holds nothing.
@@ -63,20 +64,23 @@ struct Slot {
     kind: Kind,
 }
 
-/// Most payloads are a few bytes: those stay in the slot.
+/// Most payloads are a few bytes: those stay in the slot. A longer one lies behind two boxes, because one would make each
+/// slot longer.
 #[derive(Clone, Debug)]
 enum Payload {
-    Boxed(Box<[u8]>),
+    Long(Box<Box<[u8]>>),
     Short(u8, [u8; SHORT_LEN_MAX]),
 }
 
 const SHORT_LEN_MAX: usize = 14;
-/// Entries that the log of changes grows by, at least.
-const CHANGES_MORE_MIN: usize = 16;
 /// Slots that the slab grows by, at least.
 const SLOTS_MORE_MIN: usize = 8;
+/// Void entries that the log of changes has room for, at least.
+const CHANGES_MORE_MIN: usize = 16;
 
 impl Payload {
+    const NONE: Self = Payload::Short(0, [0; SHORT_LEN_MAX]);
+
     fn new(bytes: &[u8]) -> Self {
         let mut short = [0; SHORT_LEN_MAX];
         match short.get_mut(..bytes.len()) {
@@ -84,13 +88,13 @@ impl Payload {
                 head.copy_from_slice(bytes);
                 Payload::Short(bytes.len() as u8, short)
             }
-            None => Payload::Boxed(bytes.into()),
+            None => Payload::Long(Box::new(bytes.into())),
         }
     }
 
     fn as_slice(&self) -> &[u8] {
         match self {
-            Payload::Boxed(bytes) => bytes,
+            Payload::Long(bytes) => bytes,
             Payload::Short(len, bytes) => &bytes[..usize::from(*len)],
         }
     }
@@ -113,107 +117,103 @@ impl HeapCells {
         &self.slots[index as usize]
     }
 
+    fn path(&self, index: u32) -> &str {
+        &self.slot(index).path
+    }
+
+    /// A slot that holds nothing.
+    fn free_slot(&mut self) -> u32 {
+        if let Some(index) = self.free.pop() {
+            return index;
+        }
+        if self.slots.len() == self.slots.capacity() {
+            // Doubling would leave up to half of the largest part of a document unused.
+            self.slots.reserve_exact(self.slots.len() / 4 + SLOTS_MORE_MIN);
+            // A quarter of the log is void before it is worth clearing: O(1) a change, and no memory for history.
+            let room = self.slots.capacity() + self.slots.capacity() / 4 + CHANGES_MORE_MIN;
+            self.changes.reserve_exact(room.saturating_sub(self.changes.len()));
+        }
+        self.slots.push(Slot {
+            path: Box::default(),
+            payload: Payload::NONE,
+            stamp: Stamp::ZERO,
+            seq: 0,
+            kind: Kind::Tombstone,
+        });
+        (self.slots.len() - 1) as u32
+    }
+
     /// Notes that the slot has changed; its sequence number is the highest ever given.
     fn note_change(&mut self, index: u32) {
         if self.changes.len() == self.changes.capacity() {
             let slots = &self.slots;
             self.changes.retain(|(seq, index)| slots[*index as usize].seq == *seq);
-            // A quarter of it is void before this is worth doing again: O(1) a change, and no memory for history.
-            let room = self.changes.len() / 4 + CHANGES_MORE_MIN;
-            self.changes.reserve_exact(room);
         }
         self.changes.push((self.slot(index).seq, index));
     }
 
-    fn release(&mut self, index: u32) {
+    fn release(&mut self, place: Place, index: u32) {
+        self.by_path.remove(place);
         let slot = &mut self.slots[index as usize];
-        slot.seq = 0;
         self.bytes -= slot.path.len() + slot.payload.as_slice().len();
-        slot.payload = Payload::Short(0, [0; SHORT_LEN_MAX]);
-        let path = slot.path.clone();
-        self.by_path.remove(&path);
-        self.removed.insert(path);
+        slot.seq = 0;
+        slot.payload = Payload::NONE;
+        self.removed.insert(core::mem::take(&mut slot.path));
         self.free.push(index);
     }
 
-    fn indices_below<'a>(&'a self, path: Option<&str>) -> impl Iterator<Item = u32> + 'a {
-        let range = match path {
-            None => self.by_path.range::<str, _>((Bound::Unbounded, Bound::Unbounded)),
-            Some(path) => {
-                // '0' is the character after '/': no path below starts with it, every one sorts before it.
-                let (first, end) = (with_last(path, '/'), with_last(path, '0'));
-                self.by_path.range::<str, _>((Bound::Included(first.as_str()), Bound::Excluded(end.as_str())))
-            }
-        };
-        range.map(|(_, index)| *index)
-    }
-}
-
-/// `path` with one more character, on the stack.
-#[inline]
-fn with_last(path: &str, last: char) -> heapless::String<{ PATH_LEN_MAX + 1 }> {
-    let mut bound = heapless::String::new();
-    let pushed = bound.push_str(path).and_then(|()| bound.push(last));
-    pushed.expect("a path has at most 255 bytes");
-    bound
-}
-
-impl CellStore for HeapCells {
-    fn put(&mut self, cell: Stored<'_>) {
-        let payload = Payload::new(cell.payload);
-        if let Some(&index) = self.by_path.get(cell.path) {
-            let slot = &mut self.slots[index as usize];
-            self.bytes = self.bytes - slot.payload.as_slice().len() + cell.payload.len();
-            slot.payload = payload;
-            slot.stamp = cell.stamp;
-            slot.seq = cell.seq;
-            slot.kind = cell.kind;
-            self.note_change(index);
-            return;
-        }
-        let path: Arc<str> = cell.path.into();
-        self.bytes += path.len() + cell.payload.len();
-        self.removed.remove(&path);
-        let slot = Slot { path: path.clone(), payload, stamp: cell.stamp, seq: cell.seq, kind: cell.kind };
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.slots[index as usize] = slot;
-                index
-            }
-            None => {
-                if self.slots.len() == self.slots.capacity() {
-                    // Doubling would leave up to half of the largest part of a document unused.
-                    self.slots.reserve_exact(self.slots.len() / 4 + SLOTS_MORE_MIN);
-                }
-                self.slots.push(slot);
-                (self.slots.len() - 1) as u32
-            }
-        };
-        self.by_path.insert(path, index);
+    fn restamp_slot(&mut self, index: u32, stamp: Stamp, seq: u64) {
+        let slot = &mut self.slots[index as usize];
+        slot.stamp = stamp;
+        slot.seq = seq;
         self.note_change(index);
     }
 
-    fn remove(&mut self, path: &str) -> bool {
-        let found = self.by_path.get(path).copied();
-        if let Some(index) = found {
-            self.release(index);
+    fn indices_below(&self, path: Option<&str>) -> impl Iterator<Item = u32> + use<'_> {
+        let compare = |index| {
+            path.map_or(Ordering::Equal, |path| compare_with_below(self.path(index).as_bytes(), path))
+        };
+        let start = self.by_path.place(|index| compare(index).is_lt());
+        let mut end = self.by_path.at(start);
+        if end.is_some_and(|index| compare(index).is_eq()) {
+            end = self.by_path.at(self.by_path.place(|index| compare(index).is_le()));
         }
-        found.is_some()
+        self.by_path.from(start).take_while(move |index| Some(*index) != end)
+    }
+}
+
+impl CellStore for HeapCells {
+    /// And the slot that is there.
+    type Place = (Place, Option<u32>);
+
+    fn put(&mut self, (place, found): Self::Place, cell: Stored<'_>) {
+        let index = found.unwrap_or_else(|| {
+            let index = self.free_slot();
+            self.slots[index as usize].path = cell.path.into();
+            self.by_path.insert(place, index);
+            self.removed.remove(cell.path);
+            self.bytes += cell.path.len();
+            index
+        });
+        let slot = &mut self.slots[index as usize];
+        self.bytes = self.bytes - slot.payload.as_slice().len() + cell.payload.len();
+        slot.payload = Payload::new(cell.payload);
+        slot.kind = cell.kind;
+        self.restamp_slot(index, cell.stamp, cell.seq);
     }
 
-    fn remove_below(&mut self, path: Option<&str>, mut unwanted: impl FnMut(Stored<'_>) -> bool) {
+    fn remove_below(&mut self, path: Option<&str>, unwanted: &mut dyn FnMut(Stored<'_>) -> bool) {
         let gone: Vec<u32> =
             self.indices_below(path).filter(|&index| unwanted(self.slot(index).stored())).collect();
         for index in gone {
-            self.release(index);
+            let (place, _) = self.find(self.path(index));
+            self.release(place, index);
         }
     }
 
-    fn restamp(&mut self, path: &str, stamp: Stamp, seq: u64) {
-        if let Some(&index) = self.by_path.get(path) {
-            self.slots[index as usize].stamp = stamp;
-            self.slots[index as usize].seq = seq;
-            self.note_change(index);
+    fn restamp(&mut self, (_, found): Self::Place, stamp: Stamp, seq: u64) {
+        if let Some(index) = found {
+            self.restamp_slot(index, stamp, seq);
         }
     }
 
@@ -227,9 +227,7 @@ impl CellStore for HeapCells {
             .filter_map(|index| stamp(self.slot(index).stored()).map(|(stamp, seq)| (index, stamp, seq)))
             .collect();
         for (index, stamp, seq) in changed {
-            self.slots[index as usize].stamp = stamp;
-            self.slots[index as usize].seq = seq;
-            self.note_change(index);
+            self.restamp_slot(index, stamp, seq);
         }
     }
 
@@ -237,8 +235,18 @@ impl CellStore for HeapCells {
         self.removed.clear();
     }
 
-    fn get(&self, path: &str) -> Option<Stored<'_>> {
-        self.by_path.get(path).map(|&index| self.slot(index).stored())
+    fn find(&self, path: &str) -> Self::Place {
+        let place = self.by_path.place(|index| self.path(index) < path);
+        (place, self.by_path.at(place).filter(|index| self.path(*index) == path))
+    }
+
+    fn at(&self, (_, found): Self::Place) -> Option<Stored<'_>> {
+        found.map(|index| self.slot(index).stored())
+    }
+
+    fn is_leaf(&self, (place, found): Self::Place, path: &str) -> bool {
+        let next = if found.is_some() { self.by_path.after(place) } else { place };
+        self.by_path.at(next).is_none_or(|index| !self.path(index).starts_with(path))
     }
 
     fn below<'a>(&'a self, path: Option<&str>) -> impl Iterator<Item = Stored<'a>> + 'a {
@@ -254,7 +262,7 @@ impl CellStore for HeapCells {
     }
 
     fn removed(&self) -> Option<impl Iterator<Item = &str> + '_> {
-        Some(self.removed.iter().map(|path| &**path))
+        Some(self.removed.iter().map(AsRef::as_ref))
     }
 
     fn has_removed(&self) -> bool {

@@ -4,6 +4,8 @@ mod fixed;
 #[cfg(feature = "alloc")]
 mod heap;
 mod list;
+#[cfg(feature = "alloc")]
+mod order;
 mod sort;
 
 pub use fixed::{Fixed, FixedCells};
@@ -85,7 +87,7 @@ impl<'a> Stored<'a> {
 
     /// The content. O(1), O(length) for strings.
     pub fn content(&self) -> Content<'a> {
-        Content::decode(self.kind, self.payload).expect("contents are checked before they are stored")
+        Content::of(self.kind, self.payload).expect("contents are checked before they are stored")
     }
 
     /// The cell.
@@ -101,21 +103,31 @@ impl<'a> Stored<'a> {
 
 /// A set of cells, at most one a path. It knows nothing of precedence.
 pub trait CellStore: Default {
-    /// Adds a cell or replaces the one at its path. The caller has made sure that there is room.
-    fn put(&mut self, cell: Stored<'_>);
-    /// Removes the cell at `path`; false when there is none.
-    fn remove(&mut self, path: &str) -> bool;
+    /// Where in the order of paths one is, or belongs. It holds as long as nothing before it is put or removed.
+    type Place: Copy;
+
+    /// Adds a cell at the [place](Self::find) of its path, or replaces the one that is there. The caller has made sure that
+    /// there is room.
+    fn put(&mut self, place: Self::Place, cell: Stored<'_>);
     /// Removes the cells strictly below `path` (all cells for `None`) that `unwanted` says yes to.
-    fn remove_below(&mut self, path: Option<&str>, unwanted: impl FnMut(Stored<'_>) -> bool);
-    /// Gives the cell at `path`, if there is one, another stamp and sequence number.
-    fn restamp(&mut self, path: &str, stamp: Stamp, seq: u64);
+    fn remove_below(&mut self, path: Option<&str>, unwanted: &mut dyn FnMut(Stored<'_>) -> bool);
+    /// Gives the cell at `place`, if there is one, another stamp and sequence number.
+    fn restamp(&mut self, place: Self::Place, stamp: Stamp, seq: u64);
     /// Gives each cell strictly below `path` (all cells for `None`) the stamp and sequence number that `stamp` returns for it.
     fn restamp_below(&mut self, path: Option<&str>, stamp: impl FnMut(Stored<'_>) -> Option<(Stamp, u64)>);
     /// Forgets which paths were removed: they are on disk.
     fn clear_removed(&mut self);
 
+    /// The place of `path`: finding it is most of what a cell costs.
+    fn find(&self, path: &str) -> Self::Place;
+    /// The cell at `place`.
+    fn at(&self, place: Self::Place) -> Option<Stored<'_>>;
+    /// Whether it is plain that no cells are below `path`, which has that place: its neighbour does not even begin like it.
+    fn is_leaf(&self, place: Self::Place, path: &str) -> bool;
     /// The cell at `path`.
-    fn get(&self, path: &str) -> Option<Stored<'_>>;
+    fn get(&self, path: &str) -> Option<Stored<'_>> {
+        self.at(self.find(path))
+    }
     /// Cells strictly below `path` (all for `None`), in byte order of their paths.
     fn below<'a>(&'a self, path: Option<&str>) -> impl Iterator<Item = Stored<'a>> + 'a;
     /// Cells with a sequence number above `seq`, in the order of these.
@@ -130,4 +142,13 @@ pub trait CellStore: Default {
     fn bytes(&self) -> usize;
     /// Most cells and most bytes.
     fn room(&self) -> (usize, usize);
+}
+
+/// Where `path` sorts against the run of paths that begin with `above` and a `/`: before, in it, or after.
+fn compare_with_below(path: &[u8], above: &str) -> core::cmp::Ordering {
+    let head = &path[..path.len().min(above.len())];
+    head.cmp(above.as_bytes()).then_with(|| match path.get(above.len()) {
+        None => core::cmp::Ordering::Less,
+        Some(byte) => byte.cmp(&b'/'),
+    })
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::causal::Stamp;
-use crate::cell::{Cell, Content, Kind, Scratch};
+use crate::cell::{Content, Kind};
 use crate::limits::CONFLICT_LEN;
 use crate::storage::{List, Storage, Stored};
 use crate::wire::varint;
@@ -53,32 +53,26 @@ struct Side {
 }
 
 impl<S: Storage> Conflict<S> {
-    pub(crate) fn new(lost: &Stored<'_>, won: &Cell<'_>) -> Self {
-        let mut scratch = Scratch::default();
-        let (won_kind, won_payload) = won.content.encode(&mut scratch);
+    pub(crate) fn new(lost: &Stored<'_>, won: &Stored<'_>) -> Self {
         let mut bytes = S::ConflictBytes::default();
         let path_len = cut(lost.path, bytes.room() - 2 * varint::LEN_MAX);
         let room = bytes.room() - path_len;
         // The lost value is nowhere else: it goes first.
-        let lost_kept = cut_payload(lost.kind, lost.payload, room - won_payload.len().min(varint::LEN_MAX));
-        let won_kept = cut_payload(won_kind, won_payload, room - lost_kept);
-        let parts = [&lost.path.as_bytes()[..path_len], &lost.payload[..lost_kept], &won_payload[..won_kept]];
+        let lost_kept = cut_payload(lost.kind, lost.payload, room - won.payload.len().min(varint::LEN_MAX));
+        let won_kept = cut_payload(won.kind, won.payload, room - lost_kept);
+        let parts = [&lost.path.as_bytes()[..path_len], &lost.payload[..lost_kept], &won.payload[..won_kept]];
         for byte in parts.into_iter().flatten() {
             let pushed = bytes.push(*byte);
             debug_assert!(pushed.is_ok(), "what is kept was cut to the room");
         }
-        let side = |stamp, kind, path: &str, payload: &[u8], kept| Side {
-            stamp,
-            kind,
-            path_len: path.len() as u8,
-            payload_len: payload.len() as u16,
+        let side = |cell: &Stored<'_>, kept| Side {
+            stamp: cell.stamp,
+            kind: cell.kind,
+            path_len: cell.path.len() as u8,
+            payload_len: cell.payload.len() as u16,
             kept: kept as u16,
         };
-        Self {
-            lost: side(lost.stamp, lost.kind, lost.path, lost.payload, lost_kept),
-            won: side(won.stamp, won_kind, won.path.as_str(), won_payload, won_kept),
-            bytes,
-        }
+        Self { lost: side(lost, lost_kept), won: side(won, won_kept), bytes }
     }
 
     /// The path whose value was lost. [`Version::is_whole`] tells whether it was cut.
@@ -105,7 +99,7 @@ impl<S: Storage> Conflict<S> {
     fn version(&self, side: &Side, start: usize) -> Version<'_> {
         let (path, path_len) = (self.path(), usize::from(side.path_len));
         let payload = &self.bytes[start..start + usize::from(side.kept)];
-        let content = Content::decode(side.kind, payload).expect("only text and bytes are cut");
+        let content = Content::of(side.kind, payload).expect("only text and bytes are cut");
         let long = if side.kind.has_length() { side.payload_len.into() } else { 0 };
         let path = path.get(..path_len).unwrap_or(path);
         Version { path, stamp: side.stamp, content, full_len: (path_len, long) }

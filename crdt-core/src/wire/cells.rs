@@ -22,7 +22,7 @@ use super::text;
 use super::varint;
 use super::vector::ReplicaRef;
 use super::writer::{Full, Writer};
-use crate::cell::{Content, Kind, Path, Scratch};
+use crate::cell::{Kind, Path};
 use crate::id::ReplicaId;
 use crate::limits::{DICTIONARY_PATH_LEN_MAX, PATH_LEN_MAX, VALUE_LEN_MAX};
 
@@ -75,7 +75,7 @@ impl Cursor {
 }
 
 /// The literal path before, in full.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct LiteralPath(heapless::Vec<u8, PATH_LEN_MAX>);
 
 impl LiteralPath {
@@ -124,92 +124,129 @@ pub(crate) struct WireCell<'a> {
     pub(crate) stamp: StampRef,
     /// The replica is named here, not carried over from the cell before.
     pub(crate) names_replica: bool,
-    pub(crate) content: Content<'a>,
+    pub(crate) kind: Kind,
+    /// Found to be the one form of its content.
+    pub(crate) payload: &'a [u8],
 }
 
-/// Reads a run of cells.
-#[derive(Clone)]
-pub(crate) struct RunReader<'a> {
-    reader: Reader<'a>,
-    cursor: Cursor,
+/// Reads the cells of one run after the other, each when it is asked for.
+#[derive(Default)]
+pub(crate) struct RunReader {
     literal: LiteralPath,
     stamp: Option<StampRef>,
-    done: bool,
+    rest: Rest,
 }
 
-impl<'a> RunReader<'a> {
-    pub(crate) fn new(reader: Reader<'a>, cursor: Cursor) -> Self {
-        Self { reader, cursor, literal: LiteralPath::default(), stamp: None, done: false }
-    }
+/// What is left to be read of a run.
+#[derive(Clone, Copy, Default)]
+enum Rest {
+    Cells,
+    #[default]
+    Nothing,
+    /// The cell of an Update: its tag, which has been read, and where that is.
+    Update {
+        tag: u8,
+        offset: usize,
+    },
+}
 
-    /// The next cell; `None` after the last. The literal path, if it has one, is in [`literal`](Self::literal).
-    pub(crate) fn next(&mut self) -> Result<Option<WireCell<'a>>, DecodeError> {
-        if self.done {
-            return Ok(None);
-        }
-        let offset = self.reader.offset();
-        let header = self.reader.byte()?;
-        self.done = header & LAST != 0;
-        let kind = Kind::from_number(header & 0x0f).ok_or(DecodeError::Tag { offset, tag: header })?;
-        let path = read_path(&mut self.reader, &mut self.cursor, header & LITERAL != 0, &mut self.literal)?;
-        let mode = (header >> 4) & 3;
-        let stamp = self.read_stamp(mode)?;
-        let content = read_content(&mut self.reader, kind)?;
-        Ok(Some(WireCell { path, stamp, names_replica: mode != STAMP_SAME, content }))
+impl RunReader {
+    /// A run of cells comes next.
+    pub(crate) fn begin(&mut self) {
+        self.literal.0.clear();
+        self.stamp = None;
+        self.rest = Rest::Cells;
     }
 
     /// An Update: the tag has been read. The cell is the whole run.
-    pub(crate) fn update(&mut self, tag: u8, tag_offset: usize) -> Result<WireCell<'a>, DecodeError> {
-        self.done = true;
-        if tag & 0x10 != 0 {
-            return Err(DecodeError::Tag { offset: tag_offset, tag });
+    pub(crate) fn begin_update(&mut self, tag: u8, offset: usize) {
+        self.begin();
+        self.rest = Rest::Update { tag, offset };
+    }
+
+    /// The next cell; `None` after the last. The literal path, if it has one, is in [`literal`](Self::literal).
+    pub(crate) fn next<'a>(
+        &mut self,
+        reader: &mut Reader<'a>,
+        cursor: &mut Cursor,
+    ) -> Result<Option<WireCell<'a>>, DecodeError> {
+        match self.rest {
+            Rest::Nothing => Ok(None),
+            Rest::Cells => self.cell(reader, cursor).map(Some),
+            Rest::Update { tag, offset } => self.update(reader, cursor, tag, offset).map(Some),
         }
-        let kind = Kind::from_number(tag & 0x0f).ok_or(DecodeError::Tag { offset: tag_offset, tag })?;
-        let literal = tag & super::tag::UPDATE_LITERAL != 0;
-        let path = read_path(&mut self.reader, &mut self.cursor, literal, &mut self.literal)?;
-        let limit = crate::limits::TIME_MAX - self.cursor.last_time;
-        let time = self.cursor.last_time + self.reader.varint(limit)?;
-        self.cursor.last_time = time;
-        let content = read_content(&mut self.reader, kind)?;
-        let stamp = StampRef { replica: ReplicaRef::Own, time };
-        Ok(WireCell { path, stamp, names_replica: true, content })
     }
 
     pub(crate) fn literal(&self) -> &LiteralPath {
         &self.literal
     }
 
-    /// Where reading stands.
-    pub(crate) fn position(&self) -> (Reader<'a>, Cursor) {
-        (self.reader, self.cursor)
+    fn cell<'a>(
+        &mut self,
+        reader: &mut Reader<'a>,
+        cursor: &mut Cursor,
+    ) -> Result<WireCell<'a>, DecodeError> {
+        let offset = reader.offset();
+        let header = reader.byte()?;
+        if header & LAST != 0 {
+            self.rest = Rest::Nothing;
+        }
+        let kind = Kind::from_number(header & 0x0f).ok_or(DecodeError::Tag { offset, tag: header })?;
+        let path = read_path(reader, cursor, header & LITERAL != 0, &mut self.literal)?;
+        let mode = (header >> 4) & 3;
+        let stamp = match (mode, self.stamp) {
+            (STAMP_SAME, Some(stamp)) => stamp,
+            _ => read_stamp(reader, cursor, mode)?,
+        };
+        self.stamp = Some(stamp);
+        let payload = read_payload(reader, kind)?;
+        Ok(WireCell { path, stamp, names_replica: mode != STAMP_SAME, kind, payload })
     }
 
-    fn read_stamp(&mut self, mode: u8) -> Result<StampRef, DecodeError> {
-        let offset = self.reader.offset();
-        let replica = match mode {
-            STAMP_SAME => {
-                return self.stamp.ok_or(DecodeError::Reference { offset, reference: 0, defined: 0 });
-            }
-            STAMP_OWN => ReplicaRef::Own,
-            STAMP_TABLE => {
-                let reference = self.reader.varint(u64::MAX)?;
-                if reference >= self.cursor.replicas as u64 {
-                    return Err(DecodeError::Reference { offset, reference, defined: self.cursor.replicas });
-                }
-                ReplicaRef::Table(reference as usize)
-            }
-            _ => {
-                let id = ReplicaId::new(u64::from_le_bytes(self.reader.array()?));
-                self.cursor.define_replica();
-                ReplicaRef::Literal(id)
-            }
-        };
-        let time = self.reader.time_after(self.cursor.last_time)?;
-        self.cursor.last_time = time;
-        let stamp = StampRef { replica, time };
-        self.stamp = Some(stamp);
-        Ok(stamp)
+    fn update<'a>(
+        &mut self,
+        reader: &mut Reader<'a>,
+        cursor: &mut Cursor,
+        tag: u8,
+        tag_offset: usize,
+    ) -> Result<WireCell<'a>, DecodeError> {
+        self.rest = Rest::Nothing;
+        if tag & 0x10 != 0 {
+            return Err(DecodeError::Tag { offset: tag_offset, tag });
+        }
+        let kind = Kind::from_number(tag & 0x0f).ok_or(DecodeError::Tag { offset: tag_offset, tag })?;
+        let literal = tag & super::tag::UPDATE_LITERAL != 0;
+        let path = read_path(reader, cursor, literal, &mut self.literal)?;
+        let time = cursor.last_time + reader.varint(crate::limits::TIME_MAX - cursor.last_time)?;
+        cursor.last_time = time;
+        cursor.defining = true;
+        let payload = read_payload(reader, kind)?;
+        let stamp = StampRef { replica: ReplicaRef::Own, time };
+        Ok(WireCell { path, stamp, names_replica: true, kind, payload })
     }
+}
+
+fn read_stamp(reader: &mut Reader<'_>, cursor: &mut Cursor, mode: u8) -> Result<StampRef, DecodeError> {
+    let offset = reader.offset();
+    let replica = match mode {
+        STAMP_SAME => return Err(DecodeError::Reference { offset, reference: 0, defined: 0 }),
+        STAMP_OWN => ReplicaRef::Own,
+        STAMP_TABLE => {
+            let reference = reader.varint(u64::MAX)?;
+            if reference >= cursor.replicas as u64 {
+                return Err(DecodeError::Reference { offset, reference, defined: cursor.replicas });
+            }
+            ReplicaRef::Table(reference as usize)
+        }
+        _ => {
+            let id = ReplicaId::new(u64::from_le_bytes(reader.array()?));
+            cursor.define_replica();
+            ReplicaRef::Literal(id)
+        }
+    };
+    let time = reader.time_after(cursor.last_time)?;
+    cursor.last_time = time;
+    Ok(StampRef { replica, time })
 }
 
 fn read_path(
@@ -241,7 +278,7 @@ fn read_path(
     Ok(WirePath::Slot(reference as usize))
 }
 
-fn read_content<'a>(reader: &mut Reader<'a>, kind: Kind) -> Result<Content<'a>, DecodeError> {
+fn read_payload<'a>(reader: &mut Reader<'a>, kind: Kind) -> Result<&'a [u8], DecodeError> {
     let offset = reader.offset();
     let len = match kind {
         Kind::Str | Kind::Bytes => reader.varint(VALUE_LEN_MAX as u64)? as usize,
@@ -253,7 +290,7 @@ fn read_content<'a>(reader: &mut Reader<'a>, kind: Kind) -> Result<Content<'a>, 
         Kind::Tombstone | Kind::Map | Kind::List | Kind::Null | Kind::False | Kind::True => 0,
     };
     let payload = reader.bytes(len)?;
-    Content::decode(kind, payload).ok_or(DecodeError::Content { offset })
+    if kind.is_one_form(payload) { Ok(payload) } else { Err(DecodeError::Content { offset }) }
 }
 
 /// Writes a run of cells. The caller resolves names and makes sure of the room; see [`cell_len_max`].
@@ -271,11 +308,9 @@ impl RunWriter {
         writer: &mut Writer<'_>,
         (path, slot): (Path<'_>, Option<usize>),
         (id, replica, time): (ReplicaId, ReplicaRef, u64),
-        content: Content<'_>,
+        (kind, payload): (Kind, &[u8]),
         last_time: &mut u64,
     ) -> Result<(), Full> {
-        let mut scratch = Scratch::default();
-        let (kind, payload) = content.encode(&mut scratch);
         let same = self.stamp == Some((id, time));
         let mode = match replica {
             _ if same => STAMP_SAME,
@@ -308,11 +343,9 @@ impl RunWriter {
         writer: &mut Writer<'_>,
         (path, slot): (Path<'_>, Option<usize>),
         time_delta: u64,
-        content: Content<'_>,
+        (kind, payload): (Kind, &[u8]),
         ask: bool,
     ) -> Result<(), Full> {
-        let mut scratch = Scratch::default();
-        let (kind, payload) = content.encode(&mut scratch);
         let literal = if slot.is_none() { super::tag::UPDATE_LITERAL } else { 0 };
         let ask = if ask { super::tag::UPDATE_ASK } else { 0 };
         writer.byte(super::tag::UPDATE | literal | ask | kind as u8)?;

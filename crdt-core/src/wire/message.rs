@@ -23,7 +23,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cells::{Cursor, RunReader};
+use super::cells::{Cursor, LiteralPath, RunReader, WireCell};
 use super::reader::{DecodeError, Reader};
 use super::repair::Step;
 use super::tag;
@@ -260,7 +260,6 @@ fn read_initiator_entry(reader: &mut Reader<'_>, last: u64) -> Result<(ReplicaId
 }
 
 /// A message, checked. What it refers to is resolved when it is applied.
-#[derive(Clone)]
 pub(crate) enum Message<'a> {
     Ack {
         claims: u64,
@@ -273,7 +272,8 @@ pub(crate) enum Message<'a> {
         own_behind: Option<u64>,
     },
     BatchFull,
-    Cells(RunReader<'a>),
+    /// The cells come from [`MessageReader::next_cell`].
+    Cells,
     End {
         claim: VectorSection<'a>,
         ask: bool,
@@ -297,18 +297,15 @@ pub(crate) enum Message<'a> {
     /// The peer speaks another version; nothing else of the frame can be read.
     OtherVersion(u8),
     Refused(Refused),
-    Repair {
-        step: Step<'a>,
-        run: Option<RunReader<'a>>,
-    },
+    /// Its cells as those of [`Cells`](Self::Cells).
+    Repair(Step<'a>),
     Retired {
         ids: VectorSection<'a>,
         at: u64,
     },
     Stable(VectorSection<'a>),
+    /// Its only cell as those of [`Cells`](Self::Cells).
     Update {
-        run: RunReader<'a>,
-        tag: u8,
         ask: bool,
     },
 }
@@ -329,11 +326,13 @@ pub(crate) struct MessageReader<'a> {
     pub(crate) highest_time: u64,
     /// An Open named its vector by a hash: [`begin_names`](Self::begin_names) comes before the next message.
     pub(crate) names_are_open: bool,
+    /// The cells of the message before, as far as they were not read.
+    run: RunReader,
 }
 
 impl<'a> MessageReader<'a> {
     pub(crate) fn new(reader: Reader<'a>, cursor: Cursor) -> Self {
-        Self { reader, cursor, highest_time: 0, names_are_open: false }
+        Self { reader, cursor, highest_time: 0, names_are_open: false, run: RunReader::default() }
     }
 
     /// What the hash of an Open stands for: as many replicas, and their highest time.
@@ -345,6 +344,7 @@ impl<'a> MessageReader<'a> {
 
     /// The next message; `None` at the end of the frame.
     pub(crate) fn next(&mut self) -> Result<Option<Message<'a>>, DecodeError> {
+        while self.next_cell()?.is_some() {}
         if self.reader.is_empty() {
             return Ok(None);
         }
@@ -360,7 +360,10 @@ impl<'a> MessageReader<'a> {
                 self.cursor.defining = true;
                 if tag == tag::BATCH { Message::BatchDelta } else { Message::BatchFull }
             }
-            tag::CELLS => Message::Cells(self.run()?),
+            tag::CELLS => {
+                self.run.begin();
+                Message::Cells
+            }
             tag::END | tag::END_ASK => {
                 let claim = self.claim()?;
                 self.cursor.defining = true;
@@ -407,21 +410,32 @@ impl<'a> MessageReader<'a> {
             tag::OPEN_AGAIN => Message::OpenAgain,
             tag::REPAIR => {
                 let step = Step::read(&mut self.reader)?;
-                let run = if step.has_cells { Some(self.run()?) } else { None };
-                Message::Repair { step, run }
+                if step.has_cells {
+                    self.run.begin();
+                }
+                Message::Repair(step)
             }
             _ if tag & tag::UPDATE != 0 => {
-                let run = RunReader::new(self.reader, self.cursor);
-                let mut checked = run.clone();
-                let cell = checked.update(tag, offset)?;
-                self.highest_time = self.highest_time.max(cell.stamp.time);
-                (self.reader, self.cursor) = checked.position();
-                self.cursor.defining = true;
-                Message::Update { run, tag, ask: tag & tag::UPDATE_ASK != 0 }
+                self.run.begin_update(tag, offset);
+                Message::Update { ask: tag & tag::UPDATE_ASK != 0 }
             }
             _ => return Err(DecodeError::Tag { offset, tag }),
         };
         Ok(Some(message))
+    }
+
+    /// The next cell of the message before; `None` after the last. What is not read so is only checked.
+    pub(crate) fn next_cell(&mut self) -> Result<Option<WireCell<'a>>, DecodeError> {
+        let cell = self.run.next(&mut self.reader, &mut self.cursor)?;
+        if let Some(cell) = &cell {
+            self.highest_time = self.highest_time.max(cell.stamp.time);
+        }
+        Ok(cell)
+    }
+
+    /// The path of a cell that has a literal one, if it was the last to be read.
+    pub(crate) fn literal(&self) -> &LiteralPath {
+        self.run.literal()
     }
 
     fn vector(&mut self) -> Result<VectorSection<'a>, DecodeError> {
@@ -433,16 +447,6 @@ impl<'a> MessageReader<'a> {
         let claim = self.vector()?;
         self.highest_time = claim.entries().map(|(_, time)| time).fold(self.highest_time, u64::max);
         Ok(claim)
-    }
-
-    fn run(&mut self) -> Result<RunReader<'a>, DecodeError> {
-        let run = RunReader::new(self.reader, self.cursor);
-        let mut checked = run.clone();
-        while let Some(cell) = checked.next()? {
-            self.highest_time = self.highest_time.max(cell.stamp.time);
-        }
-        (self.reader, self.cursor) = checked.position();
-        Ok(run)
     }
 
     fn refusal(&mut self) -> Result<Refusal, DecodeError> {

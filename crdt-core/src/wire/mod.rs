@@ -20,7 +20,7 @@ pub(crate) mod varint;
 mod vector;
 mod writer;
 
-pub(crate) use cells::{Cursor, RunReader, RunWriter, WireCell, WirePath, cell_len_max};
+pub(crate) use cells::{Cursor, RunWriter, WireCell, WirePath, cell_len_max};
 pub(crate) use message::{
     Message, MessageReader, OpenHead, OpenVector, OwnReplica, Refused, highest_time, write_relative_time,
 };

@@ -10,12 +10,11 @@
 
 use core::hash::Hasher;
 
-use siphasher::sip::SipHasher13;
-
 use super::cells::Cursor;
 use super::reader::{DecodeError, Reader};
 use super::writer::{Full, Writer};
 use crate::causal::VersionVector;
+use crate::fingerprint::sip_hash;
 use crate::id::ReplicaId;
 use crate::limits::REPLICAS_MAX;
 use crate::storage::Storage;
@@ -103,12 +102,13 @@ impl VectorReference {
 const HASH_LEN: usize = 6;
 
 fn hash_of_others<S: Storage>(vv: &VersionVector<S>, own: ReplicaId) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(0, own.get());
-    for entry in vv.iter().filter(|e| e.replica != own) {
-        hasher.write(&entry.replica.get().to_le_bytes());
-        hasher.write(&entry.time.as_ms().to_le_bytes());
-    }
-    hasher.finish() & ((1 << (8 * HASH_LEN)) - 1)
+    let hash = sip_hash((0, own.get()), &mut |hasher| {
+        for entry in vv.iter().filter(|e| e.replica != own) {
+            hasher.write(&entry.replica.get().to_le_bytes());
+            hasher.write(&entry.time.as_ms().to_le_bytes());
+        }
+    });
+    hash & ((1 << (8 * HASH_LEN)) - 1)
 }
 
 fn highest_of_others<S: Storage>(vv: &VersionVector<S>, own: ReplicaId) -> u64 {
