@@ -14,8 +14,9 @@ use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 
 impl<S: Storage> Document<S> {
-    /// Whether the transaction `stamp` is incorporated here, or known to be dead.
-    pub(crate) fn covers(&self, stamp: Stamp) -> bool {
+    /// Whether the transaction `stamp` is incorporated here, or known to be dead. O(log replicas), and O(retired ids) for one
+    /// that the version vector does not cover.
+    pub fn covers(&self, stamp: Stamp) -> bool {
         self.vv.covers(stamp) || self.retired.covers(stamp)
     }
 

@@ -32,7 +32,7 @@ impl<S: Storage> RetiredIds<S> {
         Self { entries: S::Retired::default(), dropped: Time::ZERO }
     }
 
-    /// Whether this storage keeps any.
+    /// Whether this storage keeps any. Where it does not, the compiler sees that, and leaves out what follows from it.
     pub(crate) fn has_room(&self) -> bool {
         self.entries.room() > 0
     }
@@ -53,12 +53,12 @@ impl<S: Storage> RetiredIds<S> {
 
     /// Takes an id out: it is in use again.
     pub(crate) fn remove(&mut self, replica: ReplicaId) -> Option<Retired> {
-        let index = self.entries.iter().position(|listed| listed.replica == replica)?;
+        let index = self.listed().iter().position(|listed| listed.replica == replica)?;
         Some(self.entries.remove(index))
     }
 
     pub(crate) fn get(&self, replica: ReplicaId) -> Option<Retired> {
-        self.entries.iter().copied().find(|listed| listed.replica == replica)
+        self.listed().iter().copied().find(|listed| listed.replica == replica)
     }
 
     /// Whether the transaction `stamp` is one of those that retired.
@@ -74,8 +74,8 @@ impl<S: Storage> RetiredIds<S> {
         if known < self.dropped {
             return Time::ZERO;
         }
-        let first = self.entries.partition_point(|listed| listed.at <= known);
-        let later = &self.entries[first..];
+        let first = self.listed().partition_point(|listed| listed.at <= known);
+        let later = &self.listed()[first..];
         let has_all = later.iter().all(|listed| theirs.time_of(listed.replica) >= listed.time);
         if has_all || !holds(Rule::RetiredIsFloor) {
             later.last().map_or(known, |last| last.at)
@@ -85,11 +85,11 @@ impl<S: Storage> RetiredIds<S> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Retired> + Clone + '_ {
-        self.entries.iter().copied()
+        self.listed().iter().copied()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.listed().len()
     }
 
     pub(crate) fn dropped(&self) -> Time {
@@ -99,5 +99,9 @@ impl<S: Storage> RetiredIds<S> {
     /// Retirements up to `at` are not listed.
     pub(crate) fn note_dropped(&mut self, at: Time) {
         self.dropped = self.dropped.max(at);
+    }
+
+    fn listed(&self) -> &[Retired] {
+        if self.has_room() { &self.entries } else { &[] }
     }
 }

@@ -142,7 +142,7 @@ impl WriteLog {
                         || written.get(at).is_some_and(|w| w.iter().any(|(n, s)| *n != number && *s > first))
                 });
                 // The mark of a delete may be forgotten once everyone has it.
-                let is_known = update.stamps.iter().any(|stamp| document.version_vector().covers(*stamp));
+                let is_known = update.stamps.iter().any(|stamp| document.covers(*stamp));
                 let is_forgotten = *is_delete && is_known;
                 if !(is_here || is_replaced || is_forgotten) {
                     let promise = if update.is_acknowledged { "acknowledged" } else { "durable at its node" };
