@@ -24,7 +24,7 @@ use crate::sync::{Phase, Repair, Task};
 use crate::time::Moment;
 use crate::weaken::{Rule, holds};
 use crate::wire::repair::{Digest, LEVELS, LIST_MAX, PART_LEN_MAX, Part, Range, Step, StepWriter};
-use crate::wire::{Full, MessageReader, RunWriter, Writer, tag};
+use crate::wire::{Damaged, Full, MessageReader, RunWriter, Writer, tag};
 
 /// What repairs have done since this replica was made or loaded. A metric: it is not stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -157,7 +157,7 @@ impl<S: Storage> Replica<S> {
             }
         }
         let mut refused = false;
-        while let Some(wire) = messages.next_cell()? {
+        while let Some(wire) = messages.next_cell().map_err(|Damaged| messages.error())? {
             let literal = messages.literal().path_if(&wire);
             let (stamp, slot) = self.resolve_cell(index, &wire, literal)?;
             let path = match (&slot, literal) {
