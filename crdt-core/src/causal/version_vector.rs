@@ -114,6 +114,7 @@ impl<S: Storage> VersionVector<S> {
     }
 
     /// Whether the transaction `stamp` is meant.
+    #[inline(never)]
     pub fn covers(&self, stamp: Stamp) -> bool {
         self.time_of(stamp.replica) >= stamp.time
     }

@@ -19,7 +19,7 @@ use super::{Event, PeerError, Replica};
 use crate::causal::Stamp;
 use crate::cell::{Path, dominates};
 use crate::document::{Document, UpdateError};
-use crate::storage::{CellStore, Storage, Stored};
+use crate::storage::{CellStore, List, Storage, Stored};
 use crate::sync::{Phase, Repair, Task};
 use crate::time::Moment;
 use crate::weaken::{Rule, holds};
@@ -83,7 +83,7 @@ impl<S: Storage> Replica<S> {
         let step = StepWriter::begin(writer, begins.then_some(repair.salt), ask_all)?;
         let mut anything = ask_all;
         let salt = repair.salt;
-        repair.tasks.retain(|task| {
+        List::retain(&mut repair.tasks, |task| {
             let kept = task.sends_cells() || writer.remaining() < PART_LEN_MAX;
             anything |= !kept;
             kept || write_part(document, salt, &step, *task, writer).is_err()
@@ -107,7 +107,7 @@ impl<S: Storage> Replica<S> {
             let repair = &mut session.repair;
             repair.cursor = if complete { 0 } else { sent };
             if complete {
-                repair.tasks.retain(|task| !task.sends_cells());
+                List::retain(&mut repair.tasks, |task| !task.sends_cells());
             }
         }
         if !anything {

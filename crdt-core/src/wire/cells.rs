@@ -181,17 +181,14 @@ impl RunReader {
         &self.literal
     }
 
-    fn cell<'a>(
-        &mut self,
-        reader: &mut Reader<'a>,
-        cursor: &mut Cursor,
-    ) -> Result<WireCell<'a>, Damaged> {
+    fn cell<'a>(&mut self, reader: &mut Reader<'a>, cursor: &mut Cursor) -> Result<WireCell<'a>, Damaged> {
         let offset = reader.offset();
         let header = reader.byte()?;
         if header & LAST != 0 {
             self.rest = Rest::Nothing;
         }
-        let kind = Kind::from_number(header & 0x0f).ok_or_else(|| reader.fail(DecodeError::Tag { offset, tag: header }))?;
+        let kind = Kind::from_number(header & 0x0f)
+            .ok_or_else(|| reader.fail(DecodeError::Tag { offset, tag: header }))?;
         let path = read_path(reader, cursor, header & LITERAL != 0, &mut self.literal)?;
         let mode = (header >> 4) & 3;
         let stamp = match (mode, self.stamp) {
@@ -232,7 +229,11 @@ fn read_stamp(reader: &mut Reader<'_>, cursor: &mut Cursor, mode: u8) -> Result<
         STAMP_TABLE => {
             let reference = reader.varint(u64::MAX)?;
             if reference >= cursor.replicas as u64 {
-                return Err(reader.fail(DecodeError::Reference { offset, reference, defined: cursor.replicas }));
+                return Err(reader.fail(DecodeError::Reference {
+                    offset,
+                    reference,
+                    defined: cursor.replicas,
+                }));
             }
             ReplicaRef::Table(reference as usize)
         }

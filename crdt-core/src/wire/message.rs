@@ -71,6 +71,41 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    pub(crate) fn write(self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let (number, numbers): (u64, &[u64]) = match self {
+            Refusal::Access => (0, &[]),
+            Refusal::Capacity { what, needed, limit } => (1, &[what as u64, needed, limit]),
+            Refusal::Clock { ahead_ms, limit_ms } => (2, &[ahead_ms, limit_ms]),
+            Refusal::Fenced => (3, &[]),
+            Refusal::Version { theirs, ours } => (4, &[theirs.into(), ours.into()]),
+        };
+        writer.varint(number)?;
+        numbers.iter().try_for_each(|number| writer.varint(*number))
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
+        Ok(match reader.varint(4)? {
+            0 => Refusal::Access,
+            1 => {
+                let what = match reader.varint(3)? {
+                    0 => Resource::Bytes,
+                    1 => Resource::Cells,
+                    2 => Resource::Peers,
+                    _ => Resource::Replicas,
+                };
+                Refusal::Capacity { what, needed: reader.varint(u64::MAX)?, limit: reader.varint(u64::MAX)? }
+            }
+            2 => Refusal::Clock { ahead_ms: reader.varint(u64::MAX)?, limit_ms: reader.varint(u64::MAX)? },
+            3 => Refusal::Fenced,
+            _ => Refusal::Version {
+                theirs: reader.varint(VERSION_MAX)? as u8,
+                ours: reader.varint(VERSION_MAX)? as u8,
+            },
+        })
+    }
+}
+
 /// What there was not enough of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -135,6 +170,8 @@ pub(crate) fn highest_time(times: impl Iterator<Item = u64>) -> u64 {
     times.max().unwrap_or(0)
 }
 
+/// Highest protocol version: half a byte of Open.
+const VERSION_MAX: u64 = 0x0f;
 const INITIATOR: u8 = 0x10;
 const DIGEST: u8 = 0x20;
 const YOURS: u8 = 0x40;
@@ -227,9 +264,7 @@ impl<'a> OpenVector<'a> {
     pub(crate) fn initiator_entries(self) -> impl Iterator<Item = (ReplicaId, u64)> + 'a {
         let (rest, count) = match self {
             OpenVector::Initiator { rest, count } => (rest, count),
-            OpenVector::Absolute(_) | OpenVector::Reference(_) | OpenVector::Relative { .. } => {
-                (&[][..], 0)
-            }
+            OpenVector::Absolute(_) | OpenVector::Reference(_) | OpenVector::Relative { .. } => (&[][..], 0),
         };
         let (mut reader, mut last) = (Reader::new(rest), 0);
         (0..count).map(move |_| {
@@ -405,7 +440,7 @@ impl<'a> MessageReader<'a> {
             tag::STABLE => Message::Stable(self.vector()?),
             tag::REFUSED => {
                 let batch = self.reader.varint(u64::from(u32::MAX))?;
-                Message::Refused(Refused { batch, reason: self.refusal()? })
+                Message::Refused(Refused { batch, reason: Refusal::read(&mut self.reader)? })
             }
             tag::ASK => Message::Ask,
             tag::OPEN_AGAIN => Message::OpenAgain,
@@ -453,14 +488,6 @@ impl<'a> MessageReader<'a> {
         let claim = self.vector()?;
         self.highest_time = claim.entries().map(|(_, time)| time).fold(self.highest_time, u64::max);
         Ok(claim)
-    }
-
-    fn refusal(&mut self) -> Result<Refusal, Damaged> {
-        let offset = self.reader.offset();
-        let (refusal, rest) = postcard::take_from_bytes::<Refusal>(self.reader.rest())
-            .map_err(|_| self.reader.fail(DecodeError::Content { offset }))?;
-        self.reader.bytes(self.reader.rest().len() - rest.len())?;
-        Ok(refusal)
     }
 
     fn open(&mut self) -> Result<Message<'a>, Damaged> {

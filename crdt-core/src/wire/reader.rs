@@ -90,6 +90,8 @@ impl<'a> Reader<'a> {
     }
 
     /// What was wrong, after something was [`Damaged`].
+    #[cold]
+    #[inline(never)]
     pub(crate) fn error(&self) -> DecodeError {
         self.flaw.unwrap_or(DecodeError::Truncated { offset: self.bytes.len() })
     }

@@ -136,9 +136,7 @@ pub(crate) fn read_replica(reader: &mut Reader<'_>, cursor: &mut Cursor) -> Resu
         reference if reference - 2 < cursor.replicas as u64 => {
             Ok(ReplicaRef::Table((reference - 2) as usize))
         }
-        reference => {
-            Err(reader.fail(DecodeError::Reference { offset, reference, defined: cursor.replicas }))
-        }
+        reference => Err(reader.fail(DecodeError::Reference { offset, reference, defined: cursor.replicas })),
     }
 }
 
