@@ -624,3 +624,32 @@ impl Cursor {
         Self { last_time: 0, replicas: 0, replicas_max: 0, paths: 0, paths_max: 0, defining: false }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_the_bytes_that_it_always_had() {
+        let cases: [(Refusal, &[u8]); 5] = [
+            (Refusal::Access, &[0]),
+            (Refusal::Capacity { what: Resource::Peers, needed: 300, limit: 4 }, &[1, 2, 0xac, 0x02, 4]),
+            (Refusal::Clock { ahead_ms: 128, limit_ms: 0 }, &[2, 0x80, 0x01, 0]),
+            (Refusal::Fenced, &[3]),
+            (Refusal::Version { theirs: 1, ours: 2 }, &[4, 1, 2]),
+        ];
+        for (refusal, bytes) in cases {
+            let mut buffer = [0; 64];
+            let mut writer = Writer::new(&mut buffer);
+            refusal.write(&mut writer).expect("there is room");
+            let len = writer.len();
+            assert_eq!(&buffer[..len], bytes);
+            assert_eq!(Refusal::read(&mut Reader::new(bytes)), Ok(refusal));
+            assert_eq!(Refusal::read(&mut Reader::new(&bytes[..len - 1])), Err(Damaged), "{refusal} is cut");
+            let mut scratch = [0; 64];
+            let by_postcard = postcard::to_slice(&refusal, &mut scratch).expect("there is room");
+            assert_eq!(by_postcard, bytes, "as postcard writes it, byte for byte");
+        }
+        assert_eq!(Refusal::read(&mut Reader::new(&[5])), Err(Damaged));
+    }
+}
