@@ -28,6 +28,14 @@ impl ReplicaId {
     }
 }
 
+impl ReplicaId {
+    /// As it is displayed: 16 hex digits in lower case. Without the formatting of the standard library, which weighs two
+    /// kilobytes on a small device.
+    pub(crate) fn digits(self) -> [u8; 16] {
+        core::array::from_fn(|place| b"0123456789abcdef"[(self.0 >> (60 - 4 * place)) as usize & 0x0f])
+    }
+}
+
 impl fmt::Display for ReplicaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)

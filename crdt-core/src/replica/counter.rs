@@ -76,9 +76,11 @@ fn next_total<S: Storage>(
 
 /// The path of the total of `own`, beside another total.
 fn own_total_beside(path: &str, own: ReplicaId) -> heapless::String<PATH_LEN_MAX> {
-    let counter = path.rfind('/').map_or("", |end| &path[..=end]);
+    let digits = own.digits();
+    let counter = path.len().checked_sub(digits.len()).and_then(|end| path.get(..end));
     let mut beside = heapless::String::new();
-    let written = core::fmt::write(&mut beside, format_args!("{counter}{own}"));
+    let written = beside.push_str(counter.unwrap_or_default());
+    let written = written.and_then(|()| digits.iter().try_for_each(|digit| beside.push(char::from(*digit))));
     debug_assert!(written.is_ok(), "it is as long as the other");
     beside
 }

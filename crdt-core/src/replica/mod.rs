@@ -31,7 +31,7 @@ pub use repair::Repairs;
 
 use core::fmt;
 
-use crate::causal::VersionVector;
+use crate::causal::{Stamp, VersionVector};
 use crate::cell::Path;
 use crate::document::{Document, Limits, UpdateError, Write};
 use crate::error::CapacityError;
@@ -241,11 +241,7 @@ impl<S: Storage> Replica<S> {
     ///
     /// # Errors
     /// [`UpdateError`]; nothing has changed then.
-    pub fn update(
-        &mut self,
-        moment: Moment,
-        writes: &[Write<'_>],
-    ) -> Result<Option<crate::causal::Stamp>, UpdateError> {
+    pub fn update(&mut self, moment: Moment, writes: &[Write<'_>]) -> Result<Option<Stamp>, UpdateError> {
         let stamp = self.document.update(self.corrected(moment), writes);
         self.unsaved |= matches!(stamp, Ok(Some(_)));
         self.note_forgotten();
@@ -281,7 +277,8 @@ impl<S: Storage> Replica<S> {
             let is_acknowledged = gone.batch.is_none() && gone.claims_acked == gone.claims_sent;
             let keeps = gone.in_order && !is_full && !is_acknowledged;
             peer.sent_through = if keeps { gone.cursor } else { 0 };
-            peer.received_through = gone.received_through;
+            // Its parts one by one: as a whole they would go by `memmove`, and nothing else needs that on a small device.
+            peer.received_through = gone.received_through.map(|stamp| Stamp::new(stamp.time, stamp.replica));
             peer.guess.copy_from(&gone.believed);
         }
         self.sessions.retain(|s| s.id != session);

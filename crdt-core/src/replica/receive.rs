@@ -14,7 +14,7 @@ use crate::sync::{Again, Need, Session, SessionId};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 use crate::wire::{
-    DecodeError, Message, MessageReader, OpenVector, Reader, Refusal, Refused, ReplicaRef, Resource,
+    Damaged, DecodeError, Message, MessageReader, OpenVector, Reader, Refusal, Refused, ReplicaRef, Resource,
     VectorSection, WireCell, WirePath, highest_time, tag,
 };
 
@@ -47,8 +47,8 @@ impl<S: Storage> Replica<S> {
 
     fn take_frame(&mut self, moment: Moment, index: usize, frame: &[u8]) -> Result<(), PeerError> {
         let id = self.sessions[index].id;
-        let (start, highest_time, acks) = match self.check_frame(index, frame)? {
-            Checked::Messages { start, highest_time, acks } => (start, highest_time, acks),
+        let (rest, highest_time, acks) = match self.check_frame(index, frame)? {
+            Checked::Messages { rest, highest_time, acks } => (rest, highest_time, acks),
             Checked::Ignored => return Ok(()),
             Checked::UnknownVector => {
                 self.sessions[index].again = Again::Due;
@@ -57,8 +57,8 @@ impl<S: Storage> Replica<S> {
         };
         self.admit(moment, index, highest_time);
         self.sessions[index].note_seen(acks);
-        let mut messages = MessageReader::new(start, self.sessions[index].rx.cursor);
-        while let Some(message) = messages.next()? {
+        let mut messages = MessageReader::new(Reader::new(rest), self.sessions[index].rx.cursor);
+        while let Some(message) = messages.next().map_err(|Damaged| messages.error())? {
             self.sessions[index].quiet = false;
             self.take_message(moment, index, message, &mut messages)?;
             // A fork closes every session; what else the frame says was meant for the id that is gone.
@@ -81,19 +81,20 @@ impl<S: Storage> Replica<S> {
             return Err(DecodeError::TooLong { len: frame.len() }.into());
         }
         let session = &self.sessions[index];
-        let mut start = Reader::new(frame);
-        let handle = start.varint(u16::MAX.into())?;
+        let mut reader = Reader::new(frame);
+        let handle = reader.varint(u16::MAX.into()).map_err(|Damaged| reader.error())?;
         if handle != u64::from(session.handle) {
             return Err(PeerError::OutOfTurn { message: "a frame of another document" });
         }
         let waits_for_open = !session.initiator && session.again != Again::No;
-        if waits_for_open && start.rest().first() != Some(&tag::OPEN) {
+        if waits_for_open && reader.rest().first() != Some(&tag::OPEN) {
             return Ok(Checked::Ignored);
         }
-        let mut messages = MessageReader::new(start, session.rx.cursor);
+        let rest = reader.rest();
+        let mut messages = MessageReader::new(reader, session.rx.cursor);
         let mut heard = session.heard;
         let mut acks = 0_u64;
-        while let Some(message) = messages.next()? {
+        while let Some(message) = messages.next().map_err(|Damaged| messages.error())? {
             match message {
                 // These may come instead of an Open.
                 Message::Refused(_) | Message::OpenAgain if !heard => continue,
@@ -116,7 +117,7 @@ impl<S: Storage> Replica<S> {
             }
             heard = true;
         }
-        Ok(Checked::Messages { start, highest_time: messages.highest_time, acks })
+        Ok(Checked::Messages { rest, highest_time: messages.highest_time, acks })
     }
 
     /// An aggregator takes no stamps from the future: nothing of such a batch is applied, and the sender learns by how much.
@@ -248,7 +249,7 @@ impl<S: Storage> Replica<S> {
         index: usize,
         messages: &mut MessageReader<'_>,
     ) -> Result<(), PeerError> {
-        while let Some(cell) = messages.next_cell()? {
+        while let Some(cell) = messages.next_cell().map_err(|Damaged| messages.error())? {
             self.take_cell(moment, index, &cell, messages.literal().path_if(&cell))?;
             if self.sessions[index].closing {
                 // A fork: the rest was meant for the id that is gone.
@@ -635,8 +636,8 @@ impl<S: Storage> Replica<S> {
 
 /// What became of reading a frame from end to end.
 enum Checked<'a> {
-    /// Where its messages begin, the highest time of a cell in it, and how many claims it acknowledges.
-    Messages { start: Reader<'a>, highest_time: u64, acks: u64 },
+    /// Its messages, the highest time of a cell in it, and how many claims it acknowledges.
+    Messages { rest: &'a [u8], highest_time: u64, acks: u64 },
     /// Sent before its sender knew that it has to open again.
     Ignored,
     /// It opens with a vector that is not known here by its hash.

@@ -35,7 +35,7 @@ use crate::replica::PersistToken;
 use crate::storage::{CellStore, List, Storage, Stored};
 use crate::sync::Peer;
 use crate::time::{Moment, Time};
-use crate::wire::{DecodeError, Full, Reader, Writer};
+use crate::wire::{Damaged, DecodeError, Full, Reader, Writer};
 
 /// The format of records that this version writes. It reads 1 to this.
 const RECORD_FORMAT: u8 = 1;
@@ -103,13 +103,10 @@ impl CellRecord {
     /// [`RecordError::Damaged`] when it is none.
     pub fn decode<'a>(path: Path<'a>, record: &'a [u8]) -> Result<Cell<'a>, RecordError> {
         let mut reader = Reader::new(record);
-        let mut time = [0; 8];
-        time[..6].copy_from_slice(reader.bytes(6)?);
-        let replica = ReplicaId::new(u64::from_le_bytes(reader.array()?));
-        let time = Time::from_ms(u64::from_le_bytes(time)).expect("6 bytes are 48 bits");
-        let content = Kind::from_number(reader.byte()?).and_then(|kind| Content::decode(kind, reader.rest()));
+        let (stamp, kind) = read_cell_head(&mut reader).map_err(|Damaged| reader.error())?;
+        let content = Kind::from_number(kind).and_then(|kind| Content::decode(kind, reader.rest()));
         let content = content.ok_or(DecodeError::Content { offset: HEAD_LEN - 1 })?;
-        Ok(Cell { path, stamp: Stamp::new(time, replica), content })
+        Ok(Cell { path, stamp, content })
     }
 }
 
@@ -247,20 +244,28 @@ impl<S: Storage> Replica<S> {
             return Err(RecordError::NotNew);
         }
         self.document.replica = id;
-        self.document.clock = read_time(&mut reader)?;
+        self.read_rest(&mut reader).map_err(|stop| match stop {
+            Stop::Capacity(error) => error.into(),
+            Stop::Damaged => reader.error().into(),
+        })
+    }
+
+    /// What follows the replica's id.
+    fn read_rest(&mut self, reader: &mut Reader<'_>) -> Result<u64, Stop> {
+        self.document.clock = read_time(reader)?;
         let unverified = reader.varint(crate::limits::TIME_MAX + 1)?;
         self.unverified = unverified.checked_sub(1).and_then(Time::from_ms);
         if self.unverified.is_some() {
-            self.document.spare = Some(read_id(&mut reader)?).filter(|spare| *spare != id);
+            self.document.spare = Some(read_id(reader)?).filter(|spare| *spare != self.document.replica);
         }
-        let horizon = read_id(&mut reader)?;
-        self.document.horizon = Stamp::new(read_time(&mut reader)?, horizon);
-        self.document.vv = read_vector(&mut reader)?;
-        self.document.floor = read_vector(&mut reader)?;
+        let horizon = read_id(reader)?;
+        self.document.horizon = Stamp::new(read_time(reader)?, horizon);
+        self.document.vv = read_vector(reader)?;
+        self.document.floor = read_vector(reader)?;
         let fingerprint = u64::from_le_bytes(reader.array()?);
         for _ in 0..reader.varint(u64::MAX)? {
             // Ids that do not fit are the oldest: nothing of them is left in all likelihood.
-            let id = read_id(&mut reader)?;
+            let id = read_id(reader)?;
             self.give_up(id);
         }
         for _ in 0..reader.varint(u64::MAX)? {
@@ -268,42 +273,74 @@ impl<S: Storage> Replica<S> {
             let flags = reader.byte()?;
             peer.active = flags & 1 != 0;
             if flags & 2 != 0 {
-                peer.replica = Some(read_id(&mut reader)?);
+                peer.replica = Some(read_id(reader)?);
             }
-            peer.acked = read_vector(&mut reader)?;
+            peer.acked = read_vector(reader)?;
             let limit = self.peers.room();
             self.peers.push(peer).map_err(|_| CapacityError::Peers { limit })?;
         }
         if reader.is_empty() {
             return Ok(fingerprint);
         }
-        let dropped = read_time(&mut reader)?;
+        let dropped = read_time(reader)?;
         for _ in 0..reader.varint(u64::MAX)? {
-            let (replica, time) = (read_id(&mut reader)?, read_time(&mut reader)?);
-            self.document.retired.add(Retired { replica, time, at: read_time(&mut reader)? });
+            let (replica, time) = (read_id(reader)?, read_time(reader)?);
+            self.document.retired.add(Retired { replica, time, at: read_time(reader)? });
         }
         self.document.retired.note_dropped(dropped);
         if reader.is_empty() {
             Ok(fingerprint)
         } else {
-            Err(DecodeError::TooLong { len: state.len() }.into())
+            let len = reader.offset() + reader.rest().len();
+            Err(reader.fail(DecodeError::TooLong { len }).into())
         }
+    }
+}
+
+/// Why reading a state record ended; the reader knows what is damaged.
+enum Stop {
+    Capacity(CapacityError),
+    Damaged,
+}
+
+impl From<CapacityError> for Stop {
+    fn from(error: CapacityError) -> Self {
+        Stop::Capacity(error)
+    }
+}
+
+impl From<Damaged> for Stop {
+    fn from(Damaged: Damaged) -> Self {
+        Stop::Damaged
     }
 }
 
 /// The document's name, the replica's id, and what follows.
 fn read_head(state: &[u8]) -> Result<(DocumentName, ReplicaId, Reader<'_>), RecordError> {
     let mut reader = Reader::new(state);
-    let format = reader.byte()?;
+    let format = reader.byte().map_err(|Damaged| reader.error())?;
     if format > RECORD_FORMAT {
         return Err(RecordError::NewerFormat { found: format });
     }
+    let (name, id) = read_names(&mut reader).map_err(|Damaged| reader.error())?;
+    Ok((name, id, reader))
+}
+
+fn read_names(reader: &mut Reader<'_>) -> Result<(DocumentName, ReplicaId), Damaged> {
     let offset = reader.offset();
     let len = reader.varint(DOCUMENT_NAME_LEN_MAX as u64)? as usize;
     let name = core::str::from_utf8(reader.bytes(len)?).ok().and_then(|name| DocumentName::new(name).ok());
-    let name = name.ok_or(DecodeError::Content { offset })?;
-    let id = read_id(&mut reader)?;
-    Ok((name, id, reader))
+    let name = name.ok_or_else(|| reader.fail(DecodeError::Content { offset }))?;
+    Ok((name, read_id(reader)?))
+}
+
+/// Stamp, and number of the kind.
+fn read_cell_head(reader: &mut Reader<'_>) -> Result<(Stamp, u8), Damaged> {
+    let mut time = [0; 8];
+    time[..6].copy_from_slice(reader.bytes(6)?);
+    let replica = read_id(reader)?;
+    let time = Time::from_ms(u64::from_le_bytes(time)).expect("6 bytes are 48 bits");
+    Ok((Stamp::new(time, replica), reader.byte()?))
 }
 
 fn write_id(writer: &mut Writer<'_>, id: ReplicaId) -> Result<(), Full> {
@@ -319,16 +356,16 @@ fn write_vector<S: Storage>(writer: &mut Writer<'_>, vector: &VersionVector<S>) 
     Ok(())
 }
 
-fn read_id(reader: &mut Reader<'_>) -> Result<ReplicaId, DecodeError> {
+fn read_id(reader: &mut Reader<'_>) -> Result<ReplicaId, Damaged> {
     reader.array().map(|bytes| ReplicaId::new(u64::from_le_bytes(bytes)))
 }
 
-fn read_time(reader: &mut Reader<'_>) -> Result<Time, DecodeError> {
+fn read_time(reader: &mut Reader<'_>) -> Result<Time, Damaged> {
     let ms = reader.varint(crate::limits::TIME_MAX)?;
     Ok(Time::from_clock_ms(ms))
 }
 
-fn read_vector<S: Storage>(reader: &mut Reader<'_>) -> Result<VersionVector<S>, RecordError> {
+fn read_vector<S: Storage>(reader: &mut Reader<'_>) -> Result<VersionVector<S>, Stop> {
     let mut vector = VersionVector::new();
     for _ in 0..reader.varint(u64::MAX)? {
         let replica = read_id(reader)?;

@@ -19,12 +19,12 @@ use super::{Event, PeerError, Replica};
 use crate::causal::Stamp;
 use crate::cell::{Path, dominates};
 use crate::document::{Document, UpdateError};
-use crate::storage::{CellStore, Storage, Stored};
+use crate::storage::{CellStore, List, Storage, Stored};
 use crate::sync::{Phase, Repair, Task};
 use crate::time::Moment;
 use crate::weaken::{Rule, holds};
 use crate::wire::repair::{Digest, LEVELS, LIST_MAX, PART_LEN_MAX, Part, Range, Step, StepWriter};
-use crate::wire::{Full, MessageReader, RunWriter, Writer, tag};
+use crate::wire::{Damaged, Full, MessageReader, RunWriter, Writer, tag};
 
 /// What repairs have done since this replica was made or loaded. A metric: it is not stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl<S: Storage> Replica<S> {
         let step = StepWriter::begin(writer, begins.then_some(repair.salt), ask_all)?;
         let mut anything = ask_all;
         let salt = repair.salt;
-        repair.tasks.retain(|task| {
+        List::retain(&mut repair.tasks, |task| {
             let kept = task.sends_cells() || writer.remaining() < PART_LEN_MAX;
             anything |= !kept;
             kept || write_part(document, salt, &step, *task, writer).is_err()
@@ -107,7 +107,7 @@ impl<S: Storage> Replica<S> {
             let repair = &mut session.repair;
             repair.cursor = if complete { 0 } else { sent };
             if complete {
-                repair.tasks.retain(|task| !task.sends_cells());
+                List::retain(&mut repair.tasks, |task| !task.sends_cells());
             }
         }
         if !anything {
@@ -157,7 +157,7 @@ impl<S: Storage> Replica<S> {
             }
         }
         let mut refused = false;
-        while let Some(wire) = messages.next_cell()? {
+        while let Some(wire) = messages.next_cell().map_err(|Damaged| messages.error())? {
             let literal = messages.literal().path_if(&wire);
             let (stamp, slot) = self.resolve_cell(index, &wire, literal)?;
             let path = match (&slot, literal) {

@@ -161,9 +161,7 @@ impl<S: Storage> Replica<S> {
         let Some(refused) = self.sessions[index].refusal_due else { return Ok(()) };
         writer.byte(tag::REFUSED)?;
         writer.varint(refused.batch)?;
-        let mut scratch = [0; 64];
-        let bytes = postcard::to_slice(&refused.reason, &mut scratch).expect("a reason has at most 64 bytes");
-        writer.bytes(bytes)?;
+        refused.reason.write(writer)?;
         self.sessions[index].refusal_due = None;
         Ok(())
     }

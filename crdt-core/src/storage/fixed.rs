@@ -8,7 +8,7 @@
 //! The arena has no gaps: removing or resizing moves what lies behind. With the few kilobytes this is for, that
 //! costs less than the bookkeeping of anything cleverer, and "full" means full.
 
-use super::{CellStore, DictionaryPath, Storage, Stored, compare_with_below};
+use super::{CellStore, DictionaryPath, List, Storage, Stored, compare_with_below};
 use crate::causal::{Entry, Retired, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
@@ -105,10 +105,12 @@ impl<const CELLS: usize, const BYTES: usize> FixedCells<CELLS, BYTES> {
     }
 
     fn release(&mut self, index: usize) {
-        let slot = self.slots.remove(index);
-        let start = slot.offset as usize;
-        self.arena.copy_within(start + slot.len()..self.used, start);
-        self.used -= slot.len();
+        let slot = List::remove(&mut self.slots, index);
+        let (start, end) = (slot.offset as usize, self.used - slot.len());
+        // What follows moves up: turned round twice, as the elements of a list by twos.
+        self.arena[start..self.used].reverse();
+        self.arena[start..end].reverse();
+        self.used = end;
         for other in self.slots.iter_mut().filter(|other| other.offset > slot.offset) {
             other.offset -= slot.len() as u32;
         }
@@ -147,7 +149,7 @@ impl<const CELLS: usize, const BYTES: usize> CellStore for FixedCells<CELLS, BYT
         self.used += path.len();
         self.arena[self.used..self.used + payload.len()].copy_from_slice(payload);
         self.used += payload.len();
-        let inserted = self.slots.insert(index, slot);
+        let inserted = List::insert(&mut self.slots, index, slot);
         assert!(inserted.is_ok(), "the caller has made sure that there is room");
     }
 

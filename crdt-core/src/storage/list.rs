@@ -18,21 +18,39 @@ pub trait List<T>: Default + Deref<Target = [T]> + DerefMut {
     fn room(&self) -> usize;
 }
 
+/// Elements change places by twos: in one move they would take the `memmove` of the target's library along, and 1.6 KB of
+/// flash are dearer to a small device than the time for its few elements.
 impl<T, const N: usize> List<T> for heapless::Vec<T, N> {
     fn push(&mut self, value: T) -> Result<(), T> {
         heapless::Vec::push(self, value)
     }
 
     fn insert(&mut self, index: usize, value: T) -> Result<(), T> {
-        heapless::Vec::insert(self, index, value)
+        heapless::Vec::push(self, value)?;
+        for at in (index + 1..self.len()).rev() {
+            exchange(self, at - 1, at);
+        }
+        Ok(())
     }
 
     fn remove(&mut self, index: usize) -> T {
-        heapless::Vec::remove(self, index)
+        for at in index + 1..self.len() {
+            exchange(self, at - 1, at);
+        }
+        heapless::Vec::pop(self).expect("there is an element at the index")
     }
 
-    fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
-        heapless::Vec::retain(self, keep);
+    fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        let mut kept = 0;
+        for at in 0..self.len() {
+            if keep(&self[at]) {
+                if kept < at {
+                    exchange(self, kept, at);
+                }
+                kept += 1;
+            }
+        }
+        self.truncate(kept);
     }
 
     fn clear(&mut self) {
@@ -41,6 +59,16 @@ impl<T, const N: usize> List<T> for heapless::Vec<T, N> {
 
     fn room(&self) -> usize {
         N
+    }
+}
+
+/// Swaps two elements. The swap of slices uses `memmove`, as the two might be one; inlined, so does this.
+#[inline(never)]
+fn exchange<T>(list: &mut [T], low: usize, high: usize) {
+    if let Some((head, tail)) = list.split_at_mut_checked(high)
+        && let (Some(low), Some(high)) = (head.get_mut(low), tail.first_mut())
+    {
+        core::mem::swap(low, high);
     }
 }
 

@@ -134,8 +134,8 @@ fn own_counter_key<S: Storage>(document: &Document<S>) -> ReplicaId {
 
 /// Whether `path` is that of a counter's total that belongs to `replica`.
 pub(crate) fn is_total_of(path: &str, replica: ReplicaId) -> bool {
-    let key = path.rsplit_once('/').map(|(_, key)| key);
-    key.is_some_and(|key| is_replica_key(key) && u64::from_str_radix(key, 16) == Ok(replica.get()))
+    let parts = path.as_bytes().split_last_chunk();
+    parts.is_some_and(|(above, key)| above.ends_with(b"/") && *key == replica.digits())
 }
 
 fn integer(value: Value<'_>) -> Option<i64> {

@@ -17,7 +17,7 @@
 //! literal replica id the next number of the table, on both sides alike, except in a first-flight batch, which is
 //! written before the peer's limits are known. So a path costs its bytes once in a session, then one.
 
-use super::reader::{DecodeError, Reader};
+use super::reader::{Damaged, DecodeError, Reader};
 use super::text;
 use super::varint;
 use super::vector::ReplicaRef;
@@ -80,19 +80,19 @@ pub(crate) struct LiteralPath(heapless::Vec<u8, PATH_LEN_MAX>);
 
 impl LiteralPath {
     /// Cuts to `shared` bytes and reads `len` more.
-    fn read_tail(&mut self, reader: &mut Reader<'_>, shared: usize, len: usize) -> Result<(), DecodeError> {
+    fn read_tail(&mut self, reader: &mut Reader<'_>, shared: usize, len: usize) -> Result<(), Damaged> {
         let offset = reader.offset();
         let no_path = DecodeError::Path { offset };
         let before = self.0.get(shared).copied();
         if shared > self.0.len() {
-            return Err(no_path);
+            return Err(reader.fail(no_path));
         }
         self.0.truncate(shared);
         text::read(reader, len, &mut self.0)?;
         // As much is shared as can be.
         let one_form = self.0.get(shared).is_none_or(|byte| Some(*byte) != before);
-        let text = core::str::from_utf8(&self.0).map_err(|_| no_path)?;
-        if one_form && Path::new(text).is_ok() { Ok(()) } else { Err(no_path) }
+        let text = core::str::from_utf8(&self.0).map_err(|_| reader.fail(no_path))?;
+        if one_form && Path::new(text).is_ok() { Ok(()) } else { Err(reader.fail(no_path)) }
     }
 
     /// The path of `cell`, if that is the literal one that was just read.
@@ -169,7 +169,7 @@ impl RunReader {
         &mut self,
         reader: &mut Reader<'a>,
         cursor: &mut Cursor,
-    ) -> Result<Option<WireCell<'a>>, DecodeError> {
+    ) -> Result<Option<WireCell<'a>>, Damaged> {
         match self.rest {
             Rest::Nothing => Ok(None),
             Rest::Cells => self.cell(reader, cursor).map(Some),
@@ -181,17 +181,14 @@ impl RunReader {
         &self.literal
     }
 
-    fn cell<'a>(
-        &mut self,
-        reader: &mut Reader<'a>,
-        cursor: &mut Cursor,
-    ) -> Result<WireCell<'a>, DecodeError> {
+    fn cell<'a>(&mut self, reader: &mut Reader<'a>, cursor: &mut Cursor) -> Result<WireCell<'a>, Damaged> {
         let offset = reader.offset();
         let header = reader.byte()?;
         if header & LAST != 0 {
             self.rest = Rest::Nothing;
         }
-        let kind = Kind::from_number(header & 0x0f).ok_or(DecodeError::Tag { offset, tag: header })?;
+        let kind = Kind::from_number(header & 0x0f)
+            .ok_or_else(|| reader.fail(DecodeError::Tag { offset, tag: header }))?;
         let path = read_path(reader, cursor, header & LITERAL != 0, &mut self.literal)?;
         let mode = (header >> 4) & 3;
         let stamp = match (mode, self.stamp) {
@@ -209,12 +206,10 @@ impl RunReader {
         cursor: &mut Cursor,
         tag: u8,
         tag_offset: usize,
-    ) -> Result<WireCell<'a>, DecodeError> {
+    ) -> Result<WireCell<'a>, Damaged> {
         self.rest = Rest::Nothing;
-        if tag & 0x10 != 0 {
-            return Err(DecodeError::Tag { offset: tag_offset, tag });
-        }
-        let kind = Kind::from_number(tag & 0x0f).ok_or(DecodeError::Tag { offset: tag_offset, tag })?;
+        let kind = Kind::from_number(tag & 0x0f).filter(|_| tag & 0x10 == 0);
+        let kind = kind.ok_or_else(|| reader.fail(DecodeError::Tag { offset: tag_offset, tag }))?;
         let literal = tag & super::tag::UPDATE_LITERAL != 0;
         let path = read_path(reader, cursor, literal, &mut self.literal)?;
         let time = cursor.last_time + reader.varint(crate::limits::TIME_MAX - cursor.last_time)?;
@@ -226,15 +221,19 @@ impl RunReader {
     }
 }
 
-fn read_stamp(reader: &mut Reader<'_>, cursor: &mut Cursor, mode: u8) -> Result<StampRef, DecodeError> {
+fn read_stamp(reader: &mut Reader<'_>, cursor: &mut Cursor, mode: u8) -> Result<StampRef, Damaged> {
     let offset = reader.offset();
     let replica = match mode {
-        STAMP_SAME => return Err(DecodeError::Reference { offset, reference: 0, defined: 0 }),
+        STAMP_SAME => return Err(reader.fail(DecodeError::Reference { offset, reference: 0, defined: 0 })),
         STAMP_OWN => ReplicaRef::Own,
         STAMP_TABLE => {
             let reference = reader.varint(u64::MAX)?;
             if reference >= cursor.replicas as u64 {
-                return Err(DecodeError::Reference { offset, reference, defined: cursor.replicas });
+                return Err(reader.fail(DecodeError::Reference {
+                    offset,
+                    reference,
+                    defined: cursor.replicas,
+                }));
             }
             ReplicaRef::Table(reference as usize)
         }
@@ -254,11 +253,11 @@ fn read_path(
     cursor: &mut Cursor,
     is_literal: bool,
     literal: &mut LiteralPath,
-) -> Result<WirePath, DecodeError> {
+) -> Result<WirePath, Damaged> {
     let offset = reader.offset();
     if is_literal {
         let lengths = reader.byte()?;
-        let mut length = |nibble: u8, limit: usize| -> Result<usize, DecodeError> {
+        let mut length = |nibble: u8, limit: usize| -> Result<usize, Damaged> {
             if nibble < NIBBLE_MAX {
                 return Ok(nibble.into());
             }
@@ -273,24 +272,25 @@ fn read_path(
     }
     let reference = reader.varint(u64::MAX)?;
     if reference >= cursor.paths as u64 {
-        return Err(DecodeError::Reference { offset, reference, defined: cursor.paths });
+        return Err(reader.fail(DecodeError::Reference { offset, reference, defined: cursor.paths }));
     }
     Ok(WirePath::Slot(reference as usize))
 }
 
-fn read_payload<'a>(reader: &mut Reader<'a>, kind: Kind) -> Result<&'a [u8], DecodeError> {
+fn read_payload<'a>(reader: &mut Reader<'a>, kind: Kind) -> Result<&'a [u8], Damaged> {
     let offset = reader.offset();
     let len = match kind {
         Kind::Str | Kind::Bytes => reader.varint(VALUE_LEN_MAX as u64)? as usize,
         Kind::F64 => 8,
         Kind::F32 => 4,
         Kind::Int | Kind::Decimal1 | Kind::Decimal2 | Kind::Decimal3 | Kind::Decimal6 => {
-            varint::decode(reader.rest()).map(|(_, len)| len).ok_or(DecodeError::Content { offset })?
+            let number = varint::decode(reader.rest());
+            number.map(|(_, len)| len).ok_or_else(|| reader.fail(DecodeError::Content { offset }))?
         }
         Kind::Tombstone | Kind::Map | Kind::List | Kind::Null | Kind::False | Kind::True => 0,
     };
     let payload = reader.bytes(len)?;
-    if kind.is_one_form(payload) { Ok(payload) } else { Err(DecodeError::Content { offset }) }
+    if kind.is_one_form(payload) { Ok(payload) } else { Err(reader.fail(DecodeError::Content { offset })) }
 }
 
 /// Writes a run of cells. The caller resolves names and makes sure of the room; see [`cell_len_max`].

@@ -24,7 +24,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cells::{Cursor, LiteralPath, RunReader, WireCell};
-use super::reader::{DecodeError, Reader};
+use super::reader::{Damaged, DecodeError, Reader};
 use super::repair::Step;
 use super::tag;
 use super::vector::{ReplicaRef, VectorReference, VectorSection, read_replica};
@@ -69,6 +69,41 @@ pub enum Refusal {
         /// The refused side's version.
         ours: u8,
     },
+}
+
+impl Refusal {
+    pub(crate) fn write(self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let (number, numbers): (u64, &[u64]) = match self {
+            Refusal::Access => (0, &[]),
+            Refusal::Capacity { what, needed, limit } => (1, &[what as u64, needed, limit]),
+            Refusal::Clock { ahead_ms, limit_ms } => (2, &[ahead_ms, limit_ms]),
+            Refusal::Fenced => (3, &[]),
+            Refusal::Version { theirs, ours } => (4, &[theirs.into(), ours.into()]),
+        };
+        writer.varint(number)?;
+        numbers.iter().try_for_each(|number| writer.varint(*number))
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
+        Ok(match reader.varint(4)? {
+            0 => Refusal::Access,
+            1 => {
+                let what = match reader.varint(3)? {
+                    0 => Resource::Bytes,
+                    1 => Resource::Cells,
+                    2 => Resource::Peers,
+                    _ => Resource::Replicas,
+                };
+                Refusal::Capacity { what, needed: reader.varint(u64::MAX)?, limit: reader.varint(u64::MAX)? }
+            }
+            2 => Refusal::Clock { ahead_ms: reader.varint(u64::MAX)?, limit_ms: reader.varint(u64::MAX)? },
+            3 => Refusal::Fenced,
+            _ => Refusal::Version {
+                theirs: reader.varint(VERSION_MAX)? as u8,
+                ours: reader.varint(VERSION_MAX)? as u8,
+            },
+        })
+    }
 }
 
 /// What there was not enough of.
@@ -125,9 +160,9 @@ pub(crate) enum OwnReplica {
 #[derive(Clone, Copy)]
 pub(crate) enum OpenVector<'a> {
     Absolute(VectorSection<'a>),
-    Initiator { reader: Reader<'a>, count: usize },
+    Initiator { rest: &'a [u8], count: usize },
     Reference(VectorReference),
-    Relative { reader: Reader<'a>, cursor: Cursor, count: usize },
+    Relative { rest: &'a [u8], cursor: Cursor, count: usize },
 }
 
 /// The initiator's highest time: what the other times of both Opens are relative to.
@@ -135,6 +170,8 @@ pub(crate) fn highest_time(times: impl Iterator<Item = u64>) -> u64 {
     times.max().unwrap_or(0)
 }
 
+/// Highest protocol version: half a byte of Open.
+const VERSION_MAX: u64 = 0x0f;
 const INITIATOR: u8 = 0x10;
 const DIGEST: u8 = 0x20;
 const YOURS: u8 = 0x40;
@@ -193,7 +230,7 @@ impl OwnReplica {
         }
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
         match reader.varint(REPLICAS_MAX as u64)? {
             0 => Ok(OwnReplica::Literal(ReplicaId::new(u64::from_le_bytes(reader.array()?)))),
             entry => Ok(OwnReplica::Entry(entry as usize - 1)),
@@ -225,13 +262,11 @@ impl<'a> OpenVector<'a> {
 
     /// The initiator's entries, in order: the table of the session begins with them.
     pub(crate) fn initiator_entries(self) -> impl Iterator<Item = (ReplicaId, u64)> + 'a {
-        let (mut reader, count) = match self {
-            OpenVector::Initiator { reader, count } => (reader, count),
-            OpenVector::Absolute(_) | OpenVector::Reference(_) | OpenVector::Relative { .. } => {
-                (Reader::new(&[]), 0)
-            }
+        let (rest, count) = match self {
+            OpenVector::Initiator { rest, count } => (rest, count),
+            OpenVector::Absolute(_) | OpenVector::Reference(_) | OpenVector::Relative { .. } => (&[][..], 0),
         };
-        let mut last = 0;
+        let (mut reader, mut last) = (Reader::new(rest), 0);
         (0..count).map(move |_| {
             let (id, time) = read_initiator_entry(&mut reader, last).expect("the vector was checked");
             last = time;
@@ -241,12 +276,13 @@ impl<'a> OpenVector<'a> {
 
     /// The responder's differing entries: replica, and what was written by [`write_relative_time`].
     pub(crate) fn relative_entries(self) -> impl Iterator<Item = (ReplicaRef, u64)> + 'a {
-        let (mut reader, mut cursor, count) = match self {
-            OpenVector::Relative { reader, cursor, count } => (reader, cursor, count),
+        let (rest, mut cursor, count) = match self {
+            OpenVector::Relative { rest, cursor, count } => (rest, cursor, count),
             OpenVector::Absolute(_) | OpenVector::Reference(_) | OpenVector::Initiator { .. } => {
-                (Reader::new(&[]), Cursor::none(), 0)
+                (&[][..], Cursor::none(), 0)
             }
         };
+        let mut reader = Reader::new(rest);
         (0..count).map(move |_| {
             let replica = read_replica(&mut reader, &mut cursor).expect("the vector was checked");
             (replica, reader.varint(u64::MAX).expect("the vector was checked"))
@@ -254,7 +290,7 @@ impl<'a> OpenVector<'a> {
     }
 }
 
-fn read_initiator_entry(reader: &mut Reader<'_>, last: u64) -> Result<(ReplicaId, u64), DecodeError> {
+fn read_initiator_entry(reader: &mut Reader<'_>, last: u64) -> Result<(ReplicaId, u64), Damaged> {
     let id = ReplicaId::new(u64::from_le_bytes(reader.array()?));
     Ok((id, reader.time_after(last)?))
 }
@@ -343,7 +379,7 @@ impl<'a> MessageReader<'a> {
     }
 
     /// The next message; `None` at the end of the frame.
-    pub(crate) fn next(&mut self) -> Result<Option<Message<'a>>, DecodeError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Message<'a>>, Damaged> {
         while self.next_cell()?.is_some() {}
         if self.reader.is_empty() {
             return Ok(None);
@@ -404,7 +440,7 @@ impl<'a> MessageReader<'a> {
             tag::STABLE => Message::Stable(self.vector()?),
             tag::REFUSED => {
                 let batch = self.reader.varint(u64::from(u32::MAX))?;
-                Message::Refused(Refused { batch, reason: self.refusal()? })
+                Message::Refused(Refused { batch, reason: Refusal::read(&mut self.reader)? })
             }
             tag::ASK => Message::Ask,
             tag::OPEN_AGAIN => Message::OpenAgain,
@@ -419,13 +455,13 @@ impl<'a> MessageReader<'a> {
                 self.run.begin_update(tag, offset);
                 Message::Update { ask: tag & tag::UPDATE_ASK != 0 }
             }
-            _ => return Err(DecodeError::Tag { offset, tag }),
+            _ => return Err(self.reader.fail(DecodeError::Tag { offset, tag })),
         };
         Ok(Some(message))
     }
 
     /// The next cell of the message before; `None` after the last. What is not read so is only checked.
-    pub(crate) fn next_cell(&mut self) -> Result<Option<WireCell<'a>>, DecodeError> {
+    pub(crate) fn next_cell(&mut self) -> Result<Option<WireCell<'a>>, Damaged> {
         let cell = self.run.next(&mut self.reader, &mut self.cursor)?;
         if let Some(cell) = &cell {
             self.highest_time = self.highest_time.max(cell.stamp.time);
@@ -433,31 +469,28 @@ impl<'a> MessageReader<'a> {
         Ok(cell)
     }
 
+    /// What was wrong, after something was [`Damaged`].
+    pub(crate) fn error(&self) -> DecodeError {
+        self.reader.error()
+    }
+
     /// The path of a cell that has a literal one, if it was the last to be read.
     pub(crate) fn literal(&self) -> &LiteralPath {
         self.run.literal()
     }
 
-    fn vector(&mut self) -> Result<VectorSection<'a>, DecodeError> {
+    fn vector(&mut self) -> Result<VectorSection<'a>, Damaged> {
         VectorSection::read(&mut self.reader, &mut self.cursor)
     }
 
     /// A vector whose times count as written: nobody can have seen what was not.
-    fn claim(&mut self) -> Result<VectorSection<'a>, DecodeError> {
+    fn claim(&mut self) -> Result<VectorSection<'a>, Damaged> {
         let claim = self.vector()?;
         self.highest_time = claim.entries().map(|(_, time)| time).fold(self.highest_time, u64::max);
         Ok(claim)
     }
 
-    fn refusal(&mut self) -> Result<Refusal, DecodeError> {
-        let offset = self.reader.offset();
-        let (refusal, rest) = postcard::take_from_bytes::<Refusal>(self.reader.rest())
-            .map_err(|_| DecodeError::Content { offset })?;
-        self.reader.bytes(self.reader.rest().len() - rest.len())?;
-        Ok(refusal)
-    }
-
-    fn open(&mut self) -> Result<Message<'a>, DecodeError> {
+    fn open(&mut self) -> Result<Message<'a>, Damaged> {
         let offset = self.reader.offset();
         let flags = self.reader.byte()?;
         let version = flags & 0x0f;
@@ -468,7 +501,7 @@ impl<'a> MessageReader<'a> {
         let (room, more) = (self.reader.byte()?, self.reader.byte()?);
         let known = 0x0f | TIME | RECEIVED | WANTS_RETIRED | if flags & INITIATOR == 0 { UNNAMED } else { 0 };
         if more & !known != 0 {
-            return Err(DecodeError::Tag { offset, tag: more });
+            return Err(self.reader.fail(DecodeError::Tag { offset, tag: more }));
         }
         let dictionary_slots = 1 << (room & 0x0f);
         let replicas_max = 1 << (more & 0x0f);
@@ -478,7 +511,7 @@ impl<'a> MessageReader<'a> {
         let own_offset = self.reader.offset();
         let unnamed = by_reference || more & UNNAMED != 0;
         let replica = if unnamed { OwnReplica::Unnamed } else { OwnReplica::read(&mut self.reader)? };
-        let mut time_if = |on: bool| -> Result<Option<u64>, DecodeError> {
+        let mut time_if = |on: bool| -> Result<Option<u64>, Damaged> {
             // The initiator's own highest time is not known before its vector: it sends neither.
             let base = if initiator { 0 } else { self.cursor.last_time };
             if on { self.reader.time_after(base).map(Some) } else { Ok(None) }
@@ -510,7 +543,7 @@ impl<'a> MessageReader<'a> {
             && index >= self.cursor.replicas
         {
             let (reference, defined) = (index as u64, self.cursor.replicas);
-            return Err(DecodeError::Reference { offset: own_offset, reference, defined });
+            return Err(self.reader.fail(DecodeError::Reference { offset: own_offset, reference, defined }));
         }
         let head = OpenHead {
             name,
@@ -528,24 +561,24 @@ impl<'a> MessageReader<'a> {
         Ok(Message::Open(head, vector))
     }
 
-    fn name(&mut self) -> Result<&'a str, DecodeError> {
+    fn name(&mut self) -> Result<&'a str, Damaged> {
         let offset = self.reader.offset();
         let len = self.reader.varint(DOCUMENT_NAME_LEN_MAX as u64)? as usize;
         let bytes = self.reader.bytes(len)?;
         let name = core::str::from_utf8(bytes).ok().filter(|name| !name.is_empty());
-        name.ok_or(DecodeError::Content { offset })
+        name.ok_or_else(|| self.reader.fail(DecodeError::Content { offset }))
     }
 
     /// Ids strictly ascend: the table has no id twice.
-    fn initiator_vector(&mut self) -> Result<OpenVector<'a>, DecodeError> {
+    fn initiator_vector(&mut self) -> Result<OpenVector<'a>, Damaged> {
         let count = self.reader.varint(REPLICAS_MAX as u64)? as usize;
-        let vector = OpenVector::Initiator { reader: self.reader, count };
+        let vector = OpenVector::Initiator { rest: self.reader.rest(), count };
         let (mut last_time, mut highest, mut last_id) = (0, 0, None);
         for _ in 0..count {
             let offset = self.reader.offset();
             let (id, time) = read_initiator_entry(&mut self.reader, last_time)?;
             if last_id.is_some_and(|last| last >= id) || time == 0 {
-                return Err(DecodeError::Number { offset, limit: TIME_MAX });
+                return Err(self.reader.fail(DecodeError::Number { offset, limit: TIME_MAX }));
             }
             (last_time, last_id) = (time, Some(id));
             highest = highest.max(time);
@@ -555,9 +588,9 @@ impl<'a> MessageReader<'a> {
         Ok(vector)
     }
 
-    fn relative_vector(&mut self) -> Result<OpenVector<'a>, DecodeError> {
+    fn relative_vector(&mut self) -> Result<OpenVector<'a>, Damaged> {
         let count = self.reader.varint(REPLICAS_MAX as u64)? as usize;
-        let vector = OpenVector::Relative { reader: self.reader, cursor: self.cursor, count };
+        let vector = OpenVector::Relative { rest: self.reader.rest(), cursor: self.cursor, count };
         for _ in 0..count {
             read_replica(&mut self.reader, &mut self.cursor)?;
             self.reader.varint(u64::MAX)?;
@@ -589,5 +622,34 @@ impl Cursor {
     /// Nothing is defined, and nothing can be.
     pub(crate) fn none() -> Self {
         Self { last_time: 0, replicas: 0, replicas_max: 0, paths: 0, paths_max: 0, defining: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_the_bytes_that_it_always_had() {
+        let cases: [(Refusal, &[u8]); 5] = [
+            (Refusal::Access, &[0]),
+            (Refusal::Capacity { what: Resource::Peers, needed: 300, limit: 4 }, &[1, 2, 0xac, 0x02, 4]),
+            (Refusal::Clock { ahead_ms: 128, limit_ms: 0 }, &[2, 0x80, 0x01, 0]),
+            (Refusal::Fenced, &[3]),
+            (Refusal::Version { theirs: 1, ours: 2 }, &[4, 1, 2]),
+        ];
+        for (refusal, bytes) in cases {
+            let mut buffer = [0; 64];
+            let mut writer = Writer::new(&mut buffer);
+            refusal.write(&mut writer).expect("there is room");
+            let len = writer.len();
+            assert_eq!(&buffer[..len], bytes);
+            assert_eq!(Refusal::read(&mut Reader::new(bytes)), Ok(refusal));
+            assert_eq!(Refusal::read(&mut Reader::new(&bytes[..len - 1])), Err(Damaged), "{refusal} is cut");
+            let mut scratch = [0; 64];
+            let by_postcard = postcard::to_slice(&refusal, &mut scratch).expect("there is room");
+            assert_eq!(by_postcard, bytes, "as postcard writes it, byte for byte");
+        }
+        assert_eq!(Refusal::read(&mut Reader::new(&[5])), Err(Damaged));
     }
 }

@@ -26,6 +26,6 @@ pub(crate) use message::{
 };
 pub use message::{Refusal, Resource, peek_handle, peek_open};
 pub use reader::DecodeError;
-pub(crate) use reader::Reader;
+pub(crate) use reader::{Damaged, Reader};
 pub(crate) use vector::{ReplicaRef, VectorReference, VectorSection, write_entry, write_replica};
 pub(crate) use writer::{Full, Writer};

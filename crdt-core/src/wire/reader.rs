@@ -58,16 +58,23 @@ pub enum DecodeError {
     },
 }
 
-/// Takes things off the front of a slice. Copying it is remembering a place.
-#[derive(Clone, Copy)]
+/// The bytes are not what they should be: [`Reader::error`] tells the rest.
+///
+/// It is nothing but a sign, since every `?` of the readers would have to carry more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Damaged;
+
+/// Takes things off the front of a slice, and keeps what was wrong first.
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     offset: usize,
+    /// `None`, while nothing is wrong but that the bytes may end too early.
+    flaw: Option<DecodeError>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, offset: 0 }
+        Self { bytes, offset: 0, flaw: None }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -82,22 +89,37 @@ impl<'a> Reader<'a> {
         &self.bytes[self.offset..]
     }
 
-    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
-        let taken = self.rest().get(..len).ok_or(DecodeError::Truncated { offset: self.bytes.len() })?;
+    /// What was wrong, after something was [`Damaged`].
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn error(&self) -> DecodeError {
+        self.flaw.unwrap_or(DecodeError::Truncated { offset: self.bytes.len() })
+    }
+
+    /// Keeps what is wrong.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn fail(&mut self, flaw: DecodeError) -> Damaged {
+        self.flaw.get_or_insert(flaw);
+        Damaged
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Damaged> {
+        let taken = self.rest().get(..len).ok_or(Damaged)?;
         self.offset += len;
         Ok(taken)
     }
 
-    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Damaged> {
         self.bytes(N).map(|bytes| bytes.try_into().expect("N bytes were taken"))
     }
 
-    pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
+    pub(crate) fn byte(&mut self) -> Result<u8, Damaged> {
         self.array::<1>().map(|[byte]| byte)
     }
 
     /// A LEB128 number of at most `limit`.
-    pub(crate) fn varint(&mut self, limit: u64) -> Result<u64, DecodeError> {
+    pub(crate) fn varint(&mut self, limit: u64) -> Result<u64, Damaged> {
         let offset = self.offset;
         match varint::decode(self.rest()) {
             Some((value, len)) if value <= limit => {
@@ -105,22 +127,22 @@ impl<'a> Reader<'a> {
                 Ok(value)
             }
             None if self.rest().len() < varint::LEN_MAX && self.rest().iter().all(|b| b & 0x80 != 0) => {
-                Err(DecodeError::Truncated { offset: self.bytes.len() })
+                Err(Damaged)
             }
-            _ => Err(DecodeError::Number { offset, limit }),
+            _ => Err(self.fail(DecodeError::Number { offset, limit })),
         }
     }
 
-    pub(crate) fn signed(&mut self) -> Result<i64, DecodeError> {
+    pub(crate) fn signed(&mut self) -> Result<i64, Damaged> {
         self.varint(u64::MAX).map(varint::unzigzag)
     }
 
     /// A time given as its distance from `last`.
-    pub(crate) fn time_after(&mut self, last: u64) -> Result<u64, DecodeError> {
+    pub(crate) fn time_after(&mut self, last: u64) -> Result<u64, Damaged> {
         let offset = self.offset;
         let delta = self.signed()?;
         last.checked_add_signed(delta)
             .filter(|time| *time <= crate::limits::TIME_MAX)
-            .ok_or(DecodeError::Number { offset, limit: crate::limits::TIME_MAX })
+            .ok_or_else(|| self.fail(DecodeError::Number { offset, limit: crate::limits::TIME_MAX }))
     }
 }

@@ -20,7 +20,7 @@
 //! | list: hashes | count x 3 | all live cells that the sender has in that range |
 //! | want | 3 | hash of a cell that the receiver has listed and the sender lacks |
 
-use super::reader::{DecodeError, Reader};
+use super::reader::{Damaged, DecodeError, Reader};
 use super::writer::{Full, Writer};
 
 /// 24 bits of a salted hash: of a cell, or of a sum over cells.
@@ -81,17 +81,17 @@ impl Range {
         writer.bytes(&self.prefix[..Self::prefix_len(self.level)])
     }
 
-    fn read(reader: &mut Reader<'_>, level: u8, levels: u8) -> Result<Self, DecodeError> {
+    fn read(reader: &mut Reader<'_>, level: u8, levels: u8) -> Result<Self, Damaged> {
         let offset = reader.offset();
         let no_range = DecodeError::Number { offset, limit: levels.into() };
         if level > levels {
-            return Err(no_range);
+            return Err(reader.fail(no_range));
         }
         let mut prefix = [0; DIGEST_LEN];
         let len = Self::prefix_len(level);
         prefix[..len].copy_from_slice(reader.bytes(len)?);
         let unused = (1 << (24 - 4 * u32::from(level))) - 1;
-        if number(prefix) & unused == 0 { Ok(Self { level, prefix }) } else { Err(no_range) }
+        if number(prefix) & unused == 0 { Ok(Self { level, prefix }) } else { Err(reader.fail(no_range)) }
     }
 }
 
@@ -108,7 +108,7 @@ pub(crate) enum Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Damaged> {
         let offset = reader.offset();
         let head = reader.byte()?;
         let level = head & 0x0f;
@@ -122,17 +122,17 @@ impl<'a> Part<'a> {
                 let offset = reader.offset();
                 let count = usize::from(reader.byte()?);
                 if count > LIST_MAX {
-                    return Err(DecodeError::Number { offset, limit: LIST_MAX as u64 });
+                    return Err(reader.fail(DecodeError::Number { offset, limit: LIST_MAX as u64 }));
                 }
                 Ok(Part::List { range, hashes: read_digests(reader, count)? })
             }
             WANT if level == 0 => Ok(Part::Want(reader.array()?)),
-            _ => Err(DecodeError::Tag { offset, tag: head }),
+            _ => Err(reader.fail(DecodeError::Tag { offset, tag: head })),
         }
     }
 }
 
-fn read_digests<'a>(reader: &mut Reader<'a>, count: usize) -> Result<&'a [Digest], DecodeError> {
+fn read_digests<'a>(reader: &mut Reader<'a>, count: usize) -> Result<&'a [Digest], Damaged> {
     let (digests, _) = reader.bytes(count * DIGEST_LEN)?.as_chunks();
     Ok(digests)
 }
@@ -145,24 +145,25 @@ pub(crate) struct Step<'a> {
     /// The sender gives up on finding the differences and wants all.
     pub(crate) all: bool,
     pub(crate) has_cells: bool,
-    parts: Reader<'a>,
+    /// From the first part on.
+    parts: &'a [u8],
     count: usize,
 }
 
 impl<'a> Step<'a> {
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, Damaged> {
         let offset = reader.offset();
         let flags = reader.byte()?;
         if flags > (BEGINS | ALL | CELLS) || flags & (BEGINS | CELLS) == BEGINS | CELLS {
-            return Err(DecodeError::Tag { offset, tag: flags });
+            return Err(reader.fail(DecodeError::Tag { offset, tag: flags }));
         }
         let salt = if flags & BEGINS != 0 { Some(u32::from_le_bytes(reader.array()?)) } else { None };
         let offset = reader.offset();
         let count = usize::from(reader.byte()?);
         if count > PARTS_MAX {
-            return Err(DecodeError::Number { offset, limit: PARTS_MAX as u64 });
+            return Err(reader.fail(DecodeError::Number { offset, limit: PARTS_MAX as u64 }));
         }
-        let parts = *reader;
+        let parts = reader.rest();
         for _ in 0..count {
             Part::read(reader)?;
         }
@@ -170,7 +171,7 @@ impl<'a> Step<'a> {
     }
 
     pub(crate) fn parts(self) -> impl Iterator<Item = Part<'a>> {
-        let mut reader = self.parts;
+        let mut reader = Reader::new(self.parts);
         (0..self.count).map(move |_| Part::read(&mut reader).expect("the step was checked"))
     }
 }
@@ -236,7 +237,7 @@ mod tests {
 
     fn read(bytes: &[u8]) -> Result<usize, DecodeError> {
         let mut reader = Reader::new(bytes);
-        Step::read(&mut reader).map(|step| step.parts().count())
+        Step::read(&mut reader).map(|step| step.parts().count()).map_err(|Damaged| reader.error())
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! | 0x0a | Ack with digest | as Ack, then the digest: 4 bytes, little endian |
 //! | 0x0b | Need | batch number: LEB128, full: 0 or 1, what the sender has: vector |
 //! | 0x0c | Stable | vector |
-//! | 0x0d | Refused | batch number: LEB128, reason: postcard |
+//! | 0x0d | Refused | batch number: LEB128, reason: its number and its numbers, in the order of [`Refusal`](super::Refusal), LEB128 each |
 //! | 0x0e | Ask: please acknowledge what you have | none |
 //! | 0x0f | Repair | a step of it: see [`repair`](super::repair) |
 //! | 0x10 | Open again: list the vector, it is not known here by its hash | none |

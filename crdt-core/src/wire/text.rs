@@ -15,7 +15,7 @@
 //! of published Rust programs, with a `/` for two of three names and 0.6 % for each digit; names like those of the tables
 //! in the docs take 5.1 bits a byte.
 
-use super::reader::{DecodeError, Reader};
+use super::reader::{Damaged, DecodeError, Reader};
 use super::writer::{Full, Writer};
 
 /// Bytes that a text takes beside its own, at most: the escape, and the padding.
@@ -42,7 +42,7 @@ pub(crate) fn read(
     reader: &mut Reader<'_>,
     len: usize,
     out: &mut heapless::Vec<u8, { crate::limits::PATH_LEN_MAX }>,
-) -> Result<(), DecodeError> {
+) -> Result<(), Damaged> {
     let (offset, start) = (reader.offset(), out.len());
     let mut bits = BitReader { reader, byte: 0, left: 0 };
     let mut plain_from = None;
@@ -52,11 +52,11 @@ pub(crate) fn read(
             plain_from = Some(i);
             byte = bits.take(8)? as u8;
         }
-        out.push(byte).map_err(|_| DecodeError::Path { offset })?;
+        out.push(byte).map_err(|_| bits.reader.fail(DecodeError::Path { offset }))?;
     }
     let padding_is_zero = u16::from(bits.byte) & ((1 << bits.left) - 1) == 0;
     let one_form = plain_from.unwrap_or(len) == self::plain_from(&out[start..]);
-    if padding_is_zero && one_form { Ok(()) } else { Err(DecodeError::Path { offset }) }
+    if padding_is_zero && one_form { Ok(()) } else { Err(reader.fail(DecodeError::Path { offset })) }
 }
 
 /// Where the bytes begin that are written as they are.
@@ -117,7 +117,7 @@ struct BitReader<'r, 'a> {
 }
 
 impl BitReader<'_, '_> {
-    fn bit(&mut self) -> Result<u16, DecodeError> {
+    fn bit(&mut self) -> Result<u16, Damaged> {
         if self.left == 0 {
             self.byte = self.reader.byte()?;
             self.left = 8;
@@ -126,7 +126,7 @@ impl BitReader<'_, '_> {
         Ok(u16::from(self.byte >> self.left & 1))
     }
 
-    fn take(&mut self, bits: u8) -> Result<u16, DecodeError> {
+    fn take(&mut self, bits: u8) -> Result<u16, Damaged> {
         let mut value = 0;
         for _ in 0..bits {
             value = value << 1 | self.bit()?;
@@ -134,7 +134,7 @@ impl BitReader<'_, '_> {
         Ok(value)
     }
 
-    fn word(&mut self, offset: usize) -> Result<u8, DecodeError> {
+    fn word(&mut self, offset: usize) -> Result<u8, Damaged> {
         let (mut code, mut first, mut index) = (0, 0, 0);
         for count in COUNTS {
             code = code << 1 | self.bit()?;
@@ -144,7 +144,7 @@ impl BitReader<'_, '_> {
             index += count;
             first = (first + count) << 1;
         }
-        Err(DecodeError::Path { offset })
+        Err(self.reader.fail(DecodeError::Path { offset }))
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
         buffer[..len].to_vec()
     }
 
-    fn decoded(bytes: &[u8], len: usize) -> Result<String, DecodeError> {
+    fn decoded(bytes: &[u8], len: usize) -> Result<String, Damaged> {
         let mut out = heapless::Vec::new();
         let mut reader = Reader::new(bytes);
         read(&mut reader, len, &mut out)?;

@@ -11,7 +11,7 @@
 use core::hash::Hasher;
 
 use super::cells::Cursor;
-use super::reader::{DecodeError, Reader};
+use super::reader::{Damaged, DecodeError, Reader};
 use super::writer::{Full, Writer};
 use crate::causal::VersionVector;
 use crate::fingerprint::sip_hash;
@@ -30,16 +30,17 @@ pub(crate) enum ReplicaRef {
 /// A vector in a frame, checked; its entries are read again when they are needed.
 #[derive(Clone, Copy)]
 pub(crate) struct VectorSection<'a> {
-    reader: Reader<'a>,
+    /// From the first entry on.
+    rest: &'a [u8],
     cursor: Cursor,
     pub(crate) count: usize,
 }
 
 impl<'a> VectorSection<'a> {
     /// Checks a vector and moves past it.
-    pub(crate) fn read(reader: &mut Reader<'a>, cursor: &mut Cursor) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'a>, cursor: &mut Cursor) -> Result<Self, Damaged> {
         let count = reader.varint(REPLICAS_MAX as u64)? as usize;
-        let section = Self { reader: *reader, cursor: *cursor, count };
+        let section = Self { rest: reader.rest(), cursor: *cursor, count };
         for _ in 0..count {
             read_entry(reader, cursor)?;
         }
@@ -53,7 +54,7 @@ impl<'a> VectorSection<'a> {
 
     /// The entries.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (ReplicaRef, u64)> + 'a {
-        let (mut reader, mut cursor) = (self.reader, self.cursor);
+        let (mut reader, mut cursor) = (Reader::new(self.rest), self.cursor);
         (0..self.count).map(move |_| read_entry(&mut reader, &mut cursor).expect("the vector was checked"))
     }
 }
@@ -92,7 +93,7 @@ impl VectorReference {
         writer.signed(self.own)
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
         let mut hash = [0; 8];
         hash[..HASH_LEN].copy_from_slice(reader.bytes(HASH_LEN)?);
         Ok(Self { hash: u64::from_le_bytes(hash), own: reader.signed()? })
@@ -115,7 +116,7 @@ fn highest_of_others<S: Storage>(vv: &VersionVector<S>, own: ReplicaId) -> u64 {
     vv.iter().filter(|e| e.replica != own).map(|e| e.time.as_ms()).max().unwrap_or(0)
 }
 
-fn read_entry(reader: &mut Reader<'_>, cursor: &mut Cursor) -> Result<(ReplicaRef, u64), DecodeError> {
+fn read_entry(reader: &mut Reader<'_>, cursor: &mut Cursor) -> Result<(ReplicaRef, u64), Damaged> {
     let replica = read_replica(reader, cursor)?;
     let time = reader.time_after(cursor.last_time)?;
     cursor.last_time = time;
@@ -123,7 +124,7 @@ fn read_entry(reader: &mut Reader<'_>, cursor: &mut Cursor) -> Result<(ReplicaRe
 }
 
 /// Reads how a replica is named.
-pub(crate) fn read_replica(reader: &mut Reader<'_>, cursor: &mut Cursor) -> Result<ReplicaRef, DecodeError> {
+pub(crate) fn read_replica(reader: &mut Reader<'_>, cursor: &mut Cursor) -> Result<ReplicaRef, Damaged> {
     let offset = reader.offset();
     match reader.varint(u64::MAX)? {
         0 => Ok(ReplicaRef::Own),
@@ -135,7 +136,7 @@ pub(crate) fn read_replica(reader: &mut Reader<'_>, cursor: &mut Cursor) -> Resu
         reference if reference - 2 < cursor.replicas as u64 => {
             Ok(ReplicaRef::Table((reference - 2) as usize))
         }
-        reference => Err(DecodeError::Reference { offset, reference, defined: cursor.replicas }),
+        reference => Err(reader.fail(DecodeError::Reference { offset, reference, defined: cursor.replicas })),
     }
 }
 
