@@ -585,8 +585,8 @@ impl<S: Storage> Document<S> {
                 dropped += 1;
             }
             if absent && !cell.is_live() {
-                let raised = floor.raise(cell.stamp.replica, cell.stamp.time);
-                debug_assert!(raised.is_ok(), "the floor has as much room as the version vector");
+                // No room: it is of a retired id that was never listed here, and known by the retirement alone.
+                floor.raise(cell.stamp.replica, cell.stamp.time).ok();
                 *horizon = (*horizon).max(cell.stamp);
                 forgotten = true;
             }

@@ -40,6 +40,8 @@ impl<S: Storage> Document<S> {
     /// # Errors
     /// [`UpdateError::ClockExhausted`]; nothing has changed then.
     pub(crate) fn retire(&mut self, moment: Moment, replica: ReplicaId) -> Result<(), UpdateError> {
+        // A backup may be behind the retirements that members know of: a time they have would hide this one.
+        self.clock = self.clock.max(self.vv.time_of(ReplicaId::RETIREMENTS));
         let at = self.next_time(moment)?;
         self.clock = at;
         self.retired.add(Retired { replica, time: self.vv.time_of(replica), at });
@@ -78,6 +80,8 @@ impl<S: Storage> Document<S> {
     /// Lists an id again that was retired: it is in use.
     pub(crate) fn reinstate(&mut self, replica: ReplicaId) -> bool {
         let Some(retired) = self.retired.remove(replica) else { return false };
+        // What it had deleted is no longer told by the list: whoever was not told before gets the whole document.
+        self.retired.note_dropped(retired.at);
         // Where there is no room, its owner's next claim is refused, with the limit.
         self.raise(replica, retired.time).ok();
         true

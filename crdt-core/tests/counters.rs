@@ -112,3 +112,66 @@ fn a_total_that_came_late_and_was_written_again_does_not_replace_a_newer_one() {
     assert!(cloud.events.iter().any(|event| matches!(event, Event::LateWrite { .. })));
     assert_eq!((value(&device), value(&cloud)), (2, 2));
 }
+
+#[test]
+fn two_copies_of_an_image_with_a_spare_id_in_it_do_not_count_under_the_same() {
+    let (mut device, mut cloud) =
+        (Side::<Heap>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
+    add(&mut device, 10);
+    meet(&mut device, &mut cloud);
+    let old = Image::of(&device);
+    add(&mut device, 5);
+    meet(&mut device, &mut cloud);
+    // A copy of the old storage has started once; then it was copied itself.
+    let started = Image::of(&old.restore(&device));
+    let (mut a, mut b) = (started.restore(&device), started.restore(&device));
+    b.random += 1_000_000;
+    let moment = b.moment();
+    b.replica = started.load(moment, Role::Member);
+    add(&mut a, 2);
+    add(&mut b, 4);
+    meet(&mut a, &mut cloud);
+    meet(&mut a, &mut cloud);
+    meet(&mut b, &mut cloud);
+    meet(&mut b, &mut cloud);
+    assert_eq!(value(&cloud), 21);
+    assert_ne!(a.replica.id(), b.replica.id());
+}
+
+#[test]
+fn an_id_that_was_fenced_leaves_nothing_in_the_version_vector() {
+    let (mut device, mut cloud) =
+        (Side::<Heap>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
+    add(&mut device, 10);
+    meet(&mut device, &mut cloud);
+    let started = Image::of(&Image::of(&device).restore(&device));
+    let copy = |key: u8| {
+        let mut copy = Side::<Heap>::new(key, Role::Member);
+        copy.random = u64::from(key) << 48;
+        let moment = copy.moment();
+        copy.replica = started.load(moment, Role::Member);
+        copy
+    };
+    let mut third = copy(5);
+    add(&mut third, 1);
+    for _ in 0..5 {
+        let mut hostile = Side::<Heap>::new(2, Role::Aggregator);
+        hostile.now_ms = cloud.now_ms;
+        // Somebody else is known under the id.
+        let mut owner = Side::<Heap>::with_id(9, Role::Member, third.replica.id());
+        meet(&mut owner, &mut hostile);
+        third.now_ms = hostile.now_ms + 1;
+        connect(&mut third, &mut hostile);
+        for _ in 0..3 {
+            for frame in third.poll() {
+                hostile.take(&frame).ok();
+            }
+            for frame in hostile.poll() {
+                third.take(&frame).ok();
+            }
+        }
+        disconnect(&mut third, &mut hostile);
+    }
+    let listed = third.replica.document().version_vector().len();
+    assert!(listed <= 2, "{listed} replicas are listed: {:?}", third.replica.document());
+}

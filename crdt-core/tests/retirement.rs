@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Image, Side, connect, disconnect, path, settle};
-use crdt_core::{Event, Heap, ReplicaId, Role, Storage, Value};
+use crdt_core::{Event, Fixed, Heap, ReplicaId, Role, Storage, Value};
 
 fn meet<A: Storage, B: Storage>(device: &mut Side<A>, cloud: &mut Side<B>) -> usize {
     device.now_ms = device.now_ms.max(cloud.now_ms) + 1_000;
@@ -222,4 +222,164 @@ fn many_retirements_go_in_several_short_frames() {
     meet_and_retire(&mut watcher, &mut cloud);
     assert_eq!(cloud.replica.retired_ids().count(), 59);
     assert_eq!(watcher.replica.document().version_vector(), cloud.replica.document().version_vector());
+}
+
+#[test]
+fn what_an_id_deleted_that_is_in_use_again_still_reaches_the_drawer() {
+    let mut cloud = Side::<Heap>::new(2, Role::Aggregator);
+    let (mut other, mut away) = (Side::<Heap>::new(4, Role::Member), Side::<Heap>::new(3, Role::Member));
+    cloud.set("valve", "open");
+    other.set("mode", 1);
+    meet(&mut other, &mut cloud);
+    meet(&mut away, &mut cloud);
+    cloud.replica.retire(away.peer);
+    // One device deletes, and lives again; later another one does, of which all is known in the drawer.
+    let mut first = wiped(1, 0);
+    meet(&mut first, &mut cloud);
+    let image = Image::of(&first);
+    first.delete("valve");
+    meet(&mut first, &mut cloud);
+    let mut second = wiped(1, 1);
+    meet_and_retire(&mut second, &mut cloud);
+    let mut other = Side::<Heap>::with_id(4, Role::Member, ReplicaId::new(0x44));
+    meet(&mut other, &mut cloud);
+    other.set("mode", 2);
+    meet_and_retire(&mut second, &mut cloud);
+    meet_and_retire(&mut other, &mut cloud);
+    meet_and_retire(&mut second, &mut cloud);
+    meet_and_retire(&mut other, &mut cloud);
+    let retired: Vec<_> = cloud.replica.retired_ids().map(|retired| retired.replica).collect();
+    assert_eq!(retired, [first.replica.id(), Side::<Heap>::new(4, Role::Member).replica.id()]);
+    // An old copy of the first comes back.
+    let mut old = image.restore(&first);
+    old.set("note", 1);
+    meet(&mut old, &mut cloud);
+    let mut cloud = Image::of(&cloud).restore_as(Role::Aggregator, &cloud);
+    meet(&mut away, &mut cloud);
+    meet(&mut away, &mut cloud);
+    assert_eq!(away.replica.document().get(path("valve")), None);
+    assert_eq!(cloud.replica.document().get(path("valve")), None);
+    assert!(!away.events.iter().any(|event| matches!(event, Event::Damaged { .. })));
+}
+
+#[test]
+fn a_small_device_that_is_full_of_ids_learns_which_have_retired_before_it_needs_the_room() {
+    let mut cloud = Side::<Heap>::new(2, Role::Aggregator);
+    let mut small = Side::<Fixed<16, 512, 4>>::new(3, Role::Member);
+    small.set("own", 1);
+    for life in 0..3 {
+        let mut device = wiped(1, life);
+        meet(&mut device, &mut cloud);
+        device.set("status", life as i64);
+        meet(&mut device, &mut cloud);
+        meet(&mut device, &mut cloud);
+        meet(&mut small, &mut cloud);
+        meet(&mut small, &mut cloud);
+    }
+    assert_eq!(small.replica.document().version_vector().len(), 4);
+    cloud.forget_stable();
+    assert_eq!(cloud.replica.retired_ids().count(), 2);
+    // A new life writes before the small device comes back.
+    let mut device = wiped(1, 3);
+    meet(&mut device, &mut cloud);
+    device.set("status", 3);
+    meet(&mut device, &mut cloud);
+    meet(&mut small, &mut cloud);
+    assert!(!small.events.iter().any(|event| matches!(event, Event::RefusedPeer { .. })));
+    assert_eq!(small.replica.document().get(path("status")), Some(Value::I64(3)));
+    meet(&mut small, &mut cloud);
+    let listed = |vv: &mut dyn Iterator<Item = crdt_core::Entry>| vv.collect::<Vec<_>>();
+    let (here, there) = (small.replica.document(), cloud.replica.document());
+    assert_eq!(listed(&mut here.version_vector().iter()), listed(&mut there.version_vector().iter()));
+}
+
+#[test]
+fn a_delete_of_a_retired_id_needs_no_room_on_a_small_device() {
+    let mut cloud = Side::<Heap>::new(2, Role::Aggregator);
+    let mut small = Side::<Fixed<16, 512, 2>>::new(3, Role::Member);
+    small.set("own", 1);
+    small.delete("own");
+    let mut device = wiped(1, 0);
+    device.set("a", 1);
+    meet(&mut device, &mut cloud);
+    meet(&mut small, &mut cloud);
+    small.replica.forget_all_tombstones();
+    let mut device = wiped(1, 1);
+    meet(&mut device, &mut cloud);
+    device.set("b", 1);
+    device.delete("b");
+    device.set("a", 2);
+    meet(&mut device, &mut cloud);
+    // Its delete arrives; its id does not fit.
+    meet(&mut small, &mut cloud);
+    small.replica.document().check_invariants().unwrap();
+    cloud.replica.retire(small.peer);
+    let mut device = wiped(1, 2);
+    meet(&mut device, &mut cloud);
+    device.set("a", 3);
+    meet_and_retire(&mut device, &mut cloud);
+    meet_and_retire(&mut device, &mut cloud);
+    assert_eq!(cloud.replica.retired_ids().count(), 2);
+    meet(&mut small, &mut cloud);
+    small.replica.document().check_invariants().unwrap();
+}
+
+#[test]
+fn the_lives_of_an_aggregator_do_not_pile_up() {
+    let mut cloud = Side::<Heap>::new(2, Role::Aggregator);
+    let mut device = wiped(1, 0);
+    device.set("a", 1);
+    meet(&mut device, &mut cloud);
+    for life in 0..20 {
+        cloud = Image::of(&cloud).restore_as(Role::Aggregator, &cloud);
+        cloud.set("command", life);
+        meet_and_retire(&mut device, &mut cloud);
+        meet_and_retire(&mut device, &mut cloud);
+    }
+    let listed = cloud.replica.document().version_vector().len();
+    assert!(listed <= 4, "{listed} replicas are listed");
+    assert_eq!(device.replica.document().version_vector(), cloud.replica.document().version_vector());
+    assert_eq!(device.replica.document(), cloud.replica.document());
+}
+
+#[test]
+fn what_was_deleted_of_an_id_goes_although_more_of_it_is_known_here() {
+    let mut cloud = Side::<Heap>::new(2, Role::Aggregator);
+    let (mut first, mut near) = (wiped(1, 0), Side::<Heap>::new(3, Role::Mesh));
+    let mut other = Side::<Heap>::new(4, Role::Member);
+    first.set("valve", "open");
+    meet(&mut first, &mut cloud);
+    meet(&mut near, &mut cloud);
+    meet(&mut other, &mut cloud);
+    cloud.replica.retire(near.peer);
+    other.delete("valve");
+    meet(&mut other, &mut cloud);
+    // The last words of the first reach only its neighbour.
+    first.now_ms = cloud.now_ms + 5;
+    first.set("extra", 9);
+    near.now_ms = first.now_ms;
+    let link = |peer, initiator| crdt_core::Connect {
+        peer,
+        with_aggregator: false,
+        initiator,
+        confirmed: true,
+        handle: 0,
+    };
+    near.session = Some(near.replica.connect(link(first.peer, true)).unwrap());
+    first.session = Some(first.replica.connect(link(near.peer, false)).unwrap());
+    settle(&mut near, &mut first);
+    disconnect(&mut near, &mut first);
+    assert_eq!(near.replica.document().get(path("extra")), Some(Value::I64(9)));
+    let mut second = wiped(1, 1);
+    meet(&mut second, &mut cloud);
+    meet_and_retire(&mut other, &mut cloud);
+    meet_and_retire(&mut second, &mut cloud);
+    meet_and_retire(&mut other, &mut cloud);
+    assert_eq!(cloud.replica.retired_ids().count(), 1);
+    meet(&mut near, &mut cloud);
+    meet(&mut near, &mut cloud);
+    assert_eq!(near.replica.document().get(path("valve")), None);
+    assert_eq!(cloud.replica.document().get(path("valve")), None);
+    assert_eq!(cloud.replica.document().get(path("extra")), Some(Value::I64(9)));
+    assert_eq!(near.replica.document(), cloud.replica.document());
 }

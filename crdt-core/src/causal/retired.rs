@@ -23,7 +23,7 @@ pub struct Retired {
 /// deleted. Lookups cost O(retired ids).
 pub(crate) struct RetiredIds<S: Storage> {
     entries: S::Retired,
-    /// The last retirement that is no longer listed, because there was no room.
+    /// The last retirement that is no longer listed, because there was no room, or because the id is in use again.
     dropped: Time,
 }
 

@@ -12,16 +12,23 @@ use crate::id::ReplicaId;
 use crate::limits::PATH_LEN_MAX;
 use crate::storage::{CellStore, Storage, Stored};
 use crate::time::Moment;
-use crate::types::is_total_of;
+use crate::types::{is_total_of, own_counter_key};
 
 impl<S: Storage> Replica<S> {
     /// This copy is the newest: what was counted since the load goes into the totals.
     pub(super) fn fold_counters(&mut self, moment: Moment) {
-        let Some(spare) = self.document.spare.take() else { return };
+        if let Some(spare) = self.document.spare.take() {
+            self.move_totals(moment, spare);
+        }
+    }
+
+    /// Adds the totals of a spare id, which have never left, to those that this copy adds to now.
+    pub(super) fn move_totals(&mut self, moment: Moment, spare: ReplicaId) {
+        let to = own_counter_key(&self.document);
         let document = &mut self.document;
         let mut folded = heapless::String::<PATH_LEN_MAX>::new();
         while let Some((path, more)) = next_total(document, spare, &folded) {
-            let own = own_total_beside(&path, document.replica);
+            let own = own_total_beside(&path, to);
             let total = document.get(Path::from_checked(&own)).map_or(Some(0), integer);
             if let Some(total) = total.and_then(|total| total.checked_add(more))
                 && let Ok(stamp) = document.tick(moment)

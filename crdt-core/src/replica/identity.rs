@@ -17,12 +17,22 @@ impl<S: Storage> Replica<S> {
     pub(super) fn note_loaded(&mut self, moment: Moment) {
         match self.config.role {
             // Nobody can verify these: they simply go on under an id that was never used.
-            Role::Aggregator | Role::Mesh => self.document.replica = moment.fresh_replica_id(),
+            Role::Aggregator | Role::Mesh => {
+                let before = core::mem::replace(&mut self.document.replica, moment.fresh_replica_id());
+                if self.document.vv.time_of(before) > Time::ZERO {
+                    // Of a member's, the aggregator learns by its next Open.
+                    self.give_up(before);
+                }
+            }
             Role::Member if !holds(Rule::Hold) => {}
             Role::Member => {
                 let loaded = self.document.vv.time_of(self.document.replica);
                 self.loaded = *self.unverified.get_or_insert(loaded);
-                self.document.spare.get_or_insert(moment.fresh_replica_id());
+                // A copy of this storage has the stored one too.
+                let stored = self.document.spare.replace(moment.fresh_replica_id());
+                if let Some(stored) = stored {
+                    self.move_totals(moment, stored);
+                }
             }
         }
     }
@@ -103,6 +113,8 @@ impl<S: Storage> Replica<S> {
         }
         document.replica = new;
         document.spare = None;
+        // Nothing that is written under the new id came from storage.
+        self.loaded = Time::ZERO;
         self.peers.iter_mut().for_each(|peer| peer.sent_through = 0);
         self.unverified = None;
         self.unsaved = true;

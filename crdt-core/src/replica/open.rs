@@ -378,9 +378,13 @@ impl<S: Storage> Replica<S> {
                         0 => Some(Time::ZERO),
                         _ => base.checked_add_signed(varint::unzigzag(raw - 1)).and_then(Time::from_ms),
                     };
-                    if theirs.put(replica, time.ok_or(PeerError::Dangling)?).is_err() {
+                    let put = theirs.put(replica, time.ok_or(PeerError::Dangling)?);
+                    if put.is_err()
+                        && (replica == self.document.replica || !self.sessions[index].with_aggregator)
+                    {
                         return Ok(None);
                     }
+                    // Without it, less is known of the aggregator than it has, which is safe. Ids may be about to retire.
                 }
                 return Ok(Some(theirs));
             }

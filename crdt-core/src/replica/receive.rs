@@ -409,16 +409,12 @@ impl<S: Storage> Replica<S> {
         }
         self.sessions[index].received_through = None;
         if !self.sessions[index].gap {
-            let (vv, retired) = (&self.document.vv, &self.document.retired);
-            // What the aggregator lists is in use again.
-            let decides = self.sessions[index].with_aggregator;
-            let is_retired = |e: &Entry| !decides && retired.covers(Stamp::new(e.time, e.replica));
-            let new = claim.iter().filter(|e| e.time > Time::ZERO && vv.time_of(e.replica) == Time::ZERO);
-            let new = new.filter(|e| !is_retired(e));
-            if !vv.fits(new.count()) {
+            if !self.has_room_for(index, claim) {
                 self.refuse_replicas(index);
             } else {
-                let own = self.document.replica;
+                let (vv, own) = (&self.document.vv, self.document.replica);
+                // What the aggregator lists is in use again.
+                let decides = self.sessions[index].with_aggregator;
                 let claimed = claim.iter().find(|e| e.replica == own).map(|e| e.time);
                 if let Some(claimed) = claimed.filter(|time| *time > vv.time_of(own))
                     && self.check_own_id(moment, claimed, false)?
@@ -451,6 +447,15 @@ impl<S: Storage> Replica<S> {
         Ok(())
     }
 
+    /// Whether the version vector has room for the ids of a claim that are new here.
+    fn has_room_for(&self, index: usize, claim: &[Entry]) -> bool {
+        let (vv, retired) = (&self.document.vv, &self.document.retired);
+        let decides = self.sessions[index].with_aggregator;
+        let is_retired = |e: &Entry| !decides && retired.covers(Stamp::new(e.time, e.replica));
+        let new = claim.iter().filter(|e| e.time > Time::ZERO && vv.time_of(e.replica) == Time::ZERO);
+        vv.fits(new.filter(|e| !is_retired(e)).count())
+    }
+
     fn take_end_full(
         &mut self,
         moment: Moment,
@@ -476,9 +481,16 @@ impl<S: Storage> Replica<S> {
             session.claims_received += 1;
             return Ok(());
         }
+        if !self.has_room_for(index, claim.entries()) {
+            // Nothing is dropped for a claim that is not taken: the floor would be above the version vector.
+            self.refuse_replicas(index);
+            self.sessions[index].claims_received += 1;
+            return Ok(());
+        }
         // With every forgotten tombstone incorporated here, it is a plain delta.
         let plain = self.document.dominates(&floor) && holds(Rule::FullAsDelta);
         if !plain {
+            let session = &mut self.sessions[index];
             sort(&mut session.seen);
             let seen = &session.seen;
             let dropped = self

@@ -225,7 +225,7 @@ impl<S: Storage> Replica<S> {
             write_vector(writer, &peer.acked)?;
         }
         let retired = &document.retired;
-        if retired.len() > 0 {
+        if retired.len() > 0 || retired.dropped() > Time::ZERO {
             writer.varint(retired.dropped().as_ms())?;
             writer.varint(retired.len() as u64)?;
         }

@@ -98,10 +98,17 @@ impl<S: Storage> Replica<S> {
         for (reference, time) in ids.entries() {
             let replica = self.resolve_and_define(index, reference)?;
             let retired = Retired { replica, time: Time::from_ms(time).ok_or(PeerError::Dangling)?, at };
-            if !applies || self.document.is_in_use(retired) {
+            if replica == ReplicaId::RETIREMENTS {
+                return Err(PeerError::Dangling);
+            }
+            if !applies || replica == self.id() {
                 continue;
             }
+            // Also where more of it is known: up to there it is dead.
             dropped += self.document.drop_retired(retired);
+            if self.document.is_in_use(retired) {
+                continue;
+            }
             if self.config.role == Role::Mesh {
                 self.document.retired.add(retired);
             }

@@ -122,7 +122,7 @@ impl<S: Storage> Replica<S> {
     }
 
     fn write_batch(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
-        let may_send = self.may_send();
+        let (may_send, decides) = (self.may_send(), self.config.role == Role::Aggregator);
         let (document, session) = (&self.document, &mut self.sessions[index]);
         let first_flight = !session.heard;
         let too_early = first_flight && (session.first_claim.is_some() || session.first_base.is_none());
@@ -152,7 +152,12 @@ impl<S: Storage> Replica<S> {
             }
         }
         let complete = write_cells(document, session, full, writer);
-        if complete? { write_end(document, session, full, writer) } else { Ok(()) }
+        if !complete? {
+            return Ok(());
+        }
+        let tells_retired =
+            decides && session.heard && session.confirmed && document.is_delta_enough(&session.believed);
+        write_end(document, session, full, tells_retired, writer)
     }
 
     // ---- the other messages ----
@@ -377,10 +382,13 @@ fn write_end<S: Storage>(
     document: &Document<S>,
     session: &mut Session<S>,
     full: bool,
+    tells_retired: bool,
     writer: &mut Writer<'_>,
 ) -> Result<(), Full> {
-    if full && !session.with_aggregator {
-        let told = whole(session, writer, |session, writer| write_retired(document, session, true, writer))?;
+    // A delta waits for it, too: without the room of the retired ids, its claim might not fit.
+    let tells = if full { !session.with_aggregator } else { tells_retired };
+    if tells {
+        let told = whole(session, writer, |session, writer| write_retired(document, session, full, writer))?;
         if !told {
             // The others go into the next frame.
             return Err(Full);

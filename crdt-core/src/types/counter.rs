@@ -128,7 +128,7 @@ pub enum CounterError {
 }
 
 /// Whose total this copy adds to. Nobody else may ever write it: a copy that may be an old one has a spare id for that.
-fn own_counter_key<S: Storage>(document: &Document<S>) -> ReplicaId {
+pub(crate) fn own_counter_key<S: Storage>(document: &Document<S>) -> ReplicaId {
     document.spare.unwrap_or(document.replica)
 }
 

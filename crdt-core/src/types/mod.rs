@@ -35,8 +35,8 @@ mod plan;
 mod record;
 mod set;
 
-pub(crate) use counter::is_total_of;
 pub use counter::{Counter, CounterError};
+pub(crate) use counter::{is_total_of, own_counter_key};
 #[cfg(feature = "alloc")]
 pub use list::Rebalance;
 pub use list::{Element, Insertion, List, ListError};
