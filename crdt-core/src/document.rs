@@ -238,8 +238,10 @@ impl<S: Storage> Document<S> {
             return Err(CapacityError::Replicas { limit: self.vv.room() });
         }
         for retired in other.retired.iter() {
-            if !self.is_in_use(retired) {
+            if retired.replica != self.replica {
                 self.drop_retired(retired);
+            }
+            if !self.is_in_use(retired) {
                 self.unlist(retired.replica);
             }
         }

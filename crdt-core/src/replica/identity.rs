@@ -18,6 +18,11 @@ impl<S: Storage> Replica<S> {
         match self.config.role {
             // Nobody can verify these: they simply go on under an id that was never used.
             Role::Aggregator | Role::Mesh => {
+                if let Some(loaded) = self.unverified {
+                    // It was a member's, which nobody had verified: its new writes are not those of the old id.
+                    self.fork(moment, loaded).ok();
+                    return;
+                }
                 let before = core::mem::replace(&mut self.document.replica, moment.fresh_replica_id());
                 if self.document.vv.time_of(before) > Time::ZERO {
                     // Of a member's, the aggregator learns by its next Open.

@@ -6,7 +6,7 @@
 
 use super::send::{name_replica, write_vector_entry};
 use super::{PeerError, Replica, Role};
-use crate::causal::{Stamp, VersionVector};
+use crate::causal::{Entry, Stamp, VersionVector};
 use crate::id::ReplicaId;
 use crate::limits::FRAME_LEN_MAX;
 use crate::storage::{CellStore, List, Storage};
@@ -94,7 +94,9 @@ impl<S: Storage> Replica<S> {
                 document.cells.below(None).filter(|c| c.stamp.replica == peer).map(|c| c.stamp.time).max();
             held.filter(|time| *time > vv.time_of(peer) && holds(Rule::Yours)).map(Time::as_ms)
         });
-        let shared = vv.iter().filter(|e| session.table.index_of(e.replica).is_some()).count();
+        let is_retired = |e: &Entry| document.retired.covers(Stamp::new(e.time, e.replica));
+        let is_shared = |e: &Entry| vv.index_of(e.replica).is_some() || is_retired(e);
+        let shared = session.table.iter().filter(is_shared).count();
         let relative = 2 * shared >= session.table.len();
         let same = *vv == session.table && is_clean;
         session.tx.anonymous = self.config.role == Role::Aggregator && vv.time_of(own) == Time::ZERO;
@@ -119,10 +121,7 @@ impl<S: Storage> Replica<S> {
         head.write(writer, highest, relative)?;
         if relative {
             // A retired id stays as the initiator has it until it is told.
-            let missing = session.table.iter().filter(|e| {
-                vv.index_of(e.replica).is_none() && !document.retired.covers(Stamp::new(e.time, e.replica))
-            });
-            let missing = missing.map(|e| (e.replica, 0));
+            let missing = session.table.iter().filter(|e| !is_shared(e)).map(|e| (e.replica, 0));
             let differing = vv.iter().map(|e| (e.replica, e.time.as_ms()));
             let differing =
                 differing.filter(|(id, time)| session.table.time_of(*id).as_ms() != *time).chain(missing);

@@ -331,7 +331,11 @@ fn read_names(reader: &mut Reader<'_>) -> Result<(DocumentName, ReplicaId), Dama
     let len = reader.varint(DOCUMENT_NAME_LEN_MAX as u64)? as usize;
     let name = core::str::from_utf8(reader.bytes(len)?).ok().and_then(|name| DocumentName::new(name).ok());
     let name = name.ok_or_else(|| reader.fail(DecodeError::Content { offset }))?;
-    Ok((name, read_id(reader)?))
+    let offset = reader.offset();
+    match read_id(reader)? {
+        ReplicaId::RETIREMENTS => Err(reader.fail(DecodeError::Content { offset })),
+        id => Ok((name, id)),
+    }
 }
 
 /// Stamp, and number of the kind.
