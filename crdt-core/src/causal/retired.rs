@@ -98,6 +98,9 @@ impl<S: Storage> RetiredIds<S> {
 
     /// Retirements up to `at` are not listed.
     pub(crate) fn note_dropped(&mut self, at: Time) {
+        if !self.has_room() {
+            return;
+        }
         self.dropped = self.dropped.max(at);
     }
 

@@ -513,6 +513,8 @@ impl<S: Storage> Replica<S> {
         document.horizon = document.horizon.max(horizon);
         document.clock = document.clock.max(document.horizon.time);
         document.floor_changes += 1;
+        // What was retired before, and is in use again, the sender no longer lists.
+        document.retired.note_dropped(document.floor.time_of(ReplicaId::RETIREMENTS));
         self.unsaved = true;
         self.reissue_while(moment, &|_, cell| {
             cell.is_live() && !claim.covers(cell.stamp) && cell.stamp <= horizon && holds(Rule::OwnLate)

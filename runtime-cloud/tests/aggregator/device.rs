@@ -48,7 +48,8 @@ impl Device {
         }
         let peer = PeerId(aggregator.key.0);
         let conn = self.link.connect(aggregator.address, aggregator.key).await.expect("a connection");
-        let connect = Connect { peer, with_aggregator: true, initiator: true, confirmed: true, handle: 0 };
+        let connect =
+            Connect { peer, with_aggregator: true, initiator: true, confirmed: true, handle: HANDLE };
         let session = self.replica.connect(connect).expect("room for a session");
         self.connection = Some((conn, session));
         self.closed = None;
@@ -141,6 +142,8 @@ impl Device {
             return;
         };
         match event {
+            // What was opened by bytes as they are has no replica here.
+            LinkEvent::Message { message, .. } if crdt_core::peek_handle(&message) != Some(HANDLE) => {}
             LinkEvent::Message { message, .. } => {
                 self.replica.handle_frame(moment(), session, &message).expect("the aggregator makes sense");
             }
@@ -169,3 +172,6 @@ fn random() -> [u8; 32] {
     getrandom::fill(&mut bytes).expect("random bytes");
     bytes
 }
+
+/// The number of the device's document on its connection.
+const HANDLE: u16 = 0;
