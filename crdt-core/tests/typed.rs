@@ -562,3 +562,15 @@ proptest! {
         }
     }
 }
+
+/// Found by random documents: a position that somebody had put below a key made the map around it look like a list, once the
+/// key had a value.
+#[test]
+fn a_position_below_the_key_of_a_map_goes_when_the_map_is_written() {
+    let mut document = document::<Heap>(1);
+    document.update(at(1), &[Write::set(path("a/pumps/~/@"), [1_u8, 2].as_slice())]).unwrap();
+    document.write(at(2), path("a"), &station()).unwrap();
+    assert_eq!(document.read::<Station>(path("a")).unwrap(), station());
+    assert_eq!(document.write(at(3), path("a"), &station()), Ok(None));
+    document.check_invariants().unwrap();
+}

@@ -19,6 +19,7 @@ use crate::error::CapacityError;
 use crate::limits::{PATH_DEPTH_MAX, PATH_LEN_MAX, TYPED_NESTING_MAX};
 use crate::storage::{CellStore, List, Storage, Stored};
 use crate::time::Moment;
+use crate::types::list::POSITION_KEY;
 
 /// Writes `value` at `path`, or as the whole document. `wide`: integers above `i64::MAX` are stored, below a key of their own.
 #[expect(clippy::result_large_err, reason = "the error owns its path, and there is no heap to put it on")]
@@ -192,7 +193,7 @@ impl<'d, S: Storage> Writer<'d, S> {
         let frame = Frame { place: self.place(), exact, live: false, gone: 0, seen: self.seen.len() };
         let in_the_way = match self.node() {
             Some(Node::Map) if self.path.is_empty() => false,
-            Some(Node::Map) => is_empty && self.has_live_below() || self.is_wide(),
+            Some(Node::Map) => is_empty && self.has_live_below() || self.has_live_at(WIDE_KEY),
             Some(Node::List | Node::Value(_)) => true,
             None => false,
         };
@@ -208,6 +209,13 @@ impl<'d, S: Storage> Writer<'d, S> {
         frame: &mut Frame,
         value: &T,
     ) -> Result<(), WriteStop> {
+        if !self.void && self.has_live_at(POSITION_KEY) {
+            // Somebody's position below a key would make a list of what is written as a map.
+            let place = self.place();
+            self.push_raw(POSITION_KEY)?;
+            self.put(Content::Tombstone)?;
+            self.leave(place);
+        }
         let live = self.value(value, false)?;
         frame.live |= live;
         if frame.exact {
@@ -367,12 +375,13 @@ impl<'d, S: Storage> Writer<'d, S> {
         !self.void && self.document.cells.get(&self.path).is_some_and(|cell| cell.content() == marker)
     }
 
-    /// Whether an integer that is too large for a cell stands here.
-    fn is_wide(&mut self) -> bool {
+    /// Whether something stands at that key below this place, or further below: at [`WIDE_KEY`], an integer that is too
+    /// large for a cell.
+    fn has_live_at(&mut self, key: &str) -> bool {
         let place = self.place();
-        let wide = self.push_raw(WIDE_KEY).is_ok() && first_live(self.document, &self.path).is_some();
+        let stands = self.push_raw(key).is_ok() && first_live(self.document, &self.path).is_some();
         self.leave(place);
-        wide
+        stands
     }
 
     /// Goes back to the container, whose place may have been cleared since it was entered.
