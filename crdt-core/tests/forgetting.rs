@@ -137,7 +137,7 @@ fn without_an_active_member_nothing_is_stable() {
     meet(&mut device, &mut cloud);
     cloud.replica.request_acknowledgement();
     settle(&mut device, &mut cloud);
-    cloud.replica.retire(device.peer);
+    cloud.replica.deactivate(device.peer);
     assert_eq!(cloud.forget_stable(), 0, "none is left");
     disconnect(&mut device, &mut cloud);
     meet(&mut device, &mut cloud);

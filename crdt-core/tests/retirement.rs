@@ -91,7 +91,7 @@ fn sleeper(wakes_with: impl Fn(&mut Side<Heap>)) -> (Side<Heap>, Side<Heap>) {
     meet(&mut device, &mut cloud);
     meet(&mut away, &mut cloud);
     wakes_with(&mut away);
-    cloud.replica.retire(away.peer);
+    cloud.replica.deactivate(away.peer);
     let mut device = wiped(1, 1);
     meet(&mut device, &mut cloud);
     device.delete("valve");
@@ -153,7 +153,7 @@ fn cells_of_a_retired_id_that_were_never_claimed_are_dropped() {
     // The rest was under way when the connection broke.
     disconnect(&mut away, &mut cloud);
     assert!(away.replica.document().size().cells > 10 && away.replica.document().version_vector().is_empty());
-    cloud.replica.retire(away.peer);
+    cloud.replica.deactivate(away.peer);
     let mut device = wiped(1, 1);
     meet(&mut device, &mut cloud);
     device.delete("log");
@@ -232,7 +232,7 @@ fn what_an_id_deleted_that_is_in_use_again_still_reaches_the_drawer() {
     other.set("mode", 1);
     meet(&mut other, &mut cloud);
     meet(&mut away, &mut cloud);
-    cloud.replica.retire(away.peer);
+    cloud.replica.deactivate(away.peer);
     // One device deletes, and lives again; later another one does, of which all is known in the drawer.
     let mut first = wiped(1, 0);
     meet(&mut first, &mut cloud);
@@ -313,7 +313,7 @@ fn a_delete_of_a_retired_id_needs_no_room_on_a_small_device() {
     // Its delete arrives; its id does not fit.
     meet(&mut small, &mut cloud);
     small.replica.document().check_invariants().unwrap();
-    cloud.replica.retire(small.peer);
+    cloud.replica.deactivate(small.peer);
     let mut device = wiped(1, 2);
     meet(&mut device, &mut cloud);
     device.set("a", 3);
@@ -351,7 +351,7 @@ fn what_was_deleted_of_an_id_goes_although_more_of_it_is_known_here() {
     meet(&mut first, &mut cloud);
     meet(&mut near, &mut cloud);
     meet(&mut other, &mut cloud);
-    cloud.replica.retire(near.peer);
+    cloud.replica.deactivate(near.peer);
     other.delete("valve");
     meet(&mut other, &mut cloud);
     // The last words of the first reach only its neighbour.

@@ -6,7 +6,7 @@
 //!
 //! - all documents, version vectors and fingerprints are equal, and no cell is uncovered;
 //! - whatever a device was told to be durable is there, and so is every write that survived on its own device;
-//! - no fingerprint alarm was ever raised, no peer broke the protocol, and the talk ended within 14 rounds.
+//! - no fingerprint alarm was ever raised, no peer broke the protocol, and the talk ended within 16 rounds.
 //!
 //! Devices that are too small for the document cannot take it all. They must give all they have none the less; then
 //! room is made, and they too must be equal.

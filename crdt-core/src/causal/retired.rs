@@ -57,14 +57,10 @@ impl<S: Storage> RetiredIds<S> {
         Some(self.entries.remove(index))
     }
 
-    pub(crate) fn get(&self, replica: ReplicaId) -> Option<Retired> {
-        self.listed().iter().copied().find(|listed| listed.replica == replica)
-    }
-
     /// Whether the transaction `stamp` is one of those that retired.
     pub(crate) fn covers(&self, stamp: Stamp) -> bool {
-        self.get(stamp.replica).is_some_and(|listed| listed.time >= stamp.time)
-            && holds(Rule::RetiredIsCovered)
+        let is_meant = |listed: &Retired| listed.replica == stamp.replica && listed.time >= stamp.time;
+        self.listed().iter().any(is_meant) && holds(Rule::RetiredIsCovered)
     }
 
     /// The retirement that a peer with the vector `theirs` may be brought to by being told of the ids alone, because it has

@@ -12,7 +12,7 @@ use crate::id::ReplicaId;
 use crate::limits::PATH_LEN_MAX;
 use crate::storage::{CellStore, Storage, Stored};
 use crate::time::Moment;
-use crate::types::{is_total_of, own_counter_key};
+use crate::types::{integer, is_total_of, own_counter_key, total_of};
 
 impl<S: Storage> Replica<S> {
     /// This copy is the newest: what was counted since the load goes into the totals.
@@ -73,10 +73,7 @@ fn next_total<S: Storage>(
     after: &str,
 ) -> Option<(heapless::String<PATH_LEN_MAX>, i64)> {
     let totals = document.cells.below(None).filter(|cell| cell.path > after && is_total_of(cell.path, spare));
-    let mut numbers = totals.filter_map(|cell| match cell.content() {
-        Content::Value(value) => integer(value).map(|number| (cell.path, number)),
-        Content::List | Content::Map | Content::Tombstone => None,
-    });
+    let mut numbers = totals.filter_map(|cell| total_of(&cell).map(|number| (cell.path, number)));
     let (path, number) = numbers.next()?;
     Some((heapless::String::try_from(path).ok()?, number))
 }
@@ -90,11 +87,4 @@ fn own_total_beside(path: &str, own: ReplicaId) -> heapless::String<PATH_LEN_MAX
     let written = written.and_then(|()| digits.iter().try_for_each(|digit| beside.push(char::from(*digit))));
     debug_assert!(written.is_ok(), "it is as long as the other");
     beside
-}
-
-fn integer(value: Value<'_>) -> Option<i64> {
-    match value {
-        Value::I64(number) => Some(number),
-        _ => None,
-    }
 }

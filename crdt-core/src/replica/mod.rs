@@ -31,7 +31,7 @@ pub use repair::Repairs;
 
 use core::fmt;
 
-use crate::causal::{Stamp, VersionVector};
+use crate::causal::{Retired, Stamp, VersionVector};
 use crate::cell::Path;
 use crate::document::{Document, Limits, UpdateError, Write};
 use crate::error::CapacityError;
@@ -365,7 +365,7 @@ impl<S: Storage> Replica<S> {
 
     /// Replica ids that are no longer listed in the version vector, with what must be remembered of them; the oldest
     /// retirement first. Aggregators and meshes keep the last [`RETIRED_MAX`](crate::limits::RETIRED_MAX).
-    pub fn retired_ids(&self) -> impl Iterator<Item = crate::causal::Retired> + '_ {
+    pub fn retired_ids(&self) -> impl Iterator<Item = Retired> + '_ {
         self.document.retired.iter()
     }
 
@@ -377,7 +377,7 @@ impl<S: Storage> Replica<S> {
     }
 
     /// Tombstones are no longer kept for `peer`: it was silent for too long. It is a member again when it comes back.
-    pub fn retire(&mut self, peer: PeerId) {
+    pub fn deactivate(&mut self, peer: PeerId) {
         if let Some(peer) = self.peers.iter_mut().find(|p| p.id == peer) {
             peer.active = false;
         }

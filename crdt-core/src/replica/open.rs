@@ -37,7 +37,8 @@ impl<S: Storage> Replica<S> {
     }
 
     fn write_initiator_open(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
-        let wants_retired = self.wants_retired();
+        let is_clean = self.document.is_clean();
+        let wants_retired = self.wants_retired(is_clean);
         let (document, session) = (&self.document, &mut self.sessions[index]);
         let own = document.replica;
         let peer = self.peers.iter().find(|p| p.id == session.peer);
@@ -85,7 +86,8 @@ impl<S: Storage> Replica<S> {
         index: usize,
         writer: &mut Writer<'_>,
     ) -> Result<(), Full> {
-        let (is_clean, wants_retired) = (self.document.is_clean(), self.wants_retired());
+        let is_clean = self.document.is_clean();
+        let wants_retired = self.wants_retired(is_clean);
         let (document, session) = (&self.document, &mut self.sessions[index]);
         let (own, vv) = (document.replica, &document.vv);
         let highest = table_highest(session);
@@ -141,8 +143,8 @@ impl<S: Storage> Replica<S> {
 
     /// Whether the peer is to tell of each retired id: cells of one may be held here that are not covered, or others may
     /// bring some.
-    fn wants_retired(&mut self) -> bool {
-        self.config.role == Role::Mesh || !self.document.is_clean()
+    fn wants_retired(&self, is_clean: bool) -> bool {
+        self.config.role == Role::Mesh || !is_clean
     }
 
     /// "I do not know that vector: open again, in full."

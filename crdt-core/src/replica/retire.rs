@@ -62,13 +62,11 @@ impl<S: Storage> Replica<S> {
     pub(super) fn tell_retired(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
         let (document, session) = (&self.document, &mut self.sessions[index]);
         let is_due = self.config.role == Role::Aggregator
-            && session.heard
-            && session.confirmed
             && !session.refused
             && !session.want_full
             && session.batch.is_none()
             && session.believed.has_writes_of(&document.vv)
-            && document.is_delta_enough(&session.believed);
+            && has_all_of_retired(document, session);
         // Those that did not fit go into the next frame.
         if is_due { write_retired(document, session, false, writer).map(|_| ()) } else { Ok(()) }
     }
@@ -138,6 +136,11 @@ impl<S: Storage> Replica<S> {
         }
         Ok(())
     }
+}
+
+/// Whether the peer is there, and has all that the ids which it was not told of ever wrote.
+pub(super) fn has_all_of_retired<S: Storage>(document: &Document<S>, session: &Session<S>) -> bool {
+    session.heard && session.confirmed && document.is_delta_enough(&session.believed)
 }
 
 /// Tells a peer which ids it need not list any more: one that has everything, or that gets the claim of a full batch next.

@@ -1,6 +1,6 @@
 //! Sending: what goes out is computed from the document and the session, at the moment it goes.
 
-use super::retire::write_retired;
+use super::retire::{has_all_of_retired, write_retired};
 use super::{Event, Replica};
 use crate::causal::{Entry, Stamp, VersionVector};
 use crate::document::Document;
@@ -155,8 +155,7 @@ impl<S: Storage> Replica<S> {
         if !complete? {
             return Ok(());
         }
-        let tells_retired =
-            decides && session.heard && session.confirmed && document.is_delta_enough(&session.believed);
+        let tells_retired = decides && has_all_of_retired(document, session);
         write_end(document, session, full, tells_retired, writer)
     }
 

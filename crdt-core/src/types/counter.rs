@@ -2,10 +2,10 @@
 
 use super::path_buffer::{PathBuffer, check_room, keys_below};
 use super::plan::{Plan, Planned, PlannedContent};
-use crate::cell::{Content, Path, PathError, Value};
+use crate::cell::{Path, PathError, Value};
 use crate::document::Document;
 use crate::id::ReplicaId;
-use crate::storage::{CellStore, Storage};
+use crate::storage::{CellStore, Storage, Stored};
 
 /// A counter at a path.
 ///
@@ -100,18 +100,12 @@ impl<'p> Counter<'p> {
     fn sum<S: Storage>(self, document: &Document<S>) -> i128 {
         let cells = document.cells.below(Some(self.path.as_str()));
         let totals = cells.filter(|cell| is_replica_key(keys_below(cell.path, self.path)));
-        let numbers = totals.filter_map(|cell| match cell.content() {
-            Content::Value(value) => integer(value),
-            Content::List | Content::Map | Content::Tombstone => None,
-        });
-        numbers.map(i128::from).sum()
+        totals.filter_map(|cell| total_of(&cell)).map(i128::from).sum()
     }
 
     fn cell_of(self, replica: ReplicaId) -> Result<PathBuffer, PathError> {
-        let mut key = heapless::String::<KEY_LEN>::new();
-        let written = core::fmt::write(&mut key, format_args!("{replica}"));
-        written.expect("a replica id has 16 hex digits");
-        PathBuffer::from(self.path).join(&key)
+        let digits = replica.digits();
+        PathBuffer::from(self.path).join(core::str::from_utf8(&digits).expect("digits are text"))
     }
 }
 
@@ -138,7 +132,12 @@ pub(crate) fn is_total_of(path: &str, replica: ReplicaId) -> bool {
     parts.is_some_and(|(above, key)| above.ends_with(b"/") && *key == replica.digits())
 }
 
-fn integer(value: Value<'_>) -> Option<i64> {
+/// What a total's cell holds; `None` when it is no integer.
+pub(crate) fn total_of(cell: &Stored<'_>) -> Option<i64> {
+    cell.content().value().and_then(integer)
+}
+
+pub(crate) fn integer(value: Value<'_>) -> Option<i64> {
     match value {
         Value::I64(number) => Some(number),
         _ => None,

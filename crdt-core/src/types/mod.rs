@@ -36,7 +36,7 @@ mod record;
 mod set;
 
 pub use counter::{Counter, CounterError};
-pub(crate) use counter::{is_total_of, own_counter_key};
+pub(crate) use counter::{integer, is_total_of, own_counter_key, total_of};
 #[cfg(feature = "alloc")]
 pub use list::Rebalance;
 pub use list::{Element, Insertion, List, ListError};

@@ -206,7 +206,9 @@ impl Hosted {
             Input::Frame { conn, handle, key, frame } => self.take_frame(conn, handle, key, &frame, context),
             Input::Gone { conn } => self.drop_sessions(conn),
             Input::Request { id, request } => self.take_request(id, request, context),
-            Input::Retire { key } => self.with_replica(|replica| replica.retire(PeerId(key.0))).unwrap_or(()),
+            Input::Retire { key } => {
+                self.with_replica(|replica| replica.deactivate(PeerId(key.0))).unwrap_or(());
+            }
             Input::Save => self.with_replica(Replica::request_persist).unwrap_or(()),
             Input::Tick => self.look_after_tombstones(context),
         }

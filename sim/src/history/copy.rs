@@ -133,8 +133,8 @@ impl Copy {
         each!(self, r => r.forget_all_tombstones());
     }
 
-    pub(super) fn retire(&mut self, peer: PeerId) {
-        each!(self, r => r.retire(peer));
+    pub(super) fn deactivate(&mut self, peer: PeerId) {
+        each!(self, r => r.deactivate(peer));
     }
 
     pub(super) fn retired_ids(&self) -> Vec<Retired> {

@@ -133,7 +133,7 @@ impl World {
             900..910 if self.variant.forgets => self.nodes[at].copy.forget_all_tombstones(),
             910..920 if self.variant.retires && at != AGGREGATOR => {
                 let peer = self.nodes[at].peer;
-                self.nodes[AGGREGATOR].copy.retire(peer);
+                self.nodes[AGGREGATOR].copy.deactivate(peer);
             }
             920..930 if self.variant.wipes && at != AGGREGATOR => self.wipe(at),
             930..960 if self.may_be_restored(at) && self.nodes[at].has_disk() => {

@@ -61,11 +61,7 @@ fn a_device_from_the_drawer_does_not_bring_back_what_a_retired_id_wrote() {
         }
         // The handheld answers before all of the cloud's batch has come.
         town.short_frames(CLOUD);
-        let link = town.connect(handheld, CLOUD);
-        town.speak(handheld);
-        town.deliver_all(link, CLOUD)?;
-        town.speak_frames(CLOUD, 1);
-        town.deliver_all(link, handheld)?;
+        let link = town.begin_to_hear(handheld, 1)?;
         town.speak(handheld);
         town.deliver_all(link, CLOUD)?;
         town.settle()?;
@@ -85,11 +81,7 @@ fn a_cell_of_a_retired_id_that_was_never_claimed_goes() {
         town.set_page(panel, "log/1");
         town.set_page(panel, "log/2");
         town.meet(panel, CLOUD)?;
-        let link = town.connect(handheld, CLOUD);
-        town.speak(handheld);
-        town.deliver_all(link, CLOUD)?;
-        town.speak_frames(CLOUD, 2);
-        town.deliver_all(link, handheld)?;
+        let link = town.begin_to_hear(handheld, 2)?;
         town.cut(link);
         town.must_read(handheld, "alarm", Some(1))?;
         town.give_up(handheld);

@@ -58,11 +58,7 @@ fn a_delete_that_is_forgotten_in_the_middle_of_a_full_batch() {
         town.delete(panel, "test");
         town.meet(panel, CLOUD)?;
         town.forget(CLOUD);
-        let link = town.connect(handheld, CLOUD);
-        town.speak(handheld);
-        town.deliver_all(link, CLOUD)?;
-        town.speak_frames(CLOUD, 1);
-        town.deliver_all(link, handheld)?;
+        let link = town.begin_to_hear(handheld, 1)?;
         town.must_read(handheld, "alarm", Some(1))?;
         town.delete(CLOUD, "alarm");
         town.forget(CLOUD);

@@ -125,7 +125,7 @@ impl Town {
 
     /// The aggregator keeps nothing for that member any longer: it was silent for too long.
     pub(crate) fn give_up(&mut self, who: Who) {
-        self.node(CLOUD).replica.retire(peer_of(who));
+        self.node(CLOUD).replica.deactivate(peer_of(who));
     }
 
     /// The aggregator forgets what every member has, ids that nobody uses too: so many have gone now.
@@ -258,6 +258,16 @@ impl Town {
                 self.node(who).replica.disconnect(session);
             }
         }
+    }
+
+    /// `who` connects to the aggregator, and hears so many frames of its answer.
+    pub(crate) fn begin_to_hear(&mut self, who: Who, frames: usize) -> Result<Link, String> {
+        let link = self.connect(who, CLOUD);
+        self.speak(who);
+        self.deliver_all(link, CLOUD)?;
+        self.speak_frames(CLOUD, frames);
+        self.deliver_all(link, who)?;
+        Ok(link)
     }
 
     /// Everyone speaks and everything arrives, until nobody has anything to say.
