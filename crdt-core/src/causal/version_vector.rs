@@ -80,7 +80,13 @@ impl<S: Storage> VersionVector<S> {
 
     /// Joins what there is room for: for vectors that are safe when they are too low.
     pub(crate) fn absorb(&mut self, other: &Self) {
-        for entry in other.iter() {
+        self.absorb_writes(other);
+        self.raise(ReplicaId::RETIREMENTS, other.time_of(ReplicaId::RETIREMENTS)).ok();
+    }
+
+    /// The same without the retirements: of these, a delta tells nothing.
+    pub(crate) fn absorb_writes(&mut self, other: &Self) {
+        for entry in other.iter().filter(|e| e.replica != ReplicaId::RETIREMENTS) {
             // A replica that does not fit stays unknown.
             self.raise(entry.replica, entry.time).ok();
         }

@@ -272,7 +272,7 @@ impl<S: Storage> Replica<S> {
             session.rebase();
             session.first_claim = None;
         } else if let Some(claim) = session.first_claim.take() {
-            session.believed.absorb(&claim);
+            session.believed.absorb_writes(&claim);
         }
         let (peer_id, confirmed, peer_replica) = (session.peer, session.confirmed, session.peer_replica);
         let peer = self.peer_index(peer_id)?;

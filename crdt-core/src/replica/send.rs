@@ -395,7 +395,7 @@ fn write_end<S: Storage>(
     }
     // If it does not fit, the batch stays open, and End goes into a frame of its own.
     whole(session, writer, |session, writer| write_claim(document, session, full, writer))?;
-    after_claim(document, session);
+    after_claim(document, session, full);
     Ok(())
 }
 
@@ -433,12 +433,16 @@ fn write_claim<S: Storage>(
     Ok(())
 }
 
-fn after_claim<S: Storage>(document: &Document<S>, session: &mut Session<S>) {
+fn after_claim<S: Storage>(document: &Document<S>, session: &mut Session<S>, full: bool) {
     session.claims_sent += 1;
     if !session.heard {
         session.first_claim = Some(document.vv.clone());
     }
-    session.believed.absorb(&document.vv);
+    if full {
+        session.believed.absorb(&document.vv);
+    } else {
+        session.believed.absorb_writes(&document.vv);
+    }
     session.batch = None;
     session.urgent.clear();
     session.want_full = false;
@@ -475,7 +479,7 @@ fn write_update<S: Storage>(
         session.tx.define_path(path);
     }
     session.cursor = cell.seq;
-    after_claim(document, session);
+    after_claim(document, session, false);
     Ok(())
 }
 
