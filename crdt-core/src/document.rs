@@ -136,8 +136,6 @@ pub struct Document<S: Storage> {
     pub(crate) spare: Option<ReplicaId>,
     /// Sequence number of the last change.
     pub(crate) seq: u64,
-    /// Counts changes of the version vector in this process.
-    pub(crate) vv_changes: u64,
     /// Every cell up to this sequence number is covered. Back to zero when the version vector is lowered.
     pub(crate) covered_seq: u64,
     /// Counts changes of the floor in this process.
@@ -163,7 +161,6 @@ impl<S: Storage> Document<S> {
             replica,
             spare: None,
             seq: 0,
-            vv_changes: 0,
             covered_seq: 0,
             floor_changes: 0,
             forgotten_for_room: 0,
@@ -259,7 +256,6 @@ impl<S: Storage> Document<S> {
         let (known, forgotten) = (other.vv.iter().filter(news), other.floor.iter().filter(news));
         { known }.try_for_each(|e| self.vv.raise(e.replica, e.time))?;
         { forgotten }.try_for_each(|e| self.floor.raise(e.replica, e.time))?;
-        self.vv_changes += 1;
         self.horizon = self.horizon.max(other.horizon);
         self.clock = self.clock.max(other.clock);
         Ok(())
@@ -406,7 +402,7 @@ impl<S: Storage> Document<S> {
     /// Takes a fresh stamp of this replica and covers it.
     pub(crate) fn tick(&mut self, moment: Moment) -> Result<Stamp, UpdateError> {
         let time = self.next_time(moment)?;
-        self.raise(self.replica, time)?;
+        self.vv.raise(self.replica, time)?;
         self.clock = time;
         Ok(Stamp::new(time, self.replica))
     }
@@ -415,15 +411,6 @@ impl<S: Storage> Document<S> {
     pub(crate) fn next_time(&self, moment: Moment) -> Result<Time, UpdateError> {
         let next = self.clock.next().ok_or(UpdateError::ClockExhausted { last: self.clock })?;
         Ok(moment.now.map_or(next, |now| now.max(next)))
-    }
-
-    /// Covers the transactions of `replica` up to `time`.
-    pub(crate) fn raise(&mut self, replica: ReplicaId, time: Time) -> Result<(), CapacityError> {
-        if self.vv.time_of(replica) < time {
-            self.vv.raise(replica, time)?;
-            self.vv_changes += 1;
-        }
-        Ok(())
     }
 
     /// Whether every cell that is held is covered: only then do equal vectors mean equal documents.

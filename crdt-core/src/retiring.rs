@@ -70,7 +70,7 @@ impl<S: Storage> Document<S> {
     /// Every retirement up to `at` was taken over.
     pub(crate) fn note_retirement(&mut self, at: Time) {
         // Where there is no room, the peer tells again.
-        if self.raise(ReplicaId::RETIREMENTS, at).is_ok()
+        if self.vv.raise(ReplicaId::RETIREMENTS, at).is_ok()
             && self.floor.raise(ReplicaId::RETIREMENTS, at).is_ok()
         {
             self.clock = self.clock.max(at);
@@ -83,7 +83,7 @@ impl<S: Storage> Document<S> {
         // What it had deleted is no longer told by the list: whoever was not told before gets the whole document.
         self.retired.note_dropped(retired.at);
         // Where there is no room, its owner's next claim is refused, with the limit.
-        self.raise(replica, retired.time).ok();
+        self.vv.raise(replica, retired.time).ok();
         true
     }
 
@@ -93,7 +93,6 @@ impl<S: Storage> Document<S> {
             // Nothing is needed to take something out.
             vector.put(replica, Time::ZERO).ok();
         }
-        self.vv_changes += 1;
         self.covered_seq = 0;
     }
 }

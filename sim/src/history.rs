@@ -6,7 +6,7 @@
 //!
 //! - all documents, version vectors and fingerprints are equal, and no cell is uncovered;
 //! - whatever a device was told to be durable is there, and so is every write that survived on its own device;
-//! - no fingerprint alarm was ever raised, no peer broke the protocol, and the talk ended within 16 rounds.
+//! - no fingerprint alarm was ever raised, no peer broke the protocol, and the talk ended within 24 rounds.
 //!
 //! Devices that are too small for the document cannot take it all. They must give all they have none the less; then
 //! room is made, and they too must be equal.
@@ -58,6 +58,8 @@ pub fn run(seed: u64, variant: Variant) -> Result<Sums, Failure> {
 /// What happened in a history, or in many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sums {
+    /// Alarms of fingerprints, where they may be raised.
+    pub alarms: u64,
     /// Times that cells were dropped because a full batch did not hold them.
     pub dropped: u64,
     /// Copies that went on under a new id.
@@ -93,6 +95,7 @@ pub struct Sums {
 impl Sums {
     /// Adds another history.
     pub fn add(&mut self, other: &Sums) {
+        self.alarms += other.alarms;
         self.dropped += other.dropped;
         self.forks += other.forks;
         self.forgotten += other.forgotten;

@@ -138,7 +138,6 @@ impl<S: Storage> Replica<S> {
         }
         if highest > common {
             document.vv.put(old, common).ok();
-            document.vv_changes += 1;
             document.covered_seq = 0;
             if document.floor.time_of(old) > common && holds(Rule::FloorMap) {
                 document.floor.put(old, common).ok();

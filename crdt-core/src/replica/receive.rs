@@ -177,6 +177,7 @@ impl<S: Storage> Replica<S> {
                 self.sessions[index].ack_due |= ask;
                 self.no_full_batch(index)?;
                 self.take_own_claim(moment, index, time)?;
+                self.adopt_orphans(moment);
             }
             Message::EndFull { claim, floor, horizon } => {
                 let (claim, floor) = (self.resolve_vector(index, claim)?, self.resolve_vector(index, floor)?);
@@ -374,10 +375,15 @@ impl<S: Storage> Replica<S> {
         // Retirements have a message of their own. Nothing is needed to take it out.
         claim.put(ReplicaId::RETIREMENTS, Time::ZERO).ok();
         self.take_claim(moment, index, claim.entries())?;
+        self.adopt_orphans(moment);
+        Ok(())
+    }
+
+    /// The batch may have brought cells of ids that nobody uses, and nobody will claim.
+    fn adopt_orphans(&mut self, moment: Moment) {
         if self.orphans && self.config.role == Role::Aggregator {
             self.adopt(moment);
         }
-        Ok(())
     }
 
     fn no_full_batch(&self, index: usize) -> Result<(), PeerError> {
@@ -428,17 +434,16 @@ impl<S: Storage> Replica<S> {
                     // Nothing leaves the peer before it is durable there.
                     peer.acked.join_entries(claim).ok();
                 }
-                let changes = self.document.vv_changes;
                 for entry in claim {
                     let retired = &self.document.retired;
                     if !decides && retired.covers(Stamp::new(entry.time, entry.replica)) {
                         continue;
                     }
                     self.reinstate(entry.replica);
-                    let raised = self.document.raise(entry.replica, entry.time);
+                    self.unsaved |= !self.document.vv.covers(Stamp::new(entry.time, entry.replica));
+                    let raised = self.document.vv.raise(entry.replica, entry.time);
                     debug_assert!(raised.is_ok(), "there is room for all of them");
                 }
-                self.unsaved |= self.document.vv_changes != changes;
                 // What does not fit is only forgotten knowledge.
                 self.sessions[index].believed.join_entries(claim).ok();
             }
@@ -550,7 +555,7 @@ impl<S: Storage> Replica<S> {
         if let Some(digest) = digest
             && latest
             && !session.gap
-            && session.vv_at_claim == self.document.vv_changes
+            && session.believed.dominates(&self.document.vv)
             && self.document.is_clean()
         {
             self.compare(index, digest, through);

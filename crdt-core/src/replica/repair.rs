@@ -156,7 +156,7 @@ impl<S: Storage> Replica<S> {
                 Part::Want(hash) => self.sessions[index].repair.add(Task::Cell(hash)),
             }
         }
-        let mut refused = false;
+        let (mut refused, taken) = (false, self.repairs.cells_taken);
         while let Some(wire) = messages.next_cell().map_err(|Damaged| messages.error())? {
             let literal = messages.literal().path_if(&wire);
             let (stamp, slot) = self.resolve_cell(index, &wire, literal)?;
@@ -174,7 +174,19 @@ impl<S: Storage> Replica<S> {
                 refused = true;
             }
         }
+        if self.repairs.cells_taken > taken {
+            self.compare_with_others(index);
+        }
         Ok(())
+    }
+
+    /// Cells have come that no claim tells of: whoever else is connected may lack them, too.
+    fn compare_with_others(&mut self, index: usize) {
+        let repaired = self.sessions[index].id;
+        for session in self.sessions.iter_mut().filter(|session| session.id != repaired) {
+            session.digest_due = true;
+            session.ack_due = true;
+        }
     }
 
     /// The peer's digests of 16 ranges.
@@ -227,7 +239,8 @@ impl<S: Storage> Replica<S> {
     /// A cell that the peer has, and that this side perhaps lacks.
     ///
     /// It keeps its stamp. Under a fresh one it would make void what belongs below it and comes later: the fields of a map
-    /// that was lost with its marker, or newer writes below a delete. Whoever else lacks it finds out as this side did.
+    /// that was lost with its marker, or newer writes below a delete. Whoever else lacks it finds out as this side did: whoever is
+    /// connected, at once.
     /// Two contents under one stamp: the larger one stays, on both sides. A cell that is void here is answered with the one
     /// that makes it so: the stamps of such answers rise, so they end.
     fn repair_cell(&mut self, index: usize, theirs: Stored<'_>) -> Result<(), UpdateError> {

@@ -448,7 +448,6 @@ fn after_claim<S: Storage>(document: &Document<S>, session: &mut Session<S>, ful
     session.want_full = false;
     session.tx.cursor.defining = true;
     session.quiet = false;
-    session.vv_at_claim = document.vv_changes;
     if session.own_times.is_full() {
         session.own_times.pop_front();
     }

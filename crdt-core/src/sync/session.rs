@@ -76,8 +76,6 @@ pub struct Session<S: Storage> {
     pub(crate) claims_acked: u32,
     /// The latest claims: what an Ack of them means.
     pub(crate) own_times: heapless::Deque<ClaimSent, 8>,
-    /// Changes of the version vector when the last claim was sent.
-    pub(crate) vv_at_claim: u64,
     pub(crate) tx: Names<S>,
     pub(crate) frame_len_max: usize,
 
@@ -191,7 +189,6 @@ impl<S: Storage> Session<S> {
             ask: false,
             claims_acked: 0,
             own_times: heapless::Deque::new(),
-            vv_at_claim: 0,
             tx: Names::new(),
             frame_len_max: crate::limits::FRAME_LEN_MAX,
             claims_received: 0,

@@ -102,6 +102,9 @@ fn print_table(variant: &Variant, tally: &Tally, took: Duration) {
     if variant.small {
         println!("{:24} refused for want of room {}, forgot to make room {}", "", sums.full, sums.forgotten);
     }
+    if variant.aggregator_restores {
+        println!("{:24} alarms of fingerprints, all repaired: {}", "", sums.alarms);
+    }
     for (kind, (count, seed, text)) in &tally.kinds {
         println!("{:24} {count} x {kind}; SIM_SEED={seed} histories --variant {}: {text}", "", variant.name);
     }

@@ -16,6 +16,10 @@ impl World {
             self.make_room()?;
         }
         self.flow()?;
+        if self.sums.alarms > 0 {
+            // A session repairs once. What it has left differing, the next one finds.
+            self.flow()?;
+        }
         self.check_end()
     }
 
@@ -113,7 +117,8 @@ impl World {
         }
     }
 
-    /// Equal vectors mean equal documents, and every document is what its vector says.
+    /// Equal vectors mean equal documents, and every document is what its vector says. Where an id may go on beneath what
+    /// others have of it, only the end tells.
     pub(super) fn check_truth(&self) -> Result<(), Failure> {
         for (at, node) in self.nodes.iter().enumerate() {
             if node.holds_back() || !node.is_clean() {
@@ -124,7 +129,8 @@ impl World {
                 checked.map_err(|what| Failure::Untrue { node: at, what })?;
             }
             for (other_at, other) in self.nodes.iter().enumerate().take(at) {
-                if node.copy.knowledge() == other.copy.knowledge()
+                if !self.variant.aggregator_restores
+                    && node.copy.knowledge() == other.copy.knowledge()
                     && other.is_clean()
                     && !other.holds_back()
                     && node.copy.readings() != other.copy.readings()
@@ -168,7 +174,7 @@ impl World {
     }
 }
 
-/// Round trips after which everything must be quiet. Seven were the most that the executable model took.
-const ROUNDS_MAX: u32 = 16;
+/// Round trips after which everything must be quiet. In 400,000 histories, 18 were the most.
+const ROUNDS_MAX: u32 = 24;
 /// Rounds in which ids may still retire.
 const RETIRING_ROUNDS: u32 = 6;

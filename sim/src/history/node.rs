@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crdt_core::{Config, DocumentName, Limits, Moment, PeerId, PersistToken, ReplicaId, Stamp, Time};
+use crdt_core::{Config, DocumentName, Limits, Moment, PeerId, PersistToken, ReplicaId, Retired, Stamp, Time};
 
 use super::copy::{Copy, Records};
 use super::facts::{CellName, Fact, Held, Knowledge, PathIndex};
-use super::oracle::Registry;
 
 /// What is on a disk, or on its way there: all of it at once, or nothing.
 #[derive(Clone, Default)]
@@ -159,10 +158,11 @@ impl Node {
         self.before = (self.copy.knowledge(), self.copy.facts());
     }
 
-    /// Whether the copy knew a transaction whose cells it did not hold: they were dead.
-    pub(super) fn knew_dead(&self, stamp: Stamp, registry: &Registry) -> bool {
+    /// Whether the copy knew a transaction whose cells it did not hold: they were dead. `retired` says what it knows of ids
+    /// that it does not list.
+    pub(super) fn knew_dead(&self, stamp: Stamp, retired: &[Retired]) -> bool {
         let (knowledge, cells) = &self.before;
-        registry.complete(knowledge.clone()).covers(stamp) && cells.iter().all(|cell| cell.stamp != stamp)
+        knowledge.clone().with_retired(retired).covers(stamp) && cells.iter().all(|cell| cell.stamp != stamp)
     }
 
     /// An application's write was made.

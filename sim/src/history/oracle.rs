@@ -53,6 +53,11 @@ impl Registry {
         (self.retired.len() - before) as u64
     }
 
+    /// Every retirement there was.
+    pub(super) fn retired(&self) -> &[Retired] {
+        &self.retired
+    }
+
     /// What `node` has incorporated, or knows to be dead.
     pub(super) fn knowledge(&self, node: &Node) -> Knowledge {
         self.complete(node.copy.knowledge())

@@ -226,13 +226,18 @@ impl World {
                 }
                 self.sums.receipts += 1;
             }
+            // An id that both its owner and the aggregator were set back below goes on beneath what others have of it: only
+            // fingerprints show that, and repair must heal it.
+            Event::Damaged { .. } if self.variant.aggregator_restores => self.sums.alarms += 1,
             Event::Damaged { .. } => return Err(Failure::Damaged { node: at }),
             Event::Dropped { .. } => self.sums.dropped += 1,
             Event::Forgotten { .. } if self.variant.small => self.sums.forgotten += 1,
             Event::Forked { .. } => self.sums.forks += 1,
             Event::LateWrite { original, reissued } => {
                 self.sums.late += 1;
-                if self.nodes[at].knew_dead(original, &self.registry) {
+                // An aggregator that was set back does not know what it had retired since, and a member does not keep it.
+                let retired = if self.variant.aggregator_restores { &[] } else { self.registry.retired() };
+                if self.nodes[at].knew_dead(original, retired) {
                     return Err(Failure::Resurrected { node: at, stamp: original });
                 }
                 let mut cells = self.nodes[at].copy.facts().into_iter().filter(|cell| cell.stamp == reissued);
