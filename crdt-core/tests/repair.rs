@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use common::{Image, Side, connect, disconnect, path, settle};
 use crdt_core::{
-    CellRecord, Config, Content, Event, Fixed, Heap, PeerError, Replica, Role, Stamp, Storage, Time, Value,
-    Write,
+    CellRecord, Config, Content, Event, Fixed, Heap, Output, PeerError, Replica, Role, Stamp, Storage, Time,
+    Value, Write,
 };
 use proptest::prelude::*;
 
@@ -309,6 +309,50 @@ fn a_long_session_compares_fingerprints_now_and_then() {
     assert!(!normal.is_empty());
     assert_eq!(longest, 3 + 4, "one acknowledgement had a digest");
     assert_eq!((alarms(&device), alarms(&cloud)), (0, 0));
+}
+
+/// Cells that a repair brings are claimed by nothing: whoever is connected compares again.
+#[test]
+fn what_a_repair_brought_reaches_whoever_else_is_connected() {
+    let (mut device, mut cloud) = pair::<Heap>(20);
+    let mut watcher = Side::<Heap>::new(3, Role::Member);
+    watcher.now_ms = cloud.now_ms;
+    idle(&mut watcher, &mut cloud);
+    // Both lack the same, so that they agree.
+    let lost = name(7);
+    damage(&mut cloud, Role::Aggregator, |cells| drop(cells.remove(&lost)));
+    damage(&mut watcher, Role::Member, |cells| drop(cells.remove(&lost)));
+    connect(&mut watcher, &mut cloud);
+    settle(&mut watcher, &mut cloud);
+    let with_watcher = cloud.session.take().unwrap();
+    assert_eq!((alarms(&watcher), alarms(&cloud)), (0, 0), "they agree");
+
+    connect(&mut device, &mut cloud);
+    let mut buffer = vec![0; 16_384];
+    for _ in 0..30 {
+        for frame in device.poll() {
+            cloud.take(&frame).unwrap();
+        }
+        for frame in watcher.poll() {
+            let moment = cloud.moment();
+            cloud.replica.handle_frame(moment, with_watcher, &frame).unwrap();
+        }
+        let moment = cloud.moment();
+        while let Some(output) = cloud.replica.poll_output(moment, &mut buffer) {
+            match output {
+                Output::Transmit { session, len } if session == with_watcher => {
+                    watcher.take(&buffer[..len]).unwrap();
+                }
+                Output::Transmit { len, .. } => device.take(&buffer[..len]).unwrap(),
+                Output::Persist(token) => cloud.replica.handle_persisted(token),
+                Output::Close { .. } | Output::Event(_) => {}
+            }
+        }
+    }
+    let sum = device.replica.document().fingerprint();
+    assert_eq!(cloud.replica.document().fingerprint(), sum);
+    assert_eq!(watcher.replica.document().fingerprint(), sum);
+    assert!(watcher.replica.document().get(path(&lost)).is_some());
 }
 
 #[test]

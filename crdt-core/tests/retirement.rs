@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Image, Side, connect, disconnect, path, settle};
-use crdt_core::{Event, Fixed, Heap, ReplicaId, Role, Storage, Value};
+use crdt_core::{Connect, Event, Fixed, Heap, ReplicaId, Role, Storage, Value};
 
 fn meet<A: Storage, B: Storage>(device: &mut Side<A>, cloud: &mut Side<B>) -> usize {
     device.now_ms = device.now_ms.max(cloud.now_ms) + 1_000;
@@ -358,13 +358,8 @@ fn what_was_deleted_of_an_id_goes_although_more_of_it_is_known_here() {
     first.now_ms = cloud.now_ms + 5;
     first.set("extra", 9);
     near.now_ms = first.now_ms;
-    let link = |peer, initiator| crdt_core::Connect {
-        peer,
-        with_aggregator: false,
-        initiator,
-        confirmed: true,
-        handle: 0,
-    };
+    let link =
+        |peer, initiator| Connect { peer, with_aggregator: false, initiator, confirmed: true, handle: 0 };
     near.session = Some(near.replica.connect(link(first.peer, true)).unwrap());
     first.session = Some(first.replica.connect(link(near.peer, false)).unwrap());
     settle(&mut near, &mut first);
@@ -382,4 +377,35 @@ fn what_was_deleted_of_an_id_goes_although_more_of_it_is_known_here() {
     assert_eq!(cloud.replica.document().get(path("valve")), None);
     assert_eq!(cloud.replica.document().get(path("extra")), Some(Value::I64(9)));
     assert_eq!(near.replica.document(), cloud.replica.document());
+}
+
+/// An aggregator that was set back retires an id of which a device has more than it has. The delta that it sends before it is
+/// sure that the device is there tells nothing of that.
+#[test]
+fn a_delta_ahead_of_a_retirement_does_not_hide_it() {
+    let mut cloud = Side::<Heap>::new(2, Role::Aggregator);
+    let mut device = Side::<Heap>::new(1, Role::Member);
+    device.set("note", 1);
+    cloud.set("mode", 1);
+    meet(&mut device, &mut cloud);
+    meet(&mut device, &mut cloud);
+    let backup = Image::of(&cloud);
+    cloud.set("mode", 2);
+    meet(&mut device, &mut cloud);
+    let mut cloud = backup.restore_as(Role::Aggregator, &cloud);
+    cloud.set("mode", 3);
+    cloud.forget_stable();
+    assert_eq!(cloud.replica.retired_ids().count(), 1);
+
+    connect(&mut device, &mut cloud);
+    let early =
+        Connect { peer: device.peer, with_aggregator: false, initiator: false, confirmed: false, handle: 0 };
+    cloud.session.take().into_iter().for_each(|session| cloud.replica.disconnect(session));
+    cloud.session = Some(cloud.replica.connect(early).unwrap());
+    settle(&mut device, &mut cloud);
+    assert_eq!(device.replica.document().get(path("mode")), Some(Value::I64(3)), "the delta came");
+    let moment = cloud.moment();
+    cloud.replica.confirm(moment, cloud.session.unwrap());
+    settle(&mut device, &mut cloud);
+    assert_eq!(device.replica.document().version_vector(), cloud.replica.document().version_vector());
 }

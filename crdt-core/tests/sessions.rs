@@ -517,6 +517,42 @@ fn a_copy_that_is_up_to_date_is_verified_and_keeps_its_id() {
     assert_eq!(restarted.replica.id(), device.replica.id());
 }
 
+/// A device got a cell whose claim was cut off, and the aggregator that had written it is set back to before that: nobody will
+/// ever claim it. It comes with the device's own next write.
+#[test]
+fn a_cell_that_nobody_will_claim_is_adopted_with_the_devices_own_claim() {
+    let (mut device, mut cloud) = pair();
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    disconnect(&mut device, &mut cloud);
+    let backup = Image::of(&cloud);
+    cloud.set("note", "x".repeat(60).as_str());
+    cloud.set("claimed/with", "y".repeat(60).as_str());
+    cloud.frame_len = 130;
+    connect(&mut device, &mut cloud);
+    for frame in device.poll() {
+        cloud.take(&frame).unwrap();
+    }
+    let frames = cloud.poll();
+    for frame in &frames[..frames.len() - 1] {
+        device.take(frame).unwrap();
+    }
+    disconnect(&mut device, &mut cloud);
+    let unclaimed = |side: &Side<Heap>| {
+        let document = side.replica.document();
+        document.changes_since(0).filter(|cell| !document.covers(cell.stamp)).count()
+    };
+    assert_eq!(unclaimed(&device), 1, "the claim did not come");
+
+    let mut cloud = backup.restore_as(Role::Aggregator, &cloud);
+    device.set("mode", 5);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    assert_eq!((unclaimed(&device), unclaimed(&cloud)), (0, 0));
+    assert_eq!(cloud.replica.document().get(path("note")), device.replica.document().get(path("note")));
+    assert!(cloud.replica.document().get(path("note")).is_some());
+}
+
 #[test]
 fn damage_behind_the_cores_back_is_found_and_healed() {
     let (mut device, mut cloud) = pair();
