@@ -528,6 +528,8 @@ fn a_cell_that_nobody_will_claim_is_adopted_with_the_devices_own_claim() {
     let backup = Image::of(&cloud);
     cloud.set("note", "x".repeat(60).as_str());
     cloud.set("claimed/with", "y".repeat(60).as_str());
+    // A life later: the device never hears the id that wrote.
+    let mut cloud = Image::of(&cloud).restore_as(Role::Aggregator, &cloud);
     cloud.frame_len = 130;
     connect(&mut device, &mut cloud);
     for frame in device.poll() {
