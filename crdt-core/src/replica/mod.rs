@@ -22,6 +22,7 @@ mod record;
 mod repair;
 mod retire;
 mod send;
+mod stop;
 
 use conflict::Conflicts;
 pub use event::Event;
