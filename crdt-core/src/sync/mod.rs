@@ -7,11 +7,13 @@ mod names;
 mod peer;
 mod repair;
 mod session;
+mod sessions;
 
 pub use conflict::{Conflict, Version};
 pub(crate) use names::Names;
 pub(crate) use peer::Peer;
 pub(crate) use repair::{Phase, Repair, Task};
 pub(crate) use session::Session;
+pub(crate) use sessions::Sessions;
 pub use session::SessionId;
 pub(crate) use session::{Again, Batch, ClaimSent, FirstBase, Need};
