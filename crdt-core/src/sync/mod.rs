@@ -14,6 +14,6 @@ pub(crate) use names::Names;
 pub(crate) use peer::Peer;
 pub(crate) use repair::{Phase, Repair, Task};
 pub(crate) use session::Session;
-pub(crate) use sessions::Sessions;
 pub use session::SessionId;
 pub(crate) use session::{Again, Batch, ClaimSent, FirstBase, Need};
+pub(crate) use sessions::Sessions;
