@@ -27,6 +27,8 @@ impl<S: Storage> Replica<S> {
     /// # Errors
     /// [`PeerError`]: the peer broke the protocol, or cannot be served. The session is closed then (an
     /// [`Output::Close`](super::Output::Close) follows, after what is left to be said), and everything else goes on.
+    // In a frame of the stack of its own, as what writes frames.
+    #[inline(never)]
     pub fn handle_frame(
         &mut self,
         moment: Moment,
@@ -270,6 +272,8 @@ impl<S: Storage> Replica<S> {
     }
 
     /// One cell of a batch. It is visible at once, and covered when the batch is complete.
+    // Not within the loop over cells: its code is longer there.
+    #[inline(never)]
     fn take_cell(
         &mut self,
         moment: Moment,

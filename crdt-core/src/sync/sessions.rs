@@ -5,7 +5,10 @@ use core::ops::{Deref, DerefMut, Index, IndexMut};
 use super::Session;
 use crate::storage::Storage;
 
-/// The list of them. Its indexing is not inlined: there are over a hundred places, each with a check and a panic otherwise.
+/// The list of them.
+///
+/// Indexing is not inlined, and panics in one place: there are over a hundred callers, and for each the check, and the
+/// location that a panic names, would take room in the program.
 pub(crate) struct Sessions<S: Storage>(S::Sessions);
 
 impl<S: Storage> Default for Sessions<S> {
@@ -31,14 +34,14 @@ impl<S: Storage> DerefMut for Sessions<S> {
 impl<S: Storage> Index<usize> for Sessions<S> {
     type Output = Session<S>;
 
-    #[inline(always)]
+    #[inline(never)]
     fn index(&self, index: usize) -> &Session<S> {
         self.0.get(index).unwrap_or_else(|| gone())
     }
 }
 
 impl<S: Storage> IndexMut<usize> for Sessions<S> {
-    #[inline(always)]
+    #[inline(never)]
     fn index_mut(&mut self, index: usize) -> &mut Session<S> {
         self.0.get_mut(index).unwrap_or_else(|| gone())
     }
