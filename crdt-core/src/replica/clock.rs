@@ -4,7 +4,8 @@
 //! (see [`Config::admission_ahead_ms`](super::Config::admission_ahead_ms)), and the device, which still has everything,
 //! writes it again by the aggregator's clock and under a new id, because the old one has a future that nobody may see.
 
-use super::{Event, PeerError, Replica, Role};
+use super::stop::Stop;
+use super::{Event, Replica, Role};
 use crate::causal::Stamp;
 use crate::limits::CLOCK_TOLERANCE_MS;
 use crate::storage::{CellStore, Storage};
@@ -46,7 +47,7 @@ impl<S: Storage> Replica<S> {
         &mut self,
         moment: Moment,
         index: usize,
-    ) -> Result<(), PeerError> {
+    ) -> Result<(), Stop> {
         let session = &self.sessions[index];
         let Some(now) = session.peer_time else { return Ok(()) };
         let own = self.document.replica;

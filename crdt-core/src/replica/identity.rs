@@ -1,6 +1,7 @@
 //! Identity: a replica id belongs to one continuous history.
 
-use super::{Event, PeerError, Replica, Role};
+use super::stop::Stop;
+use super::{Event, Replica, Role};
 use crate::causal::Stamp;
 use crate::cell::Path;
 use crate::document::Document;
@@ -10,7 +11,6 @@ use crate::storage::{CellStore, List, Storage, Stored};
 use crate::sync::Peer;
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
-use crate::wire::{Refusal, Resource};
 
 impl<S: Storage> Replica<S> {
     /// This copy came from storage: its id may have gone further than it knows.
@@ -48,7 +48,7 @@ impl<S: Storage> Replica<S> {
         moment: Moment,
         held: Time,
         by_aggregator: bool,
-    ) -> Result<bool, PeerError> {
+    ) -> Result<bool, Stop> {
         if let Some(loaded) = self.unverified {
             if held > loaded {
                 self.fork(moment, loaded)?;
@@ -74,7 +74,7 @@ impl<S: Storage> Replica<S> {
     }
 
     /// The aggregator says that the own id belongs to another key: this device runs from a copy of somebody else's storage.
-    pub(super) fn leave_fenced_id(&mut self, moment: Moment, index: usize) -> Result<(), PeerError> {
+    pub(super) fn leave_fenced_id(&mut self, moment: Moment, index: usize) -> Result<(), Stop> {
         let session = &self.sessions[index];
         if session.with_aggregator && session.confirmed && self.config.role == Role::Member {
             self.fork(moment, self.common_with_a_twin())?;
@@ -91,7 +91,7 @@ impl<S: Storage> Replica<S> {
 
     /// A cell with the own id that lies within the own past, and that this copy never wrote: it comes from another time line,
     /// whose last words were under way when this copy was verified. True when the copy had to fork.
-    pub(super) fn check_own_past(&mut self, moment: Moment, cell: &Stored<'_>) -> Result<bool, PeerError> {
+    pub(super) fn check_own_past(&mut self, moment: Moment, cell: &Stored<'_>) -> Result<bool, Stop> {
         let document = &self.document;
         let (path, stamp) = (cell.path(), cell.stamp);
         let is_past =
@@ -105,7 +105,7 @@ impl<S: Storage> Replica<S> {
     }
 
     /// Goes on under a new id: own writes after `common` are written again under it, what was before stays.
-    pub(super) fn fork(&mut self, moment: Moment, common: Time) -> Result<(), PeerError> {
+    pub(super) fn fork(&mut self, moment: Moment, common: Time) -> Result<(), Stop> {
         let document = &mut self.document;
         let (old, highest) = (document.replica, document.vv.time_of(document.replica));
         let new = self.document.spare.unwrap_or(moment.fresh_replica_id());
@@ -113,8 +113,7 @@ impl<S: Storage> Replica<S> {
         let document = &mut self.document;
         if !document.vv.fits(1) {
             // Without room for another id there is nothing to go on under: the copy stays as it is, and talks to nobody.
-            let (needed, limit) = (document.vv.len() as u64 + 1, document.vv.room() as u64);
-            return Err(PeerError::Refused(Refusal::Capacity { what: Resource::Replicas, needed, limit }));
+            return Err(Stop::too_many_replicas(document.vv.len() + 1));
         }
         document.replica = new;
         document.spare = None;

@@ -22,6 +22,7 @@ mod record;
 mod repair;
 mod retire;
 mod send;
+mod stop;
 
 use conflict::Conflicts;
 pub use event::Event;
@@ -38,7 +39,7 @@ use crate::error::CapacityError;
 use crate::id::{DocumentName, PeerId, ReplicaId};
 use crate::limits::{ADMISSION_AHEAD_MS, FRAME_LEN_MAX};
 use crate::storage::{CellStore, List, Storage};
-use crate::sync::{Peer, Session, SessionId};
+use crate::sync::{Peer, Session, SessionId, Sessions};
 use crate::time::{Moment, Time};
 use crate::wire::{DecodeError, Refusal};
 
@@ -197,7 +198,7 @@ pub struct Replica<S: Storage> {
     pub(crate) given_up: S::Ids,
     /// Uncovered cells came from somebody else than their writer: perhaps their writer is gone.
     pub(crate) orphans: bool,
-    pub(crate) sessions: S::Sessions,
+    pub(crate) sessions: Sessions<S>,
     next_session: u32,
     /// Something changed that nothing may leave before.
     pub(crate) unsaved: bool,
@@ -225,7 +226,7 @@ impl<S: Storage> Replica<S> {
             given_up: S::Ids::default(),
             // What was loaded may hold some.
             orphans: true,
-            sessions: S::Sessions::default(),
+            sessions: Sessions::default(),
             next_session: 0,
             unsaved: true,
             issued: PersistToken(0),

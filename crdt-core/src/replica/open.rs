@@ -5,7 +5,8 @@
 //! peer asks for another Open, in full: that costs a round trip, never data.
 
 use super::send::{name_replica, write_vector_entry};
-use super::{PeerError, Replica, Role};
+use super::stop::{Stop, Turn};
+use super::{Replica, Role};
 use crate::causal::{Entry, Stamp, VersionVector};
 use crate::id::ReplicaId;
 use crate::limits::FRAME_LEN_MAX;
@@ -14,8 +15,8 @@ use crate::sync::{Again, FirstBase, Names, Session};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 use crate::wire::{
-    Full, OpenHead, OpenVector, OwnReplica, Refusal, Resource, VectorReference, Writer, highest_time, tag,
-    varint, write_relative_time, write_replica,
+    Full, OpenHead, OpenVector, OwnReplica, Refusal, VectorReference, Writer, highest_time, tag, varint,
+    write_relative_time, write_replica,
 };
 
 impl<S: Storage> Replica<S> {
@@ -164,22 +165,18 @@ impl<S: Storage> Replica<S> {
         index: usize,
         head: OpenHead<'_>,
         vector: OpenVector<'_>,
-    ) -> Result<(), PeerError> {
+    ) -> Result<(), Stop> {
         let session = &mut self.sessions[index];
         if session.heard {
-            return Err(PeerError::OutOfTurn { message: "a second Open" });
+            return Err(Stop::OutOfTurn(Turn::SecondOpen));
         }
         if session.initiator == head.name.is_some() {
-            return Err(PeerError::OutOfTurn { message: "an Open of the wrong side" });
+            return Err(Stop::OutOfTurn(Turn::WrongSide));
         }
         if head.name.is_some_and(|name| name != self.name.as_str()) {
-            return Err(PeerError::OutOfTurn { message: "an Open of another document" });
+            return Err(Stop::OutOfTurn(Turn::OtherName));
         }
-        let too_many = PeerError::Refused(Refusal::Capacity {
-            what: Resource::Replicas,
-            needed: vector.len() as u64,
-            limit: self.document.vv.room() as u64,
-        });
+        let too_many = Stop::too_many_replicas(vector.len());
         if session.initiator {
             for cursor in [&mut session.tx.cursor, &mut session.rx.cursor] {
                 cursor.paths_max = cursor.paths_max.min(head.dictionary_slots);
@@ -197,7 +194,7 @@ impl<S: Storage> Replica<S> {
         };
         let is_nobodys = peer_replica == Some(ReplicaId::RETIREMENTS);
         if is_nobodys || (peer_replica.is_none() && head.replica != OwnReplica::Unnamed) {
-            return Err(PeerError::Dangling);
+            return Err(Stop::Dangling);
         }
         let session = &mut self.sessions[index];
         session.peer_replica = peer_replica;
@@ -212,7 +209,7 @@ impl<S: Storage> Replica<S> {
         let peer = self.sessions[index].peer;
         if peer_replica.is_some() && self.peers.iter().any(|p| p.replica == peer_replica && p.id != peer) {
             self.refuse(index, Refusal::Fenced);
-            return Err(PeerError::Refused(Refusal::Fenced));
+            return Err(Stop::Fenced);
         }
         let known = theirs.time_of(self.document.replica);
         let held = head.yours.and_then(Time::from_ms).unwrap_or(Time::ZERO).max(known);
@@ -288,10 +285,10 @@ impl<S: Storage> Replica<S> {
     }
 
     /// The initiator does not find its vector known here: it starts again, and lists it.
-    pub(super) fn take_open_again(&mut self, index: usize) -> Result<(), PeerError> {
+    pub(super) fn take_open_again(&mut self, index: usize) -> Result<(), Stop> {
         let session = &self.sessions[index];
         if !session.initiator || !session.opened || session.heard || session.again != Again::No {
-            return Err(PeerError::OutOfTurn { message: "a wish for another Open" });
+            return Err(Stop::OutOfTurn(Turn::OpenAgain));
         }
         let mut fresh = Session::new(session.id, session.peer, session.handle);
         fresh.with_aggregator = session.with_aggregator;
@@ -340,16 +337,16 @@ impl<S: Storage> Replica<S> {
     }
 
     /// The initiator's vector, which is the table that both sides refer to; `None` when there is no room for it.
-    fn take_table(&mut self, index: usize, vector: OpenVector<'_>) -> Result<Option<()>, PeerError> {
+    fn take_table(&mut self, index: usize, vector: OpenVector<'_>) -> Result<Option<()>, Stop> {
         if let OpenVector::Reference(reference) = vector {
-            let table = self.resolve_reference(index, reference).ok_or(PeerError::Dangling)?;
+            let table = self.resolve_reference(index, reference).ok_or(Stop::Dangling)?;
             self.sessions[index].table = table;
             return Ok(Some(()));
         }
         let table = &mut self.sessions[index].table;
         table.clear();
         for (replica, time) in vector.initiator_entries() {
-            let time = Time::from_ms(time).ok_or(PeerError::Dangling)?;
+            let time = Time::from_ms(time).ok_or(Stop::Dangling)?;
             if table.raise(replica, time).is_err() {
                 return Ok(None);
             }
@@ -362,7 +359,7 @@ impl<S: Storage> Replica<S> {
         &mut self,
         index: usize,
         vector: OpenVector<'_>,
-    ) -> Result<Option<VersionVector<S>>, PeerError> {
+    ) -> Result<Option<VersionVector<S>>, Stop> {
         let section = match vector {
             OpenVector::Absolute(section) => section,
             OpenVector::Initiator { .. } | OpenVector::Reference(_) => {
@@ -379,7 +376,7 @@ impl<S: Storage> Replica<S> {
                         0 => Some(Time::ZERO),
                         _ => base.checked_add_signed(varint::unzigzag(raw - 1)).and_then(Time::from_ms),
                     };
-                    let put = theirs.put(replica, time.ok_or(PeerError::Dangling)?);
+                    let put = theirs.put(replica, time.ok_or(Stop::Dangling)?);
                     if put.is_err()
                         && (replica == self.document.replica || !self.sessions[index].with_aggregator)
                     {

@@ -2,6 +2,7 @@
 
 use super::conflict::Sender;
 use super::open::table_highest;
+use super::stop::{Stop, Turn};
 use super::{Config, Event, PeerError, Replica, Role};
 use crate::causal::{Entry, Stamp, VersionVector};
 use crate::cell::{Kind, Path};
@@ -14,8 +15,8 @@ use crate::sync::{Again, Need, Session, SessionId};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 use crate::wire::{
-    Damaged, DecodeError, Message, MessageReader, OpenVector, Reader, Refusal, Refused, ReplicaRef, Resource,
-    VectorSection, WireCell, WirePath, highest_time, tag,
+    DecodeError, Message, MessageReader, OpenVector, Refusal, Refused, ReplicaRef, Resource, VectorSection,
+    WireCell, WirePath, highest_time, tag,
 };
 
 impl<S: Storage> Replica<S> {
@@ -26,6 +27,8 @@ impl<S: Storage> Replica<S> {
     /// # Errors
     /// [`PeerError`]: the peer broke the protocol, or cannot be served. The session is closed then (an
     /// [`Output::Close`](super::Output::Close) follows, after what is left to be said), and everything else goes on.
+    // In a frame of the stack of its own, as what writes frames.
+    #[inline(never)]
     pub fn handle_frame(
         &mut self,
         moment: Moment,
@@ -46,21 +49,40 @@ impl<S: Storage> Replica<S> {
     }
 
     fn take_frame(&mut self, moment: Moment, index: usize, frame: &[u8]) -> Result<(), PeerError> {
-        let id = self.sessions[index].id;
-        let (rest, highest_time, acks) = match self.check_frame(index, frame)? {
-            Checked::Messages { rest, highest_time, acks } => (rest, highest_time, acks),
+        if frame.len() > FRAME_LEN_MAX {
+            return Err(DecodeError::TooLong { len: frame.len() }.into());
+        }
+        let mut messages = MessageReader::new(frame, self.sessions[index].rx.cursor);
+        let taken = self.take_messages(moment, index, &mut messages);
+        taken.map_err(|stop| stop.error(&messages, self.document.vv.room()))
+    }
+
+    fn take_messages(
+        &mut self,
+        moment: Moment,
+        index: usize,
+        messages: &mut MessageReader<'_>,
+    ) -> Result<(), Stop> {
+        let session = &self.sessions[index];
+        let (id, cursor) = (session.id, session.rx.cursor);
+        if messages.handle()? != session.handle {
+            return Err(Stop::OutOfTurn(Turn::OtherDocument));
+        }
+        let start = messages.rest();
+        let acks = match self.check_messages(index, messages)? {
+            Checked::Messages { acks } => acks,
             Checked::Ignored => return Ok(()),
             Checked::UnknownVector => {
                 self.sessions[index].again = Again::Due;
                 return Ok(());
             }
         };
-        self.admit(moment, index, highest_time);
+        self.admit(moment, index, messages.highest_time);
         self.sessions[index].note_seen(acks);
-        let mut messages = MessageReader::new(Reader::new(rest), self.sessions[index].rx.cursor);
-        while let Some(message) = messages.next().map_err(|Damaged| messages.error())? {
+        *messages = MessageReader::new(start, cursor);
+        while let Some(message) = messages.next()? {
             self.sessions[index].quiet = false;
-            self.take_message(moment, index, message, &mut messages)?;
+            self.take_message(moment, index, message, messages)?;
             // A fork closes every session; what else the frame says was meant for the id that is gone.
             if self.sessions[index].closing || self.sessions[index].id != id {
                 return Ok(());
@@ -75,26 +97,16 @@ impl<S: Storage> Replica<S> {
         Ok(())
     }
 
-    /// Reads a frame from end to end.
-    fn check_frame<'a>(&self, index: usize, frame: &'a [u8]) -> Result<Checked<'a>, PeerError> {
-        if frame.len() > FRAME_LEN_MAX {
-            return Err(DecodeError::TooLong { len: frame.len() }.into());
-        }
+    /// Reads the messages of a frame from end to end.
+    fn check_messages(&self, index: usize, messages: &mut MessageReader<'_>) -> Result<Checked, Stop> {
         let session = &self.sessions[index];
-        let mut reader = Reader::new(frame);
-        let handle = reader.varint(u16::MAX.into()).map_err(|Damaged| reader.error())?;
-        if handle != u64::from(session.handle) {
-            return Err(PeerError::OutOfTurn { message: "a frame of another document" });
-        }
         let waits_for_open = !session.initiator && session.again != Again::No;
-        if waits_for_open && reader.rest().first() != Some(&tag::OPEN) {
+        if waits_for_open && messages.rest().first() != Some(&tag::OPEN) {
             return Ok(Checked::Ignored);
         }
-        let rest = reader.rest();
-        let mut messages = MessageReader::new(reader, session.rx.cursor);
         let mut heard = session.heard;
         let mut acks = 0_u64;
-        while let Some(message) = messages.next().map_err(|Damaged| messages.error())? {
+        while let Some(message) = messages.next()? {
             match message {
                 // These may come instead of an Open.
                 Message::Refused(_) | Message::OpenAgain if !heard => continue,
@@ -107,8 +119,8 @@ impl<S: Storage> Replica<S> {
                     }
                 }
                 Message::Open(..) | Message::OtherVersion(_) if !heard => {}
-                Message::Open(..) => return Err(PeerError::OutOfTurn { message: "a second Open" }),
-                _ if !heard => return Err(PeerError::OutOfTurn { message: "something before Open" }),
+                Message::Open(..) => return Err(Stop::OutOfTurn(Turn::SecondOpen)),
+                _ if !heard => return Err(Stop::OutOfTurn(Turn::BeforeOpen)),
                 Message::Ack { claims, .. } => {
                     acks = acks.saturating_add(claims);
                     continue;
@@ -117,7 +129,7 @@ impl<S: Storage> Replica<S> {
             }
             heard = true;
         }
-        Ok(Checked::Messages { rest, highest_time: messages.highest_time, acks })
+        Ok(Checked::Messages { acks })
     }
 
     /// An aggregator takes no stamps from the future: nothing of such a batch is applied, and the sender learns by how much.
@@ -145,14 +157,14 @@ impl<S: Storage> Replica<S> {
         index: usize,
         message: Message<'_>,
         messages: &mut MessageReader<'_>,
-    ) -> Result<(), PeerError> {
+    ) -> Result<(), Stop> {
         match message {
             Message::Open(head, vector) => return self.take_open(moment, index, head, vector),
             Message::OtherVersion(ours) => {
                 let reason = Refusal::Version { theirs: tag::PROTOCOL_VERSION, ours };
                 self.refuse(index, reason);
                 self.sessions[index].closing = true;
-                return Err(PeerError::Refused(reason));
+                return Err(Stop::OtherVersion(ours));
             }
             Message::BatchFirst { own_behind } => {
                 let base_holds = self.first_base_holds(index, own_behind)? || !holds(Rule::Base);
@@ -182,7 +194,7 @@ impl<S: Storage> Replica<S> {
             Message::EndFull { claim, floor, horizon } => {
                 let (claim, floor) = (self.resolve_vector(index, claim)?, self.resolve_vector(index, floor)?);
                 let replica = self.resolve_and_define(index, horizon.0)?;
-                let time = Time::from_ms(horizon.1).ok_or(PeerError::Dangling)?;
+                let time = Time::from_ms(horizon.1).ok_or(Stop::Dangling)?;
                 self.take_end_full(moment, index, claim, floor, Stamp::new(time, replica))?;
             }
             Message::Ack { claims, digest } => self.take_ack(index, claims, digest)?,
@@ -217,12 +229,12 @@ impl<S: Storage> Replica<S> {
     // ---- batches ----
 
     /// Whether this side has what a batch of the first flight takes for granted.
-    fn first_base_holds(&self, index: usize, own_behind: Option<u64>) -> Result<bool, PeerError> {
+    fn first_base_holds(&self, index: usize, own_behind: Option<u64>) -> Result<bool, Stop> {
         let session = &self.sessions[index];
         let Some(behind) = own_behind else { return Ok(true) };
-        let peer = session.peer_replica.ok_or(PeerError::Dangling)?;
+        let peer = session.peer_replica.ok_or(Stop::Dangling)?;
         let told = session.table.time_of(peer).as_ms();
-        let own = told.checked_sub(behind).ok_or(PeerError::Dangling)?;
+        let own = told.checked_sub(behind).ok_or(Stop::Dangling)?;
         let vv = &self.document.vv;
         let others = session.table.iter().filter(|e| e.replica != peer);
         let is_here = |e: Entry| self.document.covers(Stamp::new(e.time, e.replica));
@@ -249,8 +261,8 @@ impl<S: Storage> Replica<S> {
         moment: Moment,
         index: usize,
         messages: &mut MessageReader<'_>,
-    ) -> Result<(), PeerError> {
-        while let Some(cell) = messages.next_cell().map_err(|Damaged| messages.error())? {
+    ) -> Result<(), Stop> {
+        while let Some(cell) = messages.next_cell()? {
             self.take_cell(moment, index, &cell, messages.literal().path_if(&cell))?;
             if self.sessions[index].closing {
                 // A fork: the rest was meant for the id that is gone.
@@ -261,17 +273,19 @@ impl<S: Storage> Replica<S> {
     }
 
     /// One cell of a batch. It is visible at once, and covered when the batch is complete.
+    // Not within the loop over cells: its code is longer there.
+    #[inline(never)]
     fn take_cell(
         &mut self,
         moment: Moment,
         index: usize,
         wire: &WireCell<'_>,
         literal: Option<Path<'_>>,
-    ) -> Result<(), PeerError> {
+    ) -> Result<(), Stop> {
         let (stamp, slot) = self.resolve_cell(index, wire, literal)?;
         let path = match (&slot, literal) {
             (Some(text), _) => Path::from_checked(text),
-            (None, literal) => literal.ok_or(PeerError::Dangling)?,
+            (None, literal) => literal.ok_or(Stop::Dangling)?,
         };
         if self.sessions[index].gap {
             return Ok(());
@@ -365,7 +379,7 @@ impl<S: Storage> Replica<S> {
         moment: Moment,
         index: usize,
         claim: Option<VersionVector<S>>,
-    ) -> Result<(), PeerError> {
+    ) -> Result<(), Stop> {
         self.no_full_batch(index)?;
         let Some(mut claim) = claim else {
             self.refuse_replicas(index);
@@ -386,9 +400,9 @@ impl<S: Storage> Replica<S> {
         }
     }
 
-    fn no_full_batch(&self, index: usize) -> Result<(), PeerError> {
+    fn no_full_batch(&self, index: usize) -> Result<(), Stop> {
         if self.sessions[index].full {
-            return Err(PeerError::OutOfTurn { message: "End of a delta within a full batch" });
+            return Err(Stop::OutOfTurn(Turn::DeltaEndInFull));
         }
         Ok(())
     }
@@ -401,14 +415,14 @@ impl<S: Storage> Replica<S> {
     }
 
     /// The claim of a delta that has only the peer's own writes.
-    fn take_own_claim(&mut self, moment: Moment, index: usize, time_ms: u64) -> Result<(), PeerError> {
-        let replica = self.sessions[index].peer_replica.ok_or(PeerError::Dangling)?;
-        let time = Time::from_ms(time_ms).ok_or(PeerError::Dangling)?;
+    fn take_own_claim(&mut self, moment: Moment, index: usize, time_ms: u64) -> Result<(), Stop> {
+        let replica = self.sessions[index].peer_replica.ok_or(Stop::Dangling)?;
+        let time = Time::from_ms(time_ms).ok_or(Stop::Dangling)?;
         self.take_claim(moment, index, &[Entry { replica, time }])
     }
 
     /// The claim of a delta: what is raised here is incorporated now. It lists a replica once.
-    fn take_claim(&mut self, moment: Moment, index: usize, claim: &[Entry]) -> Result<(), PeerError> {
+    fn take_claim(&mut self, moment: Moment, index: usize, claim: &[Entry]) -> Result<(), Stop> {
         if self.sessions[index].closing {
             // A fork left out a cell that this claims.
             return Ok(());
@@ -468,10 +482,10 @@ impl<S: Storage> Replica<S> {
         claim: Option<VersionVector<S>>,
         floor: Option<VersionVector<S>>,
         horizon: Stamp,
-    ) -> Result<(), PeerError> {
+    ) -> Result<(), Stop> {
         let session = &mut self.sessions[index];
         if !session.full {
-            return Err(PeerError::OutOfTurn { message: "End of a full batch within a delta" });
+            return Err(Stop::OutOfTurn(Turn::FullEndInDelta));
         }
         session.full = false;
         let (Some(claim), Some(floor)) = (claim, floor) else {
@@ -480,7 +494,7 @@ impl<S: Storage> Replica<S> {
             return Ok(());
         };
         if !claim.dominates(&floor) {
-            return Err(PeerError::OutOfTurn { message: "a floor above the claim" });
+            return Err(Stop::OutOfTurn(Turn::FloorAboveClaim));
         }
         if session.gap {
             session.claims_received += 1;
@@ -529,11 +543,11 @@ impl<S: Storage> Replica<S> {
 
     // ---- the other messages ----
 
-    fn take_ack(&mut self, index: usize, further: u64, digest: Option<u32>) -> Result<(), PeerError> {
+    fn take_ack(&mut self, index: usize, further: u64, digest: Option<u32>) -> Result<(), Stop> {
         let session = &mut self.sessions[index];
         let through = u64::from(session.claims_acked) + further;
         if through > u64::from(session.claims_sent) {
-            return Err(PeerError::OutOfTurn { message: "an Ack of a batch that was never sent" });
+            return Err(Stop::OutOfTurn(Turn::AckOfNothing));
         }
         session.claims_acked = through as u32;
         let latest = session.claims_acked == session.claims_sent && session.batch.is_none();
@@ -542,7 +556,7 @@ impl<S: Storage> Replica<S> {
         if session.confirmed && !session.refused && session.rebased_at < session.claims_acked {
             let believed = session.believed.clone();
             let own = self.document.replica;
-            let peer = self.peer_index(self.sessions[index].peer).map_err(|_| PeerError::Dangling)?;
+            let peer = self.peer_index(self.sessions[index].peer).map_err(|_| Stop::Dangling)?;
             if latest {
                 self.peers[peer].acked.copy_from(&believed);
             } else if let Some(time) = own_time {
@@ -588,9 +602,9 @@ impl<S: Storage> Replica<S> {
 
     // ---- names ----
 
-    fn resolve(&self, index: usize, reference: ReplicaRef) -> Result<ReplicaId, PeerError> {
+    fn resolve(&self, index: usize, reference: ReplicaRef) -> Result<ReplicaId, Stop> {
         let session = &self.sessions[index];
-        session.rx.resolve(reference, session.peer_replica, &session.table).ok_or(PeerError::Dangling)
+        session.rx.resolve(reference, session.peer_replica, &session.table).ok_or(Stop::Dangling)
     }
 
     /// The same, for a name that takes the next number of the table if it is a literal.
@@ -598,7 +612,7 @@ impl<S: Storage> Replica<S> {
         &mut self,
         index: usize,
         reference: ReplicaRef,
-    ) -> Result<ReplicaId, PeerError> {
+    ) -> Result<ReplicaId, Stop> {
         let replica = self.resolve(index, reference)?;
         if let ReplicaRef::Literal(id) = reference {
             self.sessions[index].rx.define_replica(id);
@@ -611,13 +625,13 @@ impl<S: Storage> Replica<S> {
         &mut self,
         index: usize,
         section: VectorSection<'_>,
-    ) -> Result<Option<VersionVector<S>>, PeerError> {
+    ) -> Result<Option<VersionVector<S>>, Stop> {
         let mut vector = VersionVector::new();
         let mut fits = true;
         self.sessions[index].rx.cursor.defining = section.is_defining();
         for (reference, time) in section.entries() {
             let replica = self.resolve_and_define(index, reference)?;
-            let time = Time::from_ms(time).ok_or(PeerError::Dangling)?;
+            let time = Time::from_ms(time).ok_or(Stop::Dangling)?;
             fits &= vector.raise(replica, time).is_ok();
         }
         Ok(fits.then_some(vector))
@@ -629,7 +643,7 @@ impl<S: Storage> Replica<S> {
         index: usize,
         wire: &WireCell<'_>,
         literal: Option<Path<'_>>,
-    ) -> Result<(Stamp, Option<heapless::String<DICTIONARY_PATH_LEN_MAX>>), PeerError> {
+    ) -> Result<(Stamp, Option<heapless::String<DICTIONARY_PATH_LEN_MAX>>), Stop> {
         let replica = self.resolve(index, wire.stamp.replica)?;
         let rx = &mut self.sessions[index].rx;
         if let ReplicaRef::Literal(id) = wire.stamp.replica
@@ -639,24 +653,24 @@ impl<S: Storage> Replica<S> {
         }
         let slot = match wire.path {
             WirePath::Slot(slot) => {
-                let text = rx.path(slot).ok_or(PeerError::Dangling)?;
+                let text = rx.path(slot).ok_or(Stop::Dangling)?;
                 heapless::String::try_from(text.as_str()).ok()
             }
             WirePath::Literal => {
-                rx.define_path(literal.ok_or(PeerError::Dangling)?);
+                rx.define_path(literal.ok_or(Stop::Dangling)?);
                 None
             }
         };
         let time = Time::from_ms(wire.stamp.time).filter(|time| *time > Time::ZERO);
-        let time = time.filter(|_| replica != ReplicaId::RETIREMENTS).ok_or(PeerError::Dangling)?;
+        let time = time.filter(|_| replica != ReplicaId::RETIREMENTS).ok_or(Stop::Dangling)?;
         Ok((Stamp::new(time, replica), slot))
     }
 }
 
 /// What became of reading a frame from end to end.
-enum Checked<'a> {
-    /// Its messages, the highest time of a cell in it, and how many claims it acknowledges.
-    Messages { rest: &'a [u8], highest_time: u64, acks: u64 },
+enum Checked {
+    /// It can be taken; it acknowledges so many claims.
+    Messages { acks: u64 },
     /// Sent before its sender knew that it has to open again.
     Ignored,
     /// It opens with a vector that is not known here by its hash.

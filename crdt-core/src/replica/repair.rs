@@ -15,7 +15,8 @@
 
 use super::receive::refusal;
 use super::send::{fits, write_cell};
-use super::{Event, PeerError, Replica};
+use super::stop::{Stop, Turn};
+use super::{Event, Replica};
 use crate::causal::Stamp;
 use crate::cell::{Path, dominates};
 use crate::document::{Document, UpdateError};
@@ -24,7 +25,7 @@ use crate::sync::{Phase, Repair, Task};
 use crate::time::Moment;
 use crate::weaken::{Rule, holds};
 use crate::wire::repair::{Digest, LEVELS, LIST_MAX, PART_LEN_MAX, Part, Range, Step, StepWriter};
-use crate::wire::{Damaged, Full, MessageReader, RunWriter, Writer, tag};
+use crate::wire::{Full, MessageReader, RunWriter, Writer, tag};
 
 /// What repairs have done since this replica was made or loaded. A metric: it is not stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,14 +127,14 @@ impl<S: Storage> Replica<S> {
         index: usize,
         step: Step<'_>,
         messages: &mut MessageReader<'_>,
-    ) -> Result<(), PeerError> {
+    ) -> Result<(), Stop> {
         let session = &mut self.sessions[index];
         let phase = session.repair.phase;
         match (step.salt, phase) {
             // Both began at once: the initiator of the session leads.
             (Some(_), Phase::Leading) if session.initiator => return Ok(()),
             (Some(_), Phase::Following) => {
-                return Err(PeerError::OutOfTurn { message: "a second repair in one session" });
+                return Err(Stop::OutOfTurn(Turn::SecondRepair));
             }
             (Some(salt), _) => {
                 session.repair.begin(Phase::Following, salt);
@@ -142,7 +143,7 @@ impl<S: Storage> Replica<S> {
                 }
             }
             (None, Phase::NotNeeded | Phase::Due) => {
-                return Err(PeerError::OutOfTurn { message: "a step of a repair that nobody began" });
+                return Err(Stop::OutOfTurn(Turn::RepairOfNobody));
             }
             (None, _) => {}
         }
@@ -157,12 +158,12 @@ impl<S: Storage> Replica<S> {
             }
         }
         let (mut refused, taken) = (false, self.repairs.cells_taken);
-        while let Some(wire) = messages.next_cell().map_err(|Damaged| messages.error())? {
+        while let Some(wire) = messages.next_cell()? {
             let literal = messages.literal().path_if(&wire);
             let (stamp, slot) = self.resolve_cell(index, &wire, literal)?;
             let path = match (&slot, literal) {
                 (Some(text), _) => Path::from_checked(text),
-                (None, literal) => literal.ok_or(PeerError::Dangling)?,
+                (None, literal) => literal.ok_or(Stop::Dangling)?,
             };
             if refused {
                 // The names in the rest are needed later.

@@ -3,7 +3,8 @@
 //! See [`crate::retiring`] for what is remembered, and why that is enough.
 
 use super::send::write_vector_entry;
-use super::{Event, PeerError, Replica, Role};
+use super::stop::Stop;
+use super::{Event, Replica, Role};
 use crate::causal::{Entry, Retired};
 use crate::document::Document;
 use crate::id::ReplicaId;
@@ -80,8 +81,8 @@ impl<S: Storage> Replica<S> {
         index: usize,
         ids: VectorSection<'_>,
         at_ms: u64,
-    ) -> Result<(), PeerError> {
-        let at = Time::from_ms(at_ms).ok_or(PeerError::Dangling)?;
+    ) -> Result<(), Stop> {
+        let at = Time::from_ms(at_ms).ok_or(Stop::Dangling)?;
         let session = &mut self.sessions[index];
         session.rx.cursor.defining = ids.is_defining();
         let by_aggregator = session.with_aggregator;
@@ -95,9 +96,9 @@ impl<S: Storage> Replica<S> {
         let mut dropped = 0;
         for (reference, time) in ids.entries() {
             let replica = self.resolve_and_define(index, reference)?;
-            let retired = Retired { replica, time: Time::from_ms(time).ok_or(PeerError::Dangling)?, at };
+            let retired = Retired { replica, time: Time::from_ms(time).ok_or(Stop::Dangling)?, at };
             if replica == ReplicaId::RETIREMENTS {
-                return Err(PeerError::Dangling);
+                return Err(Stop::Dangling);
             }
             if !applies || replica == self.id() {
                 continue;

@@ -22,6 +22,8 @@ type Written = Result<bool, Full>;
 
 impl<S: Storage> Replica<S> {
     /// Writes the next frame of a session; 0 when it has nothing to say.
+    // In a frame of the stack of its own: within the application's loop, whatever is far from its pointer takes longer code.
+    #[inline(never)]
     pub(super) fn write_frame(&mut self, moment: Moment, index: usize, buffer: &mut [u8]) -> usize {
         let session = &self.sessions[index];
         let speaks = session.initiator

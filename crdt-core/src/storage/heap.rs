@@ -1,12 +1,12 @@
 //! Storage on the heap: a slab of cells, their order by path, and a log of their changes.
 //!
-//! Lookup, insertion and removal cost O(log cells). A change appends its sequence number and slot to the log, which so is
+//! Lookup, insertion and removal cost O(log cells); a removal also moves four bytes for each cell that was removed since the
+//! last save and has a greater path. A change appends its sequence number and slot to the log, which so is
 //! sorted; an entry whose slot has another number by now is void. When the log is full the void entries are taken out,
 //! a fifth of it at least, which costs O(1) a change. What changed since a given number is found by bisection:
 //! O(log cells + changes), and never more than O(cells).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
@@ -50,7 +50,8 @@ pub struct HeapCells {
     /// Sequence numbers, ascending, and the slots that changed then. Void where the slot has another number now.
     changes: Vec<(u64, u32)>,
     bytes: usize,
-    removed: BTreeSet<Box<str>>,
+    /// Slots of the cells that were removed, in the order of their paths: these stay until they are gone from disk.
+    removed: Vec<u32>,
 }
 
 /// 64 bytes.
@@ -152,14 +153,29 @@ impl HeapCells {
         self.changes.push((self.slot(index).seq, index));
     }
 
+    /// A slot for a cell that comes to `path`: if one was removed there, it was in that.
+    fn slot_for(&mut self, path: &str) -> u32 {
+        if let Ok(at) = self.place_in_removed(path) {
+            return self.removed.remove(at);
+        }
+        let index = self.free_slot();
+        self.slots[index as usize].path = path.into();
+        index
+    }
+
     fn release(&mut self, place: Place, index: u32) {
         self.by_path.remove(place);
         let slot = &mut self.slots[index as usize];
         self.bytes -= slot.path.len() + slot.payload.as_slice().len();
         slot.seq = 0;
         slot.payload = Payload::NONE;
-        self.removed.insert(core::mem::take(&mut slot.path));
-        self.free.push(index);
+        if let Err(at) = self.place_in_removed(self.path(index)) {
+            self.removed.insert(at, index);
+        }
+    }
+
+    fn place_in_removed(&self, path: &str) -> Result<usize, usize> {
+        self.removed.binary_search_by(|index| self.path(*index).cmp(path))
     }
 
     fn restamp_slot(&mut self, index: u32, stamp: Stamp, seq: u64) {
@@ -169,7 +185,7 @@ impl HeapCells {
         self.note_change(index);
     }
 
-    fn indices_below(&self, path: Option<&str>) -> impl Iterator<Item = u32> + use<'_> {
+    fn run_below(&self, path: Option<&str>) -> Run {
         let compare = |index| {
             path.map_or(Ordering::Equal, |path| compare_with_below(self.path(index).as_bytes(), path))
         };
@@ -178,7 +194,59 @@ impl HeapCells {
         if end.is_some_and(|index| compare(index).is_eq()) {
             end = self.by_path.at(self.by_path.place(|index| compare(index).is_le()));
         }
-        self.by_path.from(start).take_while(move |index| Some(*index) != end)
+        Run { next: start, end }
+    }
+}
+
+/// Slots that follow one another in the order of paths: from a place up to a slot.
+struct Run {
+    next: Place,
+    end: Option<u32>,
+}
+
+impl Run {
+    fn next(&mut self, order: &Order) -> Option<u32> {
+        let index = order.at(self.next).filter(|index| Some(*index) != self.end)?;
+        self.next = order.after(self.next);
+        Some(index)
+    }
+}
+
+/// Cells in the order of their paths.
+struct Below<'a> {
+    cells: &'a HeapCells,
+    run: Run,
+}
+
+impl<'a> Iterator for Below<'a> {
+    type Item = Stored<'a>;
+
+    // In one place: some twenty loops go over cells.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Stored<'a>> {
+        self.run.next(&self.cells.by_path).map(|index| self.cells.slot(index).stored())
+    }
+}
+
+/// Cells in the order of their changes.
+struct Since<'a> {
+    cells: &'a HeapCells,
+    changes: core::slice::Iter<'a, (u64, u32)>,
+}
+
+impl<'a> Iterator for Since<'a> {
+    type Item = Stored<'a>;
+
+    // As that of `Below`.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Stored<'a>> {
+        loop {
+            let (changed, index) = self.changes.next()?;
+            let slot = self.cells.slot(*index);
+            if slot.seq == *changed {
+                return Some(slot.stored());
+            }
+        }
     }
 }
 
@@ -188,10 +256,8 @@ impl CellStore for HeapCells {
 
     fn put(&mut self, (place, found): Self::Place, cell: Stored<'_>) {
         let index = found.unwrap_or_else(|| {
-            let index = self.free_slot();
-            self.slots[index as usize].path = cell.path.into();
+            let index = self.slot_for(cell.path);
             self.by_path.insert(place, index);
-            self.removed.remove(cell.path);
             self.bytes += cell.path.len();
             index
         });
@@ -203,8 +269,12 @@ impl CellStore for HeapCells {
     }
 
     fn remove_below(&mut self, path: Option<&str>, unwanted: &mut dyn FnMut(Stored<'_>) -> bool) {
-        let gone: Vec<u32> =
-            self.indices_below(path).filter(|&index| unwanted(self.slot(index).stored())).collect();
+        let (mut run, mut gone) = (self.run_below(path), Vec::new());
+        while let Some(index) = run.next(&self.by_path) {
+            if unwanted(self.slot(index).stored()) {
+                gone.push(index);
+            }
+        }
         for index in gone {
             let (place, _) = self.find(self.path(index));
             self.release(place, index);
@@ -222,17 +292,19 @@ impl CellStore for HeapCells {
         path: Option<&str>,
         mut stamp: impl FnMut(Stored<'_>) -> Option<(Stamp, u64)>,
     ) {
-        let changed: Vec<(u32, Stamp, u64)> = self
-            .indices_below(path)
-            .filter_map(|index| stamp(self.slot(index).stored()).map(|(stamp, seq)| (index, stamp, seq)))
-            .collect();
-        for (index, stamp, seq) in changed {
-            self.restamp_slot(index, stamp, seq);
+        let mut run = self.run_below(path);
+        while let Some(index) = run.next(&self.by_path) {
+            if let Some((stamp, seq)) = stamp(self.slot(index).stored()) {
+                self.restamp_slot(index, stamp, seq);
+            }
         }
     }
 
     fn clear_removed(&mut self) {
-        self.removed.clear();
+        for index in self.removed.drain(..) {
+            self.slots[index as usize].path = Box::default();
+            self.free.push(index);
+        }
     }
 
     fn find(&self, path: &str) -> Self::Place {
@@ -250,19 +322,16 @@ impl CellStore for HeapCells {
     }
 
     fn below<'a>(&'a self, path: Option<&str>) -> impl Iterator<Item = Stored<'a>> + 'a {
-        self.indices_below(path).map(|index| self.slot(index).stored())
+        Below { cells: self, run: self.run_below(path) }
     }
 
     fn since(&self, seq: u64) -> impl Iterator<Item = Stored<'_>> + '_ {
         let start = self.changes.partition_point(|(changed, _)| *changed <= seq);
-        self.changes[start..].iter().filter_map(|(changed, index)| {
-            let slot = self.slot(*index);
-            (slot.seq == *changed).then(|| slot.stored())
-        })
+        Since { cells: self, changes: self.changes[start..].iter() }
     }
 
     fn removed(&self) -> Option<impl Iterator<Item = &str> + '_> {
-        Some(self.removed.iter().map(AsRef::as_ref))
+        Some(self.removed.iter().map(|index| self.path(*index)))
     }
 
     fn has_removed(&self) -> bool {

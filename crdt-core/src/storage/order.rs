@@ -75,13 +75,6 @@ impl Order {
         self.runs.get(place.run)?.get(place.offset).copied()
     }
 
-    /// Everything from `place` on.
-    pub(super) fn from(&self, place: Place) -> impl Iterator<Item = u32> + '_ {
-        let (first, others) = self.runs.get(place.run..).and_then(<[_]>::split_first).unzip();
-        let first = first.map(|run| &run[place.offset..]).unwrap_or_default();
-        first.iter().chain(others.unwrap_or_default().iter().flatten()).copied()
-    }
-
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -124,7 +117,12 @@ mod tests {
             }
             prop_assert!(order.runs.iter().all(|run| (1..=RUN_LEN_MAX).contains(&run.len())));
             for start in [0, 1, 700, 1999, 2000] {
-                prop_assert!(order.from(place_of(&order, start)).eq(model.range(start..).copied()));
+                let mut place = place_of(&order, start);
+                for slot in model.range(start..) {
+                    prop_assert_eq!(order.at(place), Some(*slot));
+                    place = order.after(place);
+                }
+                prop_assert_eq!(order.at(place), None);
             }
         }
     }

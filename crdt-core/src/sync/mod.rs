@@ -7,6 +7,7 @@ mod names;
 mod peer;
 mod repair;
 mod session;
+mod sessions;
 
 pub use conflict::{Conflict, Version};
 pub(crate) use names::Names;
@@ -15,3 +16,4 @@ pub(crate) use repair::{Phase, Repair, Task};
 pub(crate) use session::Session;
 pub use session::SessionId;
 pub(crate) use session::{Again, Batch, ClaimSent, FirstBase, Need};
+pub(crate) use sessions::Sessions;

@@ -367,8 +367,19 @@ pub(crate) struct MessageReader<'a> {
 }
 
 impl<'a> MessageReader<'a> {
-    pub(crate) fn new(reader: Reader<'a>, cursor: Cursor) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], cursor: Cursor) -> Self {
+        let reader = Reader::new(bytes);
         Self { reader, cursor, highest_time: 0, names_are_open: false, run: RunReader::default() }
+    }
+
+    /// The handle of the document, which comes first in a frame.
+    pub(crate) fn handle(&mut self) -> Result<u16, Damaged> {
+        self.reader.varint(u16::MAX.into()).map(|handle| handle as u16)
+    }
+
+    /// What was not read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.reader.rest()
     }
 
     /// What the hash of an Open stands for: as many replicas, and their highest time.
@@ -602,15 +613,14 @@ impl<'a> MessageReader<'a> {
 /// The handle of the document that a frame belongs to; `None` when the bytes are no frame. For whoever routes frames of
 /// several documents that share a connection.
 pub fn peek_handle(frame: &[u8]) -> Option<u16> {
-    Reader::new(frame).varint(u16::MAX.into()).ok().map(|handle| handle as u16)
+    MessageReader::new(frame, Cursor::none()).handle().ok()
 }
 
 /// Handle and document name, if the frame begins with the Open of an initiator, of any protocol version that names the
 /// document where this one does.
 pub fn peek_open(frame: &[u8]) -> Option<(u16, &str)> {
-    let mut reader = Reader::new(frame);
-    let handle = reader.varint(u16::MAX.into()).ok()? as u16;
-    let mut messages = MessageReader::new(reader, Cursor::none());
+    let mut messages = MessageReader::new(frame, Cursor::none());
+    let handle = messages.handle().ok()?;
     if messages.reader.byte().ok()? != tag::OPEN || messages.reader.byte().ok()? & INITIATOR == 0 {
         return None;
     }

@@ -13,7 +13,7 @@ use core::hash::Hasher;
 use super::cells::Cursor;
 use super::reader::{Damaged, DecodeError, Reader};
 use super::writer::{Full, Writer};
-use crate::causal::VersionVector;
+use crate::causal::{Entry, VersionVector};
 use crate::fingerprint::sip_hash;
 use crate::id::ReplicaId;
 use crate::limits::REPLICAS_MAX;
@@ -73,19 +73,19 @@ pub(crate) struct VectorReference {
 impl VectorReference {
     pub(crate) fn of<S: Storage>(vv: &VersionVector<S>, own: ReplicaId) -> Self {
         Self {
-            hash: hash_of_others(vv, own),
-            own: vv.time_of(own).as_ms() as i64 - highest_of_others(vv, own) as i64,
+            hash: hash_of_others(vv.entries(), own),
+            own: vv.time_of(own).as_ms() as i64 - highest_of_others(vv.entries(), own) as i64,
         }
     }
 
     /// Whether `vv`, but for its entry of `own`, is meant.
     pub(crate) fn names<S: Storage>(&self, vv: &VersionVector<S>, own: ReplicaId) -> bool {
-        self.hash == hash_of_others(vv, own)
+        self.hash == hash_of_others(vv.entries(), own)
     }
 
     /// The time of `own`, in milliseconds, given the vector that is meant.
     pub(crate) fn own_time<S: Storage>(&self, vv: &VersionVector<S>, own: ReplicaId) -> Option<u64> {
-        highest_of_others(vv, own).checked_add_signed(self.own)
+        highest_of_others(vv.entries(), own).checked_add_signed(self.own)
     }
 
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
@@ -102,7 +102,7 @@ impl VectorReference {
 
 const HASH_LEN: usize = 6;
 
-fn hash_of_others<S: Storage>(vv: &VersionVector<S>, own: ReplicaId) -> u64 {
+fn hash_of_others(vv: &[Entry], own: ReplicaId) -> u64 {
     let hash = sip_hash((0, own.get()), &mut |hasher| {
         for entry in vv.iter().filter(|e| e.replica != own) {
             hasher.write(&entry.replica.get().to_le_bytes());
@@ -112,7 +112,7 @@ fn hash_of_others<S: Storage>(vv: &VersionVector<S>, own: ReplicaId) -> u64 {
     hash & ((1 << (8 * HASH_LEN)) - 1)
 }
 
-fn highest_of_others<S: Storage>(vv: &VersionVector<S>, own: ReplicaId) -> u64 {
+fn highest_of_others(vv: &[Entry], own: ReplicaId) -> u64 {
     vv.iter().filter(|e| e.replica != own).map(|e| e.time.as_ms()).max().unwrap_or(0)
 }
 
