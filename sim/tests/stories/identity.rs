@@ -81,7 +81,7 @@ fn a_delete_that_is_forgotten_before_a_fork_still_counts() {
 
 /// The pump tells its neighbour alone of a new limit, and then last week's image is put back. The cloud cannot know that this
 /// copy is an old one. So a device that meets others takes a new id after each start; as a plain member it would not, and
-/// its next claim would stand for the limit, which the cloud has never seen.
+/// its next claim would stand for the limit, which the cloud has never seen: only the fingerprints would show it, to the panel.
 #[test]
 fn a_neighbour_knows_more_of_a_restored_copy_than_the_cloud() {
     fn story(role: Role) -> Ending {
@@ -100,7 +100,7 @@ fn a_neighbour_knows_more_of_a_restored_copy_than_the_cloud() {
         town.everyone_agrees()
     }
     assert_eq!(story(Role::Mesh), Ok(()));
-    assert_eq!(story(Role::Member), Err("cloud shows None at limit, must show Some(2)".to_owned()));
+    assert_eq!(story(Role::Member), Err("cloud takes its disk for damaged".to_owned()));
 }
 
 /// The pump's connection breaks in the middle of its batch, then its disk dies: nobody would ever claim that limit, and what

@@ -19,8 +19,8 @@
 //! | `OwnLate` | a late write is there on its own device only | [`tombstones`] | yes |
 //! | `RestartBatch` | a delete during a full batch is lost | [`tombstones`] | no |
 //! | `RetiredIsCovered` | a deleted value comes back | [`retirement`] | yes |
-//! | `RetiredIsDropped` | a deleted value comes back | [`retirement`] | no |
-//! | `RetiredIsFloor` | a deleted value stays on a device from the drawer | [`retirement`] | yes |
+//! | `RetiredIsDropped` | a deleted value comes back | [`retirement`] | yes |
+//! | `RetiredIsFloor` | a deleted value stays on a device from the drawer | [`retirement`] | no |
 //! | `SentIsClaimed` | a write during a batch is lost | [`batches`] | yes |
 //! | `Yours` | a restored copy claims what it did since and lacks it, until the fingerprints tell | [`identity`] | no |
 //!
