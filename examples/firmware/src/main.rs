@@ -31,6 +31,8 @@ use cortex_m_rt::entry;
 use crdt_core::PeerId;
 use device_io::FlashLog;
 use line::Line;
+// Its vector table: of a chip that is not named, there would be 240 interrupts.
+use lm3s6965 as _;
 use uart::Uart;
 
 /// A wire has no keys: who is at its other end is known by construction.
