@@ -2,6 +2,7 @@
 
 mod bytes;
 mod faults;
+mod floor;
 mod identity;
 mod messages;
 mod pipe;
