@@ -61,6 +61,8 @@ pub(crate) struct Connection {
     is_readable: bool,
     /// When it was last given a time.
     now: Instant,
+    /// When a datagram of the peer came, or a message was sent.
+    active_at: Instant,
 }
 
 impl Connection {
@@ -89,6 +91,7 @@ impl Connection {
             reports: VecDeque::new(),
             is_readable: false,
             now,
+            active_at: now,
             quic,
         }
     }
@@ -96,6 +99,17 @@ impl Connection {
     /// Notes the time. Everything that happens until the next call happens now.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = now;
+    }
+
+    /// Takes what a datagram brought.
+    pub(crate) fn receive(&mut self, event: quinn_proto::ConnectionEvent) {
+        self.active_at = self.now;
+        self.quic.handle_event(event);
+    }
+
+    /// Forgets what was measured of the path.
+    pub(crate) fn path_changed(&mut self) {
+        self.quic.path_changed(self.now);
     }
 
     /// Takes over what QUIC has to report, and gives it what it can send now.
@@ -115,7 +129,15 @@ impl Connection {
         if message.len() > MESSAGE_LEN_MAX {
             return Err(SendError::TooLong { len: message.len(), limit: MESSAGE_LEN_MAX });
         }
-        self.outbox.push(message).map_err(|Full { queued, limit }| SendError::Full { queued, limit })
+        let was_idle = self.outbox.queued() == 0;
+        let id =
+            self.outbox.push(message).map_err(|Full { queued, limit }| SendError::Full { queued, limit })?;
+        let silence = self.now.saturating_duration_since(self.active_at);
+        if was_idle && silence >= RADIO_SLEEP_MIN && !self.is_handshaking() {
+            self.path_changed();
+        }
+        self.active_at = self.now;
+        Ok(id)
     }
 
     /// Closes from this side. Nothing that waits is sent or reported any more.
@@ -331,6 +353,10 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().take(PEER_TEXT_CHARS_MAX).map(printable).collect()
 }
 
+/// After so long a silence a radio may sleep, and the first round trip takes seconds. What was measured before would
+/// take that for a loss and repeat the packet, so it is forgotten. It costs no byte; the price is that a packet that
+/// is really lost then is repeated after three times the initial round trip.
+const RADIO_SLEEP_MIN: Duration = Duration::from_secs(10);
 /// QUIC error codes that carry a TLS alert (RFC 9001, section 4.8).
 const TLS_ALERTS: std::ops::RangeInclusive<u64> = 0x100..=0x1ff;
 /// Most characters kept of a peer's words.

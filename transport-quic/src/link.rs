@@ -197,10 +197,11 @@ impl Link {
         self.forget(conn, CloseReason::Local { code });
     }
 
-    /// The path may have changed: after radio silence, or on a new network. Call it before the first send then. It
-    /// forgets what was measured of the path, so that a slow first round trip is not taken for a loss.
+    /// The path changed, to another network for instance. Call it before the first send then. It forgets what was
+    /// measured of the path, so that a slow first round trip is not taken for a loss. After ten seconds of silence
+    /// [`Link::send`] does this by itself, because the peer's radio, or ours, may sleep.
     pub fn path_changed(&mut self, now: Instant, conn: ConnectionId) {
-        self.with(now, conn, |connection| connection.quic.path_changed(now));
+        self.with(now, conn, Connection::path_changed);
     }
 
     /// Takes a datagram that came in. Nothing in it can do more than end the connection that it proves to belong to.
@@ -214,7 +215,7 @@ impl Link {
                 let id = self.by_handle.get(&handle).copied();
                 self.count_received(id, bytes);
                 if let Some(id) = id {
-                    self.with(now, id, |connection| connection.quic.handle_event(event));
+                    self.with(now, id, |connection| connection.receive(event));
                 }
             }
             Some(DatagramEvent::NewConnection(incoming)) => self.accept(now, incoming, from, bytes),

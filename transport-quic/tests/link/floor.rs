@@ -22,6 +22,8 @@ const TEN_MESSAGES_BYTES: u64 = 220;
 const UPDATE_AFTER_REBIND_BYTES: u64 = 3_804;
 /// The first exchange takes 1 to 5 s because the radio slept; it usually takes 0.2 s. At most 140 is wanted.
 const UPDATE_AFTER_RADIO_SLEEP_BYTES: u64 = 121;
+/// A message of the server to such a device. Its packets carry no connection id.
+const MESSAGE_TO_SLEEPER_BYTES: u64 = 119;
 
 /// A connection in use for some time, as most are.
 fn in_use(config: Config) -> (Pipe, ConnectionId, ConnectionId) {
@@ -81,10 +83,14 @@ fn an_update_after_radio_sleep_costs_this_much() {
     for (config, seconds) in
         [(Config::cat_m1(), 1), (Config::cat_m1(), 3), (Config::cat_m1(), 5), (Config::nb_iot(), 10)]
     {
-        let (mut pipe, conn, _) = in_use(config);
+        let (mut pipe, conn, there) = in_use(config);
         pipe.delay = Duration::from_secs(seconds) / 2;
-        pipe.client.path_changed(pipe.now, conn);
         assert_eq!(update(&mut pipe, conn), UPDATE_AFTER_RADIO_SLEEP_BYTES, "{seconds} s");
+        // And so does what the server has to say to a device that sleeps.
+        let before = pipe.seen_bytes();
+        pipe.server.send(pipe.now, there, &MESSAGE).unwrap();
+        pipe.run_for(QUARTER);
+        assert_eq!(pipe.seen_bytes() - before, MESSAGE_TO_SLEEPER_BYTES, "{seconds} s");
     }
 }
 
