@@ -15,6 +15,7 @@ use crate::identity::PublicKey;
 use crate::inbox::{Inbox, PeerError};
 use crate::ledger::{Ledger, Phase};
 use crate::outbox::{Full, Outbox};
+use crate::roaming::Route;
 use crate::tls::{self, Pin};
 
 /// A snapshot of one connection.
@@ -50,6 +51,7 @@ pub(crate) struct Connection {
     /// Whether QUIC's endpoint has forgotten it. It transmits nothing any more.
     pub(crate) is_drained: bool,
     id: ConnectionId,
+    route: Route,
     state: State,
     /// Of a connection that was started here.
     pin: Option<Arc<Pin>>,
@@ -71,6 +73,7 @@ impl Connection {
         id: ConnectionId,
         handle: ConnectionHandle,
         quic: quinn_proto::Connection,
+        route: Route,
         pin: Option<Arc<Pin>>,
         config: &Config,
     ) -> Self {
@@ -83,6 +86,7 @@ impl Connection {
             is_counted_handshake: pin.is_none(),
             is_drained: false,
             id,
+            route,
             state: State::Handshake { since: now, deadline: now.checked_add(config.handshake_timeout) },
             pin,
             peer: None,
@@ -101,10 +105,42 @@ impl Connection {
         self.now = now;
     }
 
-    /// Takes what a datagram brought.
-    pub(crate) fn receive(&mut self, event: quinn_proto::ConnectionEvent) {
+    /// Takes what a datagram of this many IP bytes brought.
+    pub(crate) fn receive(&mut self, from: SocketAddr, bytes: u64, event: quinn_proto::ConnectionEvent) {
         self.active_at = self.now;
         self.quic.handle_event(event);
+        self.route.received(from, bytes);
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self) {
+        self.quic.handle_timeout(self.now);
+        self.route.handle_timeout(self.now);
+    }
+
+    /// Writes the next datagram into the empty buffer, and gives its destination.
+    pub(crate) fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<SocketAddr> {
+        if self.is_drained {
+            return None;
+        }
+        match self.route.take_held() {
+            Some(datagram) => *buffer = datagram,
+            None => {
+                // It is in the buffer; its destination is the route's business.
+                let _ = self.quic.poll_transmit(now, 1, buffer)?;
+            }
+        }
+        self.route.admit(now, buffer).then(|| self.route.address())
+    }
+
+    /// Where the peer is.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        self.route.address()
+    }
+
+    /// Whether a datagram from this address may be for this connection.
+    pub(crate) fn accepts(&self, from: SocketAddr) -> bool {
+        self.route.accepts(from)
     }
 
     /// Forgets what was measured of the path.
@@ -118,7 +154,11 @@ impl Connection {
             self.on_quic_event(event);
         }
         if !self.is_ended() {
-            self.outbox.pump(&mut self.quic);
+            let pumped = self.outbox.pump(&mut self.quic, self.route.room());
+            self.route.gave(pumped.bytes);
+            if pumped.is_held_back && self.route.wants_proof(self.now) {
+                self.quic.ping();
+            }
         }
     }
 
@@ -193,7 +233,7 @@ impl Connection {
             State::Handshake { deadline, .. } => deadline,
             State::Established | State::Ended { .. } => None,
         };
-        [self.quic.poll_timeout(), deadline].into_iter().flatten().min()
+        [self.quic.poll_timeout(), self.route.poll_timeout(), deadline].into_iter().flatten().min()
     }
 
     /// How long the handshake has been tried, if that is too long.
@@ -229,7 +269,7 @@ impl Connection {
     pub(crate) fn stats(&self) -> ConnectionStats {
         let path = self.quic.stats().path;
         ConnectionStats {
-            remote: self.quic.remote_address(),
+            remote: self.route.address(),
             peer: self.peer,
             rtt: path.rtt,
             lost_packets: path.lost_packets,
@@ -246,6 +286,7 @@ impl Connection {
             Event::Connected => match tls::peer_key(&self.quic) {
                 Some(peer) => {
                     self.peer = Some(peer);
+                    self.route.established();
                     self.state = State::Established;
                     self.reports.push_back(Report::Connected { peer });
                 }

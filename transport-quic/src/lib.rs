@@ -81,7 +81,9 @@ mod inbox;
 mod ledger;
 mod link;
 mod outbox;
+mod roaming;
 mod tls;
+mod witness;
 
 pub use config::{Config, MESSAGE_LEN_MAX, MESSAGE_OVERHEAD, WINDOW_BYTES_MIN};
 pub use connection::ConnectionStats;

@@ -49,19 +49,32 @@ impl Outbox {
         Ok(id)
     }
 
-    /// Gives QUIC what it takes now. Call it after everything that may have brought credit.
-    pub(crate) fn pump(&mut self, quic: &mut Connection) {
-        while let Some((stream, mut rest)) = self.writing.take().or_else(|| self.open(quic)) {
+    /// Gives QUIC what it takes now, or less: no message begins that does not fit into `room`. Call it after
+    /// everything that may have brought credit or room.
+    pub(crate) fn pump(&mut self, quic: &mut Connection, room: Option<usize>) -> Pumped {
+        let mut pumped = Pumped::default();
+        loop {
+            if self.writing.is_none()
+                && let (Some(next), Some(room)) = (self.waiting.front(), room)
+                && pumped.bytes + next.len() > room
+            {
+                pumped.is_held_back = true;
+                return pumped;
+            }
+            let Some((stream, mut rest)) = self.writing.take().or_else(|| self.open(quic)) else {
+                return pumped;
+            };
+            pumped.bytes += rest.len() + STREAM_OVERHEAD;
             let mut sender = quic.send_stream(stream);
             while !rest.is_empty() {
                 match sender.write_chunks(std::slice::from_mut(&mut rest)) {
                     Ok(_) => {}
                     Err(WriteError::Blocked) => {
                         self.writing = Some((stream, rest));
-                        return;
+                        return pumped;
                     }
                     // The peer stopped the stream: the event that says so ends the connection.
-                    Err(WriteError::Stopped(_) | WriteError::ClosedStream) => return,
+                    Err(WriteError::Stopped(_) | WriteError::ClosedStream) => return pumped,
                 }
             }
             // Fails only on a stream that the peer stopped; see above.
@@ -89,9 +102,21 @@ impl Outbox {
     }
 }
 
+/// What [`Outbox::pump`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Pumped {
+    /// About what it is on the wire, in bytes.
+    pub(crate) bytes: usize,
+    /// Whether a message waits for room.
+    pub(crate) is_held_back: bool,
+}
+
 /// The outbox has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full {
     pub(crate) queued: usize,
     pub(crate) limit: usize,
 }
+
+/// Most bytes of a stream frame beside its data: type, stream, offset and length.
+const STREAM_OVERHEAD: usize = 16;

@@ -6,4 +6,5 @@ mod floor;
 mod identity;
 mod messages;
 mod pipe;
+mod roaming;
 mod stranger;

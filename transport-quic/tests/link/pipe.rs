@@ -36,6 +36,8 @@ pub(crate) struct Pipe {
     pub(crate) seen: [(u64, u64); 2],
     /// Packets and IP bytes that came out at the client and at the server.
     pub(crate) arrived: [(u64, u64); 2],
+    /// IP bytes that the server got from an address, and that it sent there.
+    pub(crate) accounts: BTreeMap<SocketAddr, (u64, u64)>,
     /// The datagrams that came out, for tests that replay or damage them.
     pub(crate) record: Vec<(Side, Vec<u8>)>,
     on_the_way: BTreeMap<(Instant, u64), Datagram>,
@@ -92,6 +94,7 @@ impl Pipe {
             weather: Weather::default(),
             seen: [(0, 0); 2],
             arrived: [(0, 0); 2],
+            accounts: BTreeMap::new(),
             record: Vec::new(),
             on_the_way: BTreeMap::new(),
             put_in: 0,
@@ -189,6 +192,7 @@ impl Pipe {
         }
         while let Some(transmit) = self.server.poll_transmit(self.now, &mut buffer) {
             assert_eq!(transmit.len, buffer.len());
+            self.accounts.entry(transmit.to).or_default().1 += IPV4_AND_UDP + buffer.len() as u64;
             self.put(Side::Client, self.cloud, transmit.to, &buffer);
         }
     }
@@ -222,10 +226,23 @@ impl Pipe {
         }
     }
 
+    /// The server gets this datagram at once, whoever sent it.
+    pub(crate) fn hand_to_server(&mut self, from: SocketAddr, bytes: &[u8]) {
+        self.accounts.entry(from).or_default().0 += IPV4_AND_UDP + bytes.len() as u64;
+        self.server.handle_datagram(self.now, from, bytes);
+    }
+
+    /// What somebody sees who listens between the device and the server: what is on its way to the server.
+    pub(crate) fn overhear(&mut self) -> Vec<Vec<u8>> {
+        self.poll();
+        let to_server = self.on_the_way.values().filter(|datagram| datagram.to == Side::Server);
+        to_server.map(|datagram| datagram.bytes.clone()).collect()
+    }
+
     fn deliver(&mut self, datagram: Datagram) {
         let Datagram { to, from, bytes, device } = datagram;
         match to {
-            Side::Server => self.server.handle_datagram(self.now, from, &bytes),
+            Side::Server => self.hand_to_server(from, &bytes),
             Side::Client if device == self.device => self.client.handle_datagram(self.now, from, &bytes),
             Side::Client => return,
         }
@@ -235,7 +252,6 @@ impl Pipe {
 }
 
 fn count(counter: &mut (u64, u64), bytes: &[u8]) {
-    const IPV4_AND_UDP: u64 = 28;
     counter.0 += 1;
     counter.1 += IPV4_AND_UDP + bytes.len() as u64;
 }
@@ -259,3 +275,5 @@ pub(crate) fn delivered(events: &[LinkEvent]) -> Vec<MessageId> {
     };
     events.iter().filter_map(id).collect()
 }
+
+const IPV4_AND_UDP: u64 = 28;
