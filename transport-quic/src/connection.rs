@@ -1,16 +1,16 @@
 //! One connection of a link: QUIC's half, ours, and what is to be reported.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quinn_proto::{ConnectionError, ConnectionHandle, Event, StreamEvent, StreamId, TransportErrorCode};
+use quinn_proto::{ConnectionError, ConnectionHandle, Event, StreamEvent, TransportErrorCode};
 
 use crate::config::{Config, MESSAGE_LEN_MAX};
 use crate::error::SendError;
 use crate::event::{CloseCode, CloseReason, ConnectionId, LinkEvent, MessageId};
+use crate::hold::Hold;
 use crate::identity::PublicKey;
 use crate::inbox::{Inbox, PeerError};
 use crate::ledger::{Ledger, Phase};
@@ -58,7 +58,9 @@ pub(crate) struct Connection {
     peer: Option<PublicKey>,
     outbox: Outbox,
     inbox: Inbox,
-    reports: VecDeque<Report>,
+    hold: Hold,
+    /// The peer, until its connection is reported.
+    unreported_peer: Option<PublicKey>,
     /// Whether the inbox may have a message.
     is_readable: bool,
     /// When it was last given a time.
@@ -92,7 +94,8 @@ impl Connection {
             peer: None,
             outbox: Outbox::new(config.send_window_bytes as usize),
             inbox: Inbox::new(quic.side()),
-            reports: VecDeque::new(),
+            hold: Hold::new(config.hold_max),
+            unreported_peer: None,
             is_readable: false,
             now,
             active_at: now,
@@ -116,11 +119,18 @@ impl Connection {
     pub(crate) fn handle_timeout(&mut self) {
         self.quic.handle_timeout(self.now);
         self.route.handle_timeout(self.now);
+        if self.hold.deadline().is_some_and(|deadline| deadline <= self.now) {
+            tracing::warn!(conn = %self.id, "messages are not durable for too long");
+            self.close(
+                CloseCode::Overloaded.into(),
+                "messages were not made durable in time; connect again later",
+            );
+        }
     }
 
     /// Writes the next datagram into the empty buffer, and gives its destination.
     pub(crate) fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<SocketAddr> {
-        if self.is_drained {
+        if self.is_drained || (self.hold.is_on() && !self.is_ended()) {
             return None;
         }
         match self.route.take_held() {
@@ -159,6 +169,7 @@ impl Connection {
             if pumped.is_held_back && self.route.wants_proof(self.now) {
                 self.quic.ping();
             }
+            self.hold.note_unread(self.now, self.is_readable);
         }
     }
 
@@ -180,6 +191,11 @@ impl Connection {
         Ok(id)
     }
 
+    /// So many of the messages that were reported are durable.
+    pub(crate) fn release(&mut self, messages: u64) {
+        self.hold.release(self.now, messages);
+    }
+
     /// Closes from this side. Nothing that waits is sent or reported any more.
     pub(crate) fn close(&mut self, code: u32, text: &str) {
         if !self.is_ended() {
@@ -196,27 +212,25 @@ impl Connection {
         }
     }
 
-    /// The next thing to report, in this order: connected and delivered, then messages, then the end.
+    /// The next thing to report, in this order: connected, messages, delivered, then the end. What the peer says
+    /// about a message comes before its acknowledgement, if both came together.
     pub(crate) fn poll_event(&mut self) -> Option<LinkEvent> {
         let conn = self.id;
-        while let Some(report) = self.reports.pop_front() {
-            match report {
-                Report::Connected { peer } => {
-                    return Some(LinkEvent::Connected { conn, peer, initiated: self.is_initiated() });
-                }
-                Report::Acknowledged { stream } => {
-                    if let Some(id) = self.outbox.acknowledged(stream) {
-                        return Some(LinkEvent::Delivered { conn, id });
-                    }
-                }
-            }
+        if let Some(peer) = self.unreported_peer.take() {
+            return Some(LinkEvent::Connected { conn, peer, initiated: self.is_initiated() });
         }
         if self.is_readable {
             match self.inbox.poll(&mut self.quic) {
-                Ok(Some(message)) => return Some(LinkEvent::Message { conn, message }),
+                Ok(Some(message)) => {
+                    self.hold.took(self.now);
+                    return Some(LinkEvent::Message { conn, message });
+                }
                 Ok(None) => self.is_readable = false,
                 Err(error) => self.fail(error),
             }
+        }
+        if let Some(id) = self.outbox.poll_delivered() {
+            return Some(LinkEvent::Delivered { conn, id });
         }
         match &mut self.state {
             State::Ended { reason } => reason.take().map(|reason| LinkEvent::Closed { conn, reason }),
@@ -231,7 +245,8 @@ impl Connection {
         }
         let deadline = match self.state {
             State::Handshake { deadline, .. } => deadline,
-            State::Established | State::Ended { .. } => None,
+            State::Established => self.hold.deadline(),
+            State::Ended { .. } => None,
         };
         [self.quic.poll_timeout(), self.route.poll_timeout(), deadline].into_iter().flatten().min()
     }
@@ -247,7 +262,10 @@ impl Connection {
     }
 
     pub(crate) fn has_reports(&self) -> bool {
-        !self.reports.is_empty() || self.is_readable || matches!(self.state, State::Ended { reason: Some(_) })
+        self.unreported_peer.is_some()
+            || self.is_readable
+            || self.outbox.has_delivered()
+            || matches!(self.state, State::Ended { reason: Some(_) })
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -288,20 +306,22 @@ impl Connection {
                     self.peer = Some(peer);
                     self.route.established();
                     self.state = State::Established;
-                    self.reports.push_back(Report::Connected { peer });
+                    self.unreported_peer = Some(peer);
                 }
                 None => self.fail(PeerError::NoKey),
             },
             Event::ConnectionLost { reason } => {
                 let reason = self.close_reason(reason);
                 tracing::debug!(conn = %self.id, %reason, "connection ended");
+                // The peer's last packet acknowledges whatever has arrived, also what it does not keep.
+                self.outbox.forget_delivered();
                 self.state = State::Ended { reason: self.has_been_told().then_some(reason) };
             }
             Event::Stream(StreamEvent::Opened { .. } | StreamEvent::Readable { .. }) => {
                 self.is_readable = true;
             }
             Event::Stream(StreamEvent::Finished { id }) => {
-                self.reports.push_back(Report::Acknowledged { stream: id });
+                self.outbox.acknowledged(id);
             }
             Event::Stream(StreamEvent::Stopped { .. }) => self.fail(PeerError::Stopped),
             // `advance` offers QUIC all it takes after every event, so these tell nothing new.
@@ -326,7 +346,8 @@ impl Connection {
     }
 
     fn forget_reports(&mut self) {
-        self.reports.clear();
+        self.unreported_peer = None;
+        self.outbox.forget_delivered();
         self.is_readable = false;
     }
 
@@ -375,13 +396,6 @@ enum State {
     Ended {
         reason: Option<CloseReason>,
     },
-}
-
-/// What waits to be reported, in the order in which it happened. Messages wait in the inbox.
-#[derive(Debug)]
-enum Report {
-    Acknowledged { stream: StreamId },
-    Connected { peer: PublicKey },
 }
 
 fn refusal(code: TransportErrorCode, reason: &[u8]) -> String {

@@ -76,6 +76,7 @@ mod driver;
 mod error;
 mod event;
 mod handle;
+mod hold;
 mod identity;
 mod inbox;
 mod ledger;

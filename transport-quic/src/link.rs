@@ -195,6 +195,12 @@ impl Link {
         Ok(id)
     }
 
+    /// Says that so many more of the messages that were reported of this connection are durable; see
+    /// [`Config::hold_max`]. Without that it does nothing.
+    pub fn release(&mut self, now: Instant, conn: ConnectionId, messages: u64) {
+        self.with(now, conn, |connection| connection.release(messages));
+    }
+
     /// Closes a connection: the peer is told the code and the text (up to about 1,000 bytes of it), once. Messages
     /// that are not delivered yet may be lost. Does nothing if the connection has ended.
     pub fn close(&mut self, now: Instant, conn: ConnectionId, code: u32, reason: &str) {

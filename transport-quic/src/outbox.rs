@@ -1,6 +1,6 @@
 //! Messages on their way out: one finished unidirectional stream for each, opened in order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use quinn_proto::{Connection, Dir, StreamId, WriteError};
@@ -16,9 +16,13 @@ use crate::event::MessageId;
 pub(crate) struct Outbox {
     waiting: VecDeque<Bytes>,
     writing: Option<(StreamId, Bytes)>,
-    /// What each message counts that has an id and no acknowledgement yet.
-    unacknowledged: BTreeMap<MessageId, usize>,
+    /// What each message counts that was not reported as delivered.
+    unreported_costs: BTreeMap<MessageId, usize>,
+    /// Those of them that are delivered.
+    delivered: BTreeSet<MessageId>,
     next: MessageId,
+    /// The first message that was not reported as delivered.
+    unreported: MessageId,
     queued: usize,
     limit: usize,
 }
@@ -28,8 +32,10 @@ impl Outbox {
         Self {
             waiting: VecDeque::new(),
             writing: None,
-            unacknowledged: BTreeMap::new(),
+            unreported_costs: BTreeMap::new(),
+            delivered: BTreeSet::new(),
             next: MessageId(0),
+            unreported: MessageId(0),
             queued: 0,
             limit,
         }
@@ -44,7 +50,7 @@ impl Outbox {
         let id = self.next;
         self.next = MessageId(id.0 + 1);
         self.queued += cost;
-        self.unacknowledged.insert(id, cost);
+        self.unreported_costs.insert(id, cost);
         self.waiting.push_back(Bytes::copy_from_slice(message));
         Ok(id)
     }
@@ -82,11 +88,29 @@ impl Outbox {
         }
     }
 
-    /// The stream is acknowledged to its end: which message it was.
-    pub(crate) fn acknowledged(&mut self, stream: StreamId) -> Option<MessageId> {
-        let id = MessageId(stream.index());
-        self.queued -= self.unacknowledged.remove(&id)?;
+    /// The stream is acknowledged to its end.
+    pub(crate) fn acknowledged(&mut self, stream: StreamId) {
+        self.delivered.insert(MessageId(stream.index()));
+    }
+
+    /// The next message that is delivered, in their order: one that overtook another waits for it. It makes room.
+    pub(crate) fn poll_delivered(&mut self) -> Option<MessageId> {
+        let id = self.unreported;
+        if !self.delivered.remove(&id) {
+            return None;
+        }
+        self.queued -= self.unreported_costs.remove(&id).unwrap_or(0);
+        self.unreported = MessageId(id.0 + 1);
         Some(id)
+    }
+
+    pub(crate) fn has_delivered(&self) -> bool {
+        self.delivered.contains(&self.unreported)
+    }
+
+    /// Reports nothing more of what is delivered so far.
+    pub(crate) fn forget_delivered(&mut self) {
+        self.delivered.clear();
     }
 
     pub(crate) fn queued(&self) -> usize {

@@ -6,5 +6,6 @@ mod floor;
 mod identity;
 mod messages;
 mod pipe;
+mod receipts;
 mod roaming;
 mod stranger;
