@@ -59,6 +59,8 @@ pub(crate) struct Connection {
     outbox: Outbox,
     inbox: Inbox,
     hold: Hold,
+    /// Whether the peer ended it: then there is nothing more to say.
+    is_closed_by_peer: bool,
     /// The peer, until its connection is reported.
     unreported_peer: Option<PublicKey>,
     /// Whether the inbox may have a message.
@@ -95,6 +97,7 @@ impl Connection {
             outbox: Outbox::new(config.send_window_bytes as usize),
             inbox: Inbox::new(quic.side()),
             hold: Hold::new(config.hold_max),
+            is_closed_by_peer: false,
             unreported_peer: None,
             is_readable: false,
             now,
@@ -130,7 +133,8 @@ impl Connection {
 
     /// Writes the next datagram into the empty buffer, and gives its destination.
     pub(crate) fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<SocketAddr> {
-        if self.is_drained || (self.hold.is_on() && !self.is_ended()) {
+        let is_silent = self.is_drained || self.is_closed_by_peer || (self.hold.is_on() && !self.is_ended());
+        if is_silent {
             return None;
         }
         match self.route.take_held() {
@@ -311,6 +315,10 @@ impl Connection {
                 None => self.fail(PeerError::NoKey),
             },
             Event::ConnectionLost { reason } => {
+                self.is_closed_by_peer = matches!(
+                    reason,
+                    ConnectionError::ApplicationClosed(_) | ConnectionError::ConnectionClosed(_)
+                );
                 let reason = self.close_reason(reason);
                 tracing::debug!(conn = %self.id, %reason, "connection ended");
                 // The peer's last packet acknowledges whatever has arrived, also what it does not keep.

@@ -32,6 +32,8 @@ pub(crate) struct Pipe {
     pub(crate) cloud: SocketAddr,
     pub(crate) delay: Duration,
     pub(crate) weather: Weather,
+    /// Longest UDP payload that gets through, in bytes.
+    pub(crate) payload_max: usize,
     /// Packets and IP bytes that the links put in, from the client and from the server.
     pub(crate) seen: [(u64, u64); 2],
     /// Packets and IP bytes that came out at the client and at the server.
@@ -92,6 +94,7 @@ impl Pipe {
             cloud: SocketAddr::from(([192, 0, 2, 1], 4433)),
             delay: Duration::from_millis(100),
             weather: Weather::default(),
+            payload_max: usize::MAX,
             seen: [(0, 0); 2],
             arrived: [(0, 0); 2],
             accounts: BTreeMap::new(),
@@ -202,7 +205,7 @@ impl Pipe {
         let weather = self.weather;
         let copies = if self.chance(weather.repeat) { 2 } else { 1 };
         for _ in 0..copies {
-            if self.chance(weather.lose) {
+            if self.chance(weather.lose) || bytes.len() > self.payload_max {
                 continue;
             }
             let mut bytes = bytes.to_vec();
