@@ -51,6 +51,10 @@ pub const OUTBOX_TOTAL_BYTES_MAX: usize = 512 << 20;
 /// reset when it sends next, and connects again.
 pub const STALLED_AFTER: Duration = Duration::from_secs(30 * 60);
 
+/// How long a device waits for a commit before its connection is closed, with nothing acknowledged. It comes again, and
+/// brings again what it has. A disk that works needs milliseconds.
+pub const COMMIT_MAX: Duration = Duration::from_secs(30);
+
 /// How often the aggregator looks after what is not urgent.
 pub const TICK: Duration = Duration::from_secs(5);
 

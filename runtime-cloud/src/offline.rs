@@ -58,6 +58,7 @@ impl Offline {
                 Output::Reply { reply: Reply::Changes(_), .. }
                 | Output::Abandon { .. }
                 | Output::Close { .. }
+                | Output::Release { .. }
                 | Output::Send { .. } => {}
             }
         }

@@ -20,7 +20,7 @@ use transport_quic::{
 use crate::disk::{Disk, Done};
 use crate::engine::{Engine, Output, Reply, Request, RequestError, RequestId, Setup};
 use crate::error::ServeError;
-use crate::limits::{STOP_TIMEOUT, TICK};
+use crate::limits::{COMMIT_MAX, STOP_TIMEOUT, TICK};
 use crate::place::Place;
 
 /// What a server needs to know.
@@ -30,7 +30,7 @@ pub struct Options {
     pub place: Place,
     /// The UDP address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// How the transport behaves.
+    /// How the transport behaves. Whatever it says of receipts, a server acknowledges only what is durable.
     pub transport: Config,
 }
 
@@ -71,6 +71,7 @@ impl Server {
         let opened = place.open(true)?;
         let control = control::Server::bind(&place.socket).await?;
         let key = opened.identity.public_key();
+        let transport = Config { hold_max: Some(COMMIT_MAX), ..transport };
         let link = Link::server(opened.identity, transport, opened.reset_key, random_seed()?);
         let (link, events) =
             Driver::bind(listen, link).map_err(|source| ServeError::Listen { address: listen, source })?;
@@ -211,6 +212,9 @@ impl Server {
                 Output::Commit(batch) => self.disk.commit(batch),
                 Output::Load { document } => {
                     self.disk.load(document, moment()?);
+                }
+                Output::Release { conn, messages } => {
+                    let _ = self.link.release(conn, messages).await;
                 }
                 Output::Reply { request, reply } => self.answer(request, reply),
                 Output::Send { conn, frame } => self.send(conn, frame).await,

@@ -49,6 +49,13 @@ pub struct Config {
     pub connections_max: u32,
     /// Handshakes that a server has under way at once. More are ignored; the peer repeats its first packet later.
     pub handshakes_max: u32,
+    /// Makes this side's acknowledgements receipts: a connection transmits nothing while a message that came on it
+    /// waits for [`Link::release`](crate::Link::release), which the application calls once the message is durable.
+    /// So what the peer hears of as delivered is durable here. Where there is no progress for this long, the
+    /// connection is closed with [`CloseCode::Overloaded`](crate::CloseCode::Overloaded) and nothing more is
+    /// acknowledged; until then the peer repeats what it sent at growing intervals, some 900 bytes in 30 s. `None`
+    /// acknowledges what arrives.
+    pub hold_max: Option<Duration>,
 }
 
 impl Config {
@@ -63,6 +70,7 @@ impl Config {
             send_window_bytes: 256 * 1024,
             connections_max: 65_536,
             handshakes_max: 4_096,
+            hold_max: None,
         }
     }
 

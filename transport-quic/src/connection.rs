@@ -1,20 +1,21 @@
 //! One connection of a link: QUIC's half, ours, and what is to be reported.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quinn_proto::{ConnectionError, ConnectionHandle, Event, StreamEvent, StreamId, TransportErrorCode};
+use quinn_proto::{ConnectionError, ConnectionHandle, Event, StreamEvent, TransportErrorCode};
 
 use crate::config::{Config, MESSAGE_LEN_MAX};
 use crate::error::SendError;
 use crate::event::{CloseCode, CloseReason, ConnectionId, LinkEvent, MessageId};
+use crate::hold::Hold;
 use crate::identity::PublicKey;
 use crate::inbox::{Inbox, PeerError};
 use crate::ledger::{Ledger, Phase};
 use crate::outbox::{Full, Outbox};
+use crate::roaming::Route;
 use crate::tls::{self, Pin};
 
 /// A snapshot of one connection.
@@ -50,17 +51,24 @@ pub(crate) struct Connection {
     /// Whether QUIC's endpoint has forgotten it. It transmits nothing any more.
     pub(crate) is_drained: bool,
     id: ConnectionId,
+    route: Route,
     state: State,
     /// Of a connection that was started here.
     pin: Option<Arc<Pin>>,
     peer: Option<PublicKey>,
     outbox: Outbox,
     inbox: Inbox,
-    reports: VecDeque<Report>,
+    hold: Hold,
+    /// Whether the peer ended it: then there is nothing more to say.
+    is_closed_by_peer: bool,
+    /// The peer, until its connection is reported.
+    unreported_peer: Option<PublicKey>,
     /// Whether the inbox may have a message.
     is_readable: bool,
     /// When it was last given a time.
     now: Instant,
+    /// When a datagram of the peer came, or a message was sent.
+    active_at: Instant,
 }
 
 impl Connection {
@@ -69,6 +77,7 @@ impl Connection {
         id: ConnectionId,
         handle: ConnectionHandle,
         quic: quinn_proto::Connection,
+        route: Route,
         pin: Option<Arc<Pin>>,
         config: &Config,
     ) -> Self {
@@ -81,14 +90,18 @@ impl Connection {
             is_counted_handshake: pin.is_none(),
             is_drained: false,
             id,
+            route,
             state: State::Handshake { since: now, deadline: now.checked_add(config.handshake_timeout) },
             pin,
             peer: None,
             outbox: Outbox::new(config.send_window_bytes as usize),
             inbox: Inbox::new(quic.side()),
-            reports: VecDeque::new(),
+            hold: Hold::new(config.hold_max),
+            is_closed_by_peer: false,
+            unreported_peer: None,
             is_readable: false,
             now,
+            active_at: now,
             quic,
         }
     }
@@ -98,13 +111,69 @@ impl Connection {
         self.now = now;
     }
 
+    /// Takes what a datagram of this many IP bytes brought.
+    pub(crate) fn receive(&mut self, from: SocketAddr, bytes: u64, event: quinn_proto::ConnectionEvent) {
+        self.active_at = self.now;
+        self.quic.handle_event(event);
+        self.route.received(from, bytes);
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self) {
+        self.quic.handle_timeout(self.now);
+        self.route.handle_timeout(self.now);
+        if self.hold.deadline().is_some_and(|deadline| deadline <= self.now) {
+            tracing::warn!(conn = %self.id, "messages are not durable for too long");
+            self.close(
+                CloseCode::Overloaded.into(),
+                "messages were not made durable in time; connect again later",
+            );
+        }
+    }
+
+    /// Writes the next datagram into the empty buffer, and gives its destination.
+    pub(crate) fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<SocketAddr> {
+        let is_silent = self.is_drained || self.is_closed_by_peer || (self.hold.is_on() && !self.is_ended());
+        if is_silent {
+            return None;
+        }
+        match self.route.take_held() {
+            Some(datagram) => *buffer = datagram,
+            None => {
+                // It is in the buffer; its destination is the route's business.
+                let _ = self.quic.poll_transmit(now, 1, buffer)?;
+            }
+        }
+        self.route.admit(now, buffer).then(|| self.route.address())
+    }
+
+    /// Where the peer is.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        self.route.address()
+    }
+
+    /// Whether a datagram from this address may be for this connection.
+    pub(crate) fn accepts(&self, from: SocketAddr) -> bool {
+        self.route.accepts(from)
+    }
+
+    /// Forgets what was measured of the path.
+    pub(crate) fn path_changed(&mut self) {
+        self.quic.path_changed(self.now);
+    }
+
     /// Takes over what QUIC has to report, and gives it what it can send now.
     pub(crate) fn advance(&mut self) {
         while let Some(event) = self.quic.poll() {
             self.on_quic_event(event);
         }
         if !self.is_ended() {
-            self.outbox.pump(&mut self.quic);
+            let pumped = self.outbox.pump(&mut self.quic, self.route.room());
+            self.route.gave(pumped.bytes);
+            if pumped.is_held_back && self.route.wants_proof(self.now) {
+                self.quic.ping();
+            }
+            self.hold.note_unread(self.now, self.is_readable);
         }
     }
 
@@ -115,7 +184,20 @@ impl Connection {
         if message.len() > MESSAGE_LEN_MAX {
             return Err(SendError::TooLong { len: message.len(), limit: MESSAGE_LEN_MAX });
         }
-        self.outbox.push(message).map_err(|Full { queued, limit }| SendError::Full { queued, limit })
+        let was_idle = self.outbox.queued() == 0;
+        let id =
+            self.outbox.push(message).map_err(|Full { queued, limit }| SendError::Full { queued, limit })?;
+        let silence = self.now.saturating_duration_since(self.active_at);
+        if was_idle && silence >= RADIO_SLEEP_MIN && !self.is_handshaking() {
+            self.path_changed();
+        }
+        self.active_at = self.now;
+        Ok(id)
+    }
+
+    /// So many of the messages that were reported are durable.
+    pub(crate) fn release(&mut self, messages: u64) {
+        self.hold.release(self.now, messages);
     }
 
     /// Closes from this side. Nothing that waits is sent or reported any more.
@@ -134,27 +216,25 @@ impl Connection {
         }
     }
 
-    /// The next thing to report, in this order: connected and delivered, then messages, then the end.
+    /// The next thing to report, in this order: connected, messages, delivered, then the end. What the peer says
+    /// about a message comes before its acknowledgement, if both came together.
     pub(crate) fn poll_event(&mut self) -> Option<LinkEvent> {
         let conn = self.id;
-        while let Some(report) = self.reports.pop_front() {
-            match report {
-                Report::Connected { peer } => {
-                    return Some(LinkEvent::Connected { conn, peer, initiated: self.is_initiated() });
-                }
-                Report::Acknowledged { stream } => {
-                    if let Some(id) = self.outbox.acknowledged(stream) {
-                        return Some(LinkEvent::Delivered { conn, id });
-                    }
-                }
-            }
+        if let Some(peer) = self.unreported_peer.take() {
+            return Some(LinkEvent::Connected { conn, peer, initiated: self.is_initiated() });
         }
         if self.is_readable {
             match self.inbox.poll(&mut self.quic) {
-                Ok(Some(message)) => return Some(LinkEvent::Message { conn, message }),
+                Ok(Some(message)) => {
+                    self.hold.took(self.now);
+                    return Some(LinkEvent::Message { conn, message });
+                }
                 Ok(None) => self.is_readable = false,
                 Err(error) => self.fail(error),
             }
+        }
+        if let Some(id) = self.outbox.poll_delivered() {
+            return Some(LinkEvent::Delivered { conn, id });
         }
         match &mut self.state {
             State::Ended { reason } => reason.take().map(|reason| LinkEvent::Closed { conn, reason }),
@@ -169,9 +249,10 @@ impl Connection {
         }
         let deadline = match self.state {
             State::Handshake { deadline, .. } => deadline,
-            State::Established | State::Ended { .. } => None,
+            State::Established => self.hold.deadline(),
+            State::Ended { .. } => None,
         };
-        [self.quic.poll_timeout(), deadline].into_iter().flatten().min()
+        [self.quic.poll_timeout(), self.route.poll_timeout(), deadline].into_iter().flatten().min()
     }
 
     /// How long the handshake has been tried, if that is too long.
@@ -185,7 +266,10 @@ impl Connection {
     }
 
     pub(crate) fn has_reports(&self) -> bool {
-        !self.reports.is_empty() || self.is_readable || matches!(self.state, State::Ended { reason: Some(_) })
+        self.unreported_peer.is_some()
+            || self.is_readable
+            || self.outbox.has_delivered()
+            || matches!(self.state, State::Ended { reason: Some(_) })
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -207,7 +291,7 @@ impl Connection {
     pub(crate) fn stats(&self) -> ConnectionStats {
         let path = self.quic.stats().path;
         ConnectionStats {
-            remote: self.quic.remote_address(),
+            remote: self.route.address(),
             peer: self.peer,
             rtt: path.rtt,
             lost_packets: path.lost_packets,
@@ -224,21 +308,28 @@ impl Connection {
             Event::Connected => match tls::peer_key(&self.quic) {
                 Some(peer) => {
                     self.peer = Some(peer);
+                    self.route.established();
                     self.state = State::Established;
-                    self.reports.push_back(Report::Connected { peer });
+                    self.unreported_peer = Some(peer);
                 }
                 None => self.fail(PeerError::NoKey),
             },
             Event::ConnectionLost { reason } => {
+                self.is_closed_by_peer = matches!(
+                    reason,
+                    ConnectionError::ApplicationClosed(_) | ConnectionError::ConnectionClosed(_)
+                );
                 let reason = self.close_reason(reason);
                 tracing::debug!(conn = %self.id, %reason, "connection ended");
+                // The peer's last packet acknowledges whatever has arrived, also what it does not keep.
+                self.outbox.forget_delivered();
                 self.state = State::Ended { reason: self.has_been_told().then_some(reason) };
             }
             Event::Stream(StreamEvent::Opened { .. } | StreamEvent::Readable { .. }) => {
                 self.is_readable = true;
             }
             Event::Stream(StreamEvent::Finished { id }) => {
-                self.reports.push_back(Report::Acknowledged { stream: id });
+                self.outbox.acknowledged(id);
             }
             Event::Stream(StreamEvent::Stopped { .. }) => self.fail(PeerError::Stopped),
             // `advance` offers QUIC all it takes after every event, so these tell nothing new.
@@ -263,7 +354,8 @@ impl Connection {
     }
 
     fn forget_reports(&mut self) {
-        self.reports.clear();
+        self.unreported_peer = None;
+        self.outbox.forget_delivered();
         self.is_readable = false;
     }
 
@@ -314,13 +406,6 @@ enum State {
     },
 }
 
-/// What waits to be reported, in the order in which it happened. Messages wait in the inbox.
-#[derive(Debug)]
-enum Report {
-    Acknowledged { stream: StreamId },
-    Connected { peer: PublicKey },
-}
-
 fn refusal(code: TransportErrorCode, reason: &[u8]) -> String {
     if reason.is_empty() { code.to_string() } else { text(reason) }
 }
@@ -331,6 +416,10 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().take(PEER_TEXT_CHARS_MAX).map(printable).collect()
 }
 
+/// After so long a silence a radio may sleep, and the first round trip takes seconds. What was measured before would
+/// take that for a loss and repeat the packet, so it is forgotten. It costs no byte; the price is that a packet that
+/// is really lost then is repeated after three times the initial round trip.
+const RADIO_SLEEP_MIN: Duration = Duration::from_secs(10);
 /// QUIC error codes that carry a TLS alert (RFC 9001, section 4.8).
 const TLS_ALERTS: std::ops::RangeInclusive<u64> = 0x100..=0x1ff;
 /// Most characters kept of a peer's words.

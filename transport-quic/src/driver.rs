@@ -166,6 +166,7 @@ impl Task {
                 let _ = reply.send(self.link.ledger());
             }
             Command::PathChanged { conn } => self.link.path_changed(now, conn),
+            Command::Release { conn, messages } => self.link.release(now, conn, messages),
             Command::Send { conn, message, reply } => {
                 let _ = reply.send(self.link.send(now, conn, &message));
             }

@@ -48,9 +48,12 @@ pub enum LinkEvent {
         /// Whether it was started here.
         initiated: bool,
     },
-    /// The peer's transport acknowledged all of a message: it has arrived, or waits there for messages before it.
+    /// The peer's transport acknowledged this message and all before it. What it acknowledges is durable there if it
+    /// runs with [`Config::hold_max`](crate::Config::hold_max).
     ///
-    /// These do not always come in the order of the messages.
+    /// These come in the order of the messages, and after messages of the peer that came with the acknowledgement.
+    /// An acknowledgement that comes with the end of the connection is not reported: a peer that closes says nothing
+    /// about what it keeps.
     Delivered {
         /// Which connection.
         conn: ConnectionId,

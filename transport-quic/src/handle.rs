@@ -72,6 +72,14 @@ impl Handle {
         self.tell(Command::PathChanged { conn }).await
     }
 
+    /// See [`Link::release`](crate::Link::release).
+    ///
+    /// # Errors
+    /// If the link has stopped.
+    pub async fn release(&self, conn: ConnectionId, messages: u64) -> Result<(), Stopped> {
+        self.tell(Command::Release { conn, messages }).await
+    }
+
     /// See [`Link::ledger`](crate::Link::ledger).
     ///
     /// # Errors
@@ -178,6 +186,10 @@ pub(crate) enum Command {
     },
     PathChanged {
         conn: ConnectionId,
+    },
+    Release {
+        conn: ConnectionId,
+        messages: u64,
     },
     Send {
         conn: ConnectionId,

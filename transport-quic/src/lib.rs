@@ -51,8 +51,15 @@
 //!   nobody else; a server accepts every key and reports it, and the application closes what it does not want.
 //! - **Order.** Messages of one connection arrive complete, once, and in order, or the connection ends. One message
 //!   is one finished unidirectional stream.
-//! - **Delivery.** [`LinkEvent::Delivered`] says that the peer's transport acknowledged the message. It does not say
-//!   that the peer's application has seen it.
+//! - **Delivery.** [`LinkEvent::Delivered`] says that the peer's transport acknowledged the message and all before it.
+//!   Where the peer sets [`Config::hold_max`], it acknowledges nothing that its application did not call durable
+//!   ([`Link::release`]): then delivered is durable, and a receipt costs no byte.
+//! - **Roaming.** A server follows its clients to new addresses, without a byte of cost: it answers to where the newest
+//!   authentic packet came from, and sends at most three times the received bytes to an address until something
+//!   sent there was acknowledged. Forged packets and replays move nothing; who overhears a packet and is faster with a
+//!   copy gets one acknowledgement. A client expects its server where it was.
+//! - **Radio sleep.** After ten seconds of silence the first message does not trust the round trip measured before, so
+//!   that a radio that takes seconds to wake up is not taken for a loss.
 //! - **Bounds.** What waits on either side is bounded by [`Config`]; sending fails with [`SendError::Full`] instead.
 //! - **Connections last.** There is no idle timeout and no keep-alive: silence costs nothing. A peer that is gone is
 //!   noticed when something is sent: a restarted server answers with a reset, an absent one not at all, and it is
@@ -61,9 +68,10 @@
 //!
 //! # Layers
 //!
-//! `identity`, `config`, `ledger`, `event` and `error` are data. `tls` and `cid` set QUIC up. `outbox` and `inbox`
-//! map messages to streams, `connection` joins them to one QUIC connection, `link` holds all connections of a socket,
-//! and `driver` is the socket; `handle` is what an application holds of it.
+//! `identity`, `config`, `ledger`, `event` and `error` are data. `tls` and `cid` set QUIC up, `witness` sees which of a
+//! server's packets are authentic. `outbox` and `inbox` map messages to streams, `roaming` knows where the peer is,
+//! `hold` keeps silence until what came is durable, `connection` joins them to one QUIC connection, `link` holds all
+//! connections of a socket, and `driver` is the socket; `handle` is what an application holds of it.
 //!
 //! # Compatibility
 //!
@@ -76,12 +84,15 @@ mod driver;
 mod error;
 mod event;
 mod handle;
+mod hold;
 mod identity;
 mod inbox;
 mod ledger;
 mod link;
 mod outbox;
+mod roaming;
 mod tls;
+mod witness;
 
 pub use config::{Config, MESSAGE_LEN_MAX, MESSAGE_OVERHEAD, WINDOW_BYTES_MIN};
 pub use connection::ConnectionStats;

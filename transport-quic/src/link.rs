@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,7 +20,9 @@ use crate::error::{ConnectError, SendError};
 use crate::event::{CloseReason, ConnectionId, LinkEvent, MessageId};
 use crate::identity::{Identity, PublicKey};
 use crate::ledger::{Ledger, Phase, ip_bytes};
+use crate::roaming::Route;
 use crate::tls::{self, Pin, Tls};
+use crate::witness::{Witness, WitnessedConfig};
 
 /// The connections behind one UDP socket, as a state machine: datagrams and times go in, datagrams and events come
 /// out. It never reads a clock, a socket or a random source of its own.
@@ -42,6 +44,8 @@ use crate::tls::{self, Pin, Tls};
 /// differs, because the TLS library draws its ephemeral keys from the operating system and cannot be seeded.
 pub struct Link {
     endpoint: Endpoint,
+    /// Of a link that accepts connections.
+    server: Option<Arc<ServerConfig>>,
     tls: Tls,
     transport: Arc<TransportConfig>,
     config: Config,
@@ -122,7 +126,8 @@ impl Link {
         });
         let is_mtu_discovery_allowed = false;
         Self {
-            endpoint: Endpoint::new(Arc::new(endpoint), server, is_mtu_discovery_allowed, None),
+            endpoint: Endpoint::new(Arc::new(endpoint), server.clone(), is_mtu_discovery_allowed, None),
+            server,
             tls,
             transport,
             config,
@@ -145,13 +150,17 @@ impl Link {
     /// handshake, and leave only if the server has proved the key.
     ///
     /// # Errors
-    /// [`ConnectError::AlreadyConnected`] on a client link with an open connection to that address.
+    /// [`ConnectError::AlreadyConnected`] on a client link with an open connection to that address;
+    /// [`ConnectError::InvalidAddress`] where nothing can be.
     pub fn connect(
         &mut self,
         now: Instant,
         remote: SocketAddr,
         expected: PublicKey,
     ) -> Result<ConnectionId, ConnectError> {
+        if remote.port() == 0 || remote.ip().is_unspecified() {
+            return Err(ConnectError::InvalidAddress { remote });
+        }
         if self.cid_len == CLIENT_CID_LEN {
             self.make_way(now, remote)?;
         }
@@ -162,12 +171,14 @@ impl Link {
             .transport_config(self.transport.clone())
             .token_store(Arc::new(NoneTokenStore))
             .initial_dst_cid_provider(Arc::new(move || ids.id(INITIAL_CID_LEN)));
-        let (handle, quic) =
-            self.endpoint.connect(now, client, remote, tls::SERVER_NAME).map_err(|error| match error {
+        let (handle, quic) = self
+            .endpoint
+            .connect(now, client, self.alias(remote), tls::SERVER_NAME)
+            .map_err(|error| match error {
                 quinn_proto::ConnectError::CidsExhausted => ConnectError::TooManyConnections,
                 _ => ConnectError::InvalidAddress { remote },
             })?;
-        let id = self.insert(now, handle, quic, Some(pin));
+        let id = self.insert(now, handle, quic, Route::fixed(remote), Some(pin));
         self.settle(id);
         Ok(id)
     }
@@ -184,6 +195,12 @@ impl Link {
         Ok(id)
     }
 
+    /// Says that so many more of the messages that were reported of this connection are durable; see
+    /// [`Config::hold_max`]. Without that it does nothing.
+    pub fn release(&mut self, now: Instant, conn: ConnectionId, messages: u64) {
+        self.with(now, conn, |connection| connection.release(messages));
+    }
+
     /// Closes a connection: the peer is told the code and the text (up to about 1,000 bytes of it), once. Messages
     /// that are not delivered yet may be lost. Does nothing if the connection has ended.
     pub fn close(&mut self, now: Instant, conn: ConnectionId, code: u32, reason: &str) {
@@ -197,10 +214,11 @@ impl Link {
         self.forget(conn, CloseReason::Local { code });
     }
 
-    /// The path may have changed: after radio silence, or on a new network. Call it before the first send then. It
-    /// forgets what was measured of the path, so that a slow first round trip is not taken for a loss.
+    /// The path changed, to another network for instance. Call it before the first send then. It forgets what was
+    /// measured of the path, so that a slow first round trip is not taken for a loss. After ten seconds of silence
+    /// [`Link::send`] does this by itself, because the peer's radio, or ours, may sleep.
     pub fn path_changed(&mut self, now: Instant, conn: ConnectionId) {
-        self.with(now, conn, |connection| connection.quic.path_changed(now));
+        self.with(now, conn, Connection::path_changed);
     }
 
     /// Takes a datagram that came in. Nothing in it can do more than end the connection that it proves to belong to.
@@ -208,13 +226,15 @@ impl Link {
         let bytes = ip_bytes(from, datagram.len());
         let mut response = Vec::new();
         // The marks of explicit congestion notification are left out: reporting them back costs 8 bytes a packet.
-        let event = self.endpoint.handle(now, from, None, None, BytesMut::from(datagram), &mut response);
+        let alias = self.alias(from);
+        let event = self.endpoint.handle(now, alias, None, None, BytesMut::from(datagram), &mut response);
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let id = self.by_handle.get(&handle).copied();
+                let id = id.filter(|id| self.connections.get(id).is_some_and(|it| it.accepts(from)));
                 self.count_received(id, bytes);
                 if let Some(id) = id {
-                    self.with(now, id, |connection| connection.quic.handle_event(event));
+                    self.with(now, id, |connection| connection.receive(from, bytes, event));
                 }
             }
             Some(DatagramEvent::NewConnection(incoming)) => self.accept(now, incoming, from, bytes),
@@ -235,7 +255,7 @@ impl Link {
             match connection.is_overdue() {
                 Some(after) => self.forget(id, CloseReason::HandshakeTimeout { after }),
                 None => {
-                    connection.quic.handle_timeout(now);
+                    connection.handle_timeout();
                     self.settle(id);
                 }
             }
@@ -253,14 +273,12 @@ impl Link {
         }
         while let Some(&id) = self.dirty.front() {
             if let Some(connection) = self.connections.get_mut(&id) {
-                if !connection.is_drained
-                    && let Some(transmit) = connection.quic.poll_transmit(now, 1, buffer)
-                {
-                    let bytes = ip_bytes(transmit.destination, transmit.size);
-                    let phase = connection.phase();
+                if let Some(to) = connection.poll_transmit(now, buffer) {
+                    let len = buffer.len();
+                    let (phase, bytes) = (connection.phase(), ip_bytes(to, len));
                     connection.ledger.sent.count(phase, bytes);
                     self.ledger.sent.count(phase, bytes);
-                    return Some(Transmit { to: transmit.destination, len: transmit.size });
+                    return Some(Transmit { to, len });
                 }
                 connection.is_dirty = false;
             }
@@ -316,6 +334,11 @@ impl Link {
         self.public_key
     }
 
+    /// The address that QUIC knows a peer by. See [`roaming`](crate::roaming).
+    fn alias(&self, real: SocketAddr) -> SocketAddr {
+        if self.cid_len == CLIENT_CID_LEN { real } else { PEER_ALIAS }
+    }
+
     fn accept(&mut self, now: Instant, incoming: Incoming, from: SocketAddr, bytes: u64) {
         if self.handshakes >= self.config.handshakes_max as usize {
             tracing::debug!(%from, limit = self.config.handshakes_max, "too many handshakes under way");
@@ -331,9 +354,16 @@ impl Link {
             self.respond(from, response);
             return;
         }
-        match self.endpoint.accept(incoming, now, &mut response, None) {
+        let witness = Arc::new(Witness::default());
+        let server = self.server.as_deref().cloned().map(|mut server| {
+            let inner = server.crypto.clone();
+            server.crypto = Arc::new(WitnessedConfig { inner, witness: witness.clone() });
+            Arc::new(server)
+        });
+        match self.endpoint.accept(incoming, now, &mut response, server) {
             Ok((handle, quic)) => {
-                let id = self.insert(now, handle, quic, None);
+                let route = Route::roaming(from, bytes, witness);
+                let id = self.insert(now, handle, quic, route, None);
                 self.handshakes += 1;
                 self.count_received(Some(id), bytes);
                 self.settle(id);
@@ -353,12 +383,13 @@ impl Link {
         now: Instant,
         handle: ConnectionHandle,
         quic: quinn_proto::Connection,
+        route: Route,
         pin: Option<Arc<Pin>>,
     ) -> ConnectionId {
         let id = ConnectionId(self.next_id);
         self.next_id += 1;
         self.by_handle.insert(handle, id);
-        self.connections.insert(id, Connection::new(now, id, handle, quic, pin, &self.config));
+        self.connections.insert(id, Connection::new(now, id, handle, quic, route, pin, &self.config));
         id
     }
 
@@ -436,7 +467,7 @@ impl Link {
         let there: Vec<_> = self
             .connections
             .iter()
-            .filter(|(_, connection)| !connection.is_drained && connection.quic.remote_address() == remote)
+            .filter(|(_, connection)| !connection.is_drained && connection.remote() == remote)
             .map(|(&id, _)| id)
             .collect();
         for conn in there {
@@ -446,10 +477,10 @@ impl Link {
             }
             // Its last words still leave.
             let mut datagram = Vec::new();
-            if let Some(transmit) = connection.quic.poll_transmit(now, 1, &mut datagram) {
+            if let Some(to) = connection.poll_transmit(now, &mut datagram) {
                 let phase = connection.phase();
-                connection.ledger.sent.count(phase, ip_bytes(remote, transmit.size));
-                self.responses.push_back(Response { to: remote, datagram, phase });
+                connection.ledger.sent.count(phase, ip_bytes(to, datagram.len()));
+                self.responses.push_back(Response { to, datagram, phase });
             }
             self.forget(conn, CloseReason::Reset);
         }
@@ -495,6 +526,8 @@ struct Response {
     phase: Phase,
 }
 
+/// What QUIC knows the peers of a server by, all of them; connection ids tell them apart.
+const PEER_ALIAS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 /// Most datagrams of no connection that wait to be sent.
 const RESPONSES_MAX: usize = 64;
 /// Least time between two stateless resets. Short, because after a restart a whole fleet waits for its resets; not

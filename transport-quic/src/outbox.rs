@@ -1,6 +1,6 @@
 //! Messages on their way out: one finished unidirectional stream for each, opened in order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use quinn_proto::{Connection, Dir, StreamId, WriteError};
@@ -16,9 +16,13 @@ use crate::event::MessageId;
 pub(crate) struct Outbox {
     waiting: VecDeque<Bytes>,
     writing: Option<(StreamId, Bytes)>,
-    /// What each message counts that has an id and no acknowledgement yet.
-    unacknowledged: BTreeMap<MessageId, usize>,
+    /// What each message counts that was not reported as delivered.
+    unreported_costs: BTreeMap<MessageId, usize>,
+    /// Those of them that are delivered.
+    delivered: BTreeSet<MessageId>,
     next: MessageId,
+    /// The first message that was not reported as delivered.
+    unreported: MessageId,
     queued: usize,
     limit: usize,
 }
@@ -28,8 +32,10 @@ impl Outbox {
         Self {
             waiting: VecDeque::new(),
             writing: None,
-            unacknowledged: BTreeMap::new(),
+            unreported_costs: BTreeMap::new(),
+            delivered: BTreeSet::new(),
             next: MessageId(0),
+            unreported: MessageId(0),
             queued: 0,
             limit,
         }
@@ -44,24 +50,37 @@ impl Outbox {
         let id = self.next;
         self.next = MessageId(id.0 + 1);
         self.queued += cost;
-        self.unacknowledged.insert(id, cost);
+        self.unreported_costs.insert(id, cost);
         self.waiting.push_back(Bytes::copy_from_slice(message));
         Ok(id)
     }
 
-    /// Gives QUIC what it takes now. Call it after everything that may have brought credit.
-    pub(crate) fn pump(&mut self, quic: &mut Connection) {
-        while let Some((stream, mut rest)) = self.writing.take().or_else(|| self.open(quic)) {
+    /// Gives QUIC what it takes now, or less: no message begins that does not fit into `room`. Call it after
+    /// everything that may have brought credit or room.
+    pub(crate) fn pump(&mut self, quic: &mut Connection, room: Option<usize>) -> Pumped {
+        let mut pumped = Pumped::default();
+        loop {
+            if self.writing.is_none()
+                && let (Some(next), Some(room)) = (self.waiting.front(), room)
+                && pumped.bytes + next.len() > room
+            {
+                pumped.is_held_back = true;
+                return pumped;
+            }
+            let Some((stream, mut rest)) = self.writing.take().or_else(|| self.open(quic)) else {
+                return pumped;
+            };
+            pumped.bytes += rest.len() + STREAM_OVERHEAD;
             let mut sender = quic.send_stream(stream);
             while !rest.is_empty() {
                 match sender.write_chunks(std::slice::from_mut(&mut rest)) {
                     Ok(_) => {}
                     Err(WriteError::Blocked) => {
                         self.writing = Some((stream, rest));
-                        return;
+                        return pumped;
                     }
                     // The peer stopped the stream: the event that says so ends the connection.
-                    Err(WriteError::Stopped(_) | WriteError::ClosedStream) => return,
+                    Err(WriteError::Stopped(_) | WriteError::ClosedStream) => return pumped,
                 }
             }
             // Fails only on a stream that the peer stopped; see above.
@@ -69,11 +88,29 @@ impl Outbox {
         }
     }
 
-    /// The stream is acknowledged to its end: which message it was.
-    pub(crate) fn acknowledged(&mut self, stream: StreamId) -> Option<MessageId> {
-        let id = MessageId(stream.index());
-        self.queued -= self.unacknowledged.remove(&id)?;
+    /// The stream is acknowledged to its end.
+    pub(crate) fn acknowledged(&mut self, stream: StreamId) {
+        self.delivered.insert(MessageId(stream.index()));
+    }
+
+    /// The next message that is delivered, in their order: one that overtook another waits for it. It makes room.
+    pub(crate) fn poll_delivered(&mut self) -> Option<MessageId> {
+        let id = self.unreported;
+        if !self.delivered.remove(&id) {
+            return None;
+        }
+        self.queued -= self.unreported_costs.remove(&id).unwrap_or(0);
+        self.unreported = MessageId(id.0 + 1);
         Some(id)
+    }
+
+    pub(crate) fn has_delivered(&self) -> bool {
+        self.delivered.contains(&self.unreported)
+    }
+
+    /// Reports nothing more of what is delivered so far.
+    pub(crate) fn forget_delivered(&mut self) {
+        self.delivered.clear();
     }
 
     pub(crate) fn queued(&self) -> usize {
@@ -89,9 +126,21 @@ impl Outbox {
     }
 }
 
+/// What [`Outbox::pump`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Pumped {
+    /// About what it is on the wire, in bytes.
+    pub(crate) bytes: usize,
+    /// Whether a message waits for room.
+    pub(crate) is_held_back: bool,
+}
+
 /// The outbox has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full {
     pub(crate) queued: usize,
     pub(crate) limit: usize,
 }
+
+/// Most bytes of a stream frame beside its data: type, stream, offset and length.
+const STREAM_OVERHEAD: usize = 16;

@@ -32,6 +32,8 @@ pub(super) struct Hosted {
     carriers: BTreeMap<SessionId, (ConnectionId, u16)>,
     /// Sessions whose peers broke the protocol, with what they are told.
     faults: BTreeMap<SessionId, (CloseCode, String)>,
+    /// Frames of each connection that were taken and may not be durable yet.
+    taken: BTreeMap<ConnectionId, u64>,
     /// Answers that may tell of a change that is not durable yet.
     unanswered: Vec<(RequestId, Reply)>,
     watches: BTreeMap<RequestId, Watch>,
@@ -84,6 +86,7 @@ pub(super) enum DocumentRequest {
 pub(super) enum Effect {
     Close { conn: ConnectionId, code: CloseCode, text: String },
     Frame { conn: ConnectionId, frame: Vec<u8> },
+    Release { conn: ConnectionId, frames: u64 },
     Reply { id: RequestId, reply: Reply },
 }
 
@@ -109,6 +112,7 @@ impl Hosted {
             sessions: BTreeMap::new(),
             carriers: BTreeMap::new(),
             faults: BTreeMap::new(),
+            taken: BTreeMap::new(),
             unanswered: Vec::new(),
             watches: BTreeMap::new(),
             is_ready: false,
@@ -142,7 +146,11 @@ impl Hosted {
         for input in std::mem::take(&mut self.inbox) {
             self.take(input, context);
         }
-        self.poll(context)
+        let is_staged = self.poll(context);
+        if !is_staged {
+            release(std::mem::take(&mut self.taken), context);
+        }
+        is_staged
     }
 
     /// The batch is committed: what waited for that leaves, before anything new is taken.
@@ -154,7 +162,11 @@ impl Hosted {
             }
             state => state,
         };
-        self.poll(context)
+        let durable = std::mem::take(&mut self.taken);
+        let is_staged = self.poll(context);
+        // What there is to say about them goes first.
+        release(durable, context);
+        is_staged
     }
 
     /// The watch is over.
@@ -223,6 +235,7 @@ impl Hosted {
         context: &mut Context<'_>,
     ) {
         self.is_touched = true;
+        *self.taken.entry(conn).or_default() += 1;
         let moment = context.moment();
         let State::Live(replica) = &mut self.state else { return };
         let session = match self.sessions.get(&(conn, handle)) {
@@ -416,6 +429,11 @@ impl Context<'_> {
     fn moment(&mut self) -> Moment {
         Moment { now: Some(self.now), random: self.random.next_u64() }
     }
+}
+
+/// These frames are durable, or changed nothing: the transport may acknowledge them.
+fn release(frames: BTreeMap<ConnectionId, u64>, context: &mut Context<'_>) {
+    context.effects.extend(frames.into_iter().map(|(conn, frames)| Effect::Release { conn, frames }));
 }
 
 fn write(

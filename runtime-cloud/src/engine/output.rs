@@ -37,6 +37,14 @@ pub enum Output {
         /// Its name.
         document: String,
     },
+    /// So many more of the messages that came on this connection are durable, or refused: the transport may
+    /// acknowledge them.
+    Release {
+        /// On which one.
+        conn: ConnectionId,
+        /// How many.
+        messages: u64,
+    },
     /// Answer a request.
     Reply {
         /// Which one.

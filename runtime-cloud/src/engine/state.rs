@@ -591,6 +591,9 @@ impl Engine {
         for effect in effects {
             match effect {
                 Effect::Close { conn, code, text } => self.close(conn, code, text),
+                Effect::Release { conn, frames } => {
+                    self.outputs.push_back(Output::Release { conn, messages: frames });
+                }
                 Effect::Reply { id, reply: Reply::Changes(_) } if !self.watches.contains_key(&id) => {
                     // The listener went while its request still waited.
                     if let Some(hosted) = self.documents.get_mut(name) {

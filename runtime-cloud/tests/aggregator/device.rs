@@ -22,6 +22,9 @@ pub(crate) struct Device {
     /// Why the last connection ended.
     pub(crate) closed: Option<CloseReason>,
     pub(crate) events: Vec<Event>,
+    /// Messages of this connection that the transport took, and how many of them it reported as delivered.
+    sent: u64,
+    delivered: u64,
 }
 
 impl Device {
@@ -33,7 +36,17 @@ impl Device {
         let name = DocumentName::new(document).expect("a document name");
         let id = ReplicaId::new(moment().random);
         let replica = Replica::new(&name, id, ReplicaConfig::new(Role::Member));
-        Self { identity, link, link_events, replica, connection: None, closed: None, events: Vec::new() }
+        Self {
+            identity,
+            link,
+            link_events,
+            replica,
+            connection: None,
+            closed: None,
+            events: Vec::new(),
+            sent: 0,
+            delivered: 0,
+        }
     }
 
     pub(crate) fn key(&self) -> PublicKey {
@@ -52,6 +65,7 @@ impl Device {
             Connect { peer, with_aggregator: true, initiator: true, confirmed: true, handle: HANDLE };
         let session = self.replica.connect(connect).expect("room for a session");
         self.connection = Some((conn, session));
+        (self.sent, self.delivered) = (0, 0);
         self.closed = None;
     }
 
@@ -103,6 +117,17 @@ impl Device {
         self.until("an acknowledgement", |device| device.replica.acknowledged_through(peer) >= time).await;
     }
 
+    /// Waits until the document is open on both sides.
+    pub(crate) async fn open(&mut self, aggregator: &Aggregator) {
+        let peer = PeerId(aggregator.key.0);
+        self.until("the aggregator's Open", |device| device.replica.is_connected(peer)).await;
+    }
+
+    /// Waits until the transport has reported everything as delivered. Nobody is asked for anything.
+    pub(crate) async fn delivered(&mut self) {
+        self.until("deliveries", |device| device.sent > 0 && device.delivered == device.sent).await;
+    }
+
     /// Waits until the connection has been closed; gives what the aggregator said.
     pub(crate) async fn told(&mut self) -> (u64, String) {
         self.until("the end of the connection", |device| device.closed.is_some()).await;
@@ -129,7 +154,9 @@ impl Device {
                 Output::Transmit { len, .. } => {
                     let Some((conn, _)) = self.connection else { continue };
                     // Fails if the connection has ended; the event is on its way.
-                    let _ = self.link.send(conn, buffer[..len].to_vec()).await;
+                    if self.link.send(conn, buffer[..len].to_vec()).await.is_ok() {
+                        self.sent += 1;
+                    }
                 }
                 Output::Event(event) => self.events.push(event),
                 Output::Close { .. } => {}
@@ -147,6 +174,7 @@ impl Device {
             LinkEvent::Message { message, .. } => {
                 self.replica.handle_frame(moment(), session, &message).expect("the aggregator makes sense");
             }
+            LinkEvent::Delivered { id, .. } => self.delivered = id.0 + 1,
             LinkEvent::Closed { reason, .. } => {
                 assert_eq!(current, self.connection.expect("checked").0);
                 self.replica.disconnect(session);

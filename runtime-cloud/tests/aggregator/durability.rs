@@ -47,6 +47,24 @@ async fn what_was_acknowledged_survives_kill() {
     }
 }
 
+/// The transport's acknowledgement is the receipt: no message of the aggregator is needed to know what it has on disk.
+#[tokio::test]
+async fn what_was_delivered_survives_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path();
+    let mut device = Device::new(1, "site");
+    done(store, &["allow", &device.key().to_string()]);
+    for round in 0..20_i64 {
+        let aggregator = Aggregator::start(store);
+        device.connect(&aggregator).await;
+        device.open(&aggregator).await;
+        device.set("round", round);
+        device.delivered().await;
+        aggregator.kill();
+        assert_eq!(done(store, &["get", "site", "round"]), round.to_string());
+    }
+}
+
 /// Writes that are under way when the kill comes are either there or still with the device; the device brings them.
 #[tokio::test]
 async fn a_kill_in_the_middle_loses_nothing() {

@@ -51,12 +51,12 @@ fn silence_costs_nothing() {
     assert_eq!(messages(&pipe.server_events), [b"still there?"]);
 }
 
-/// The first exchange after hours takes 4 s because the radio sleeps; it usually takes 0.2 s.
-fn bytes_after_radio_sleep(is_told: bool) -> u64 {
+/// A link in use moves to a network where a round trip takes 4 s; it usually takes 0.2 s.
+fn bytes_on_a_new_network(is_told: bool) -> u64 {
     let (mut pipe, conn, _) = Pipe::connected(0, Config::cat_m1());
     for n in 0..20 {
         pipe.send(conn, &[n; 16]);
-        pipe.run_for(Duration::from_secs(10));
+        pipe.run_for(Duration::from_secs(5));
     }
     let before = pipe.seen_bytes();
     pipe.delay = Duration::from_secs(2);
@@ -70,9 +70,9 @@ fn bytes_after_radio_sleep(is_told: bool) -> u64 {
 }
 
 #[test]
-fn a_link_that_is_told_of_radio_sleep_repeats_nothing() {
-    assert_eq!(bytes_after_radio_sleep(true), 130);
-    assert_eq!(bytes_after_radio_sleep(false), 786);
+fn a_link_that_is_told_of_a_new_network_repeats_nothing() {
+    assert_eq!(bytes_on_a_new_network(true), 130);
+    assert_eq!(bytes_on_a_new_network(false), 786);
 }
 
 #[test]
@@ -141,18 +141,4 @@ fn messages_sent_together_share_a_datagram() {
     pipe.run_for(Duration::from_secs(60));
     assert_eq!(messages(&pipe.server_events).len(), 10);
     assert_eq!(pipe.seen_bytes() - before, 300);
-}
-
-/// QUIC proves the new address with padded packets, both ways.
-#[test]
-fn a_new_nat_address_costs_this_much() {
-    let (mut pipe, conn, _) = Pipe::connected(0, Config::cat_m1());
-    pipe.send(conn, &[0; 16]);
-    pipe.run_for(Duration::from_secs(900));
-    let before = pipe.seen_bytes();
-    pipe.device.set_port(6000);
-    pipe.send(conn, &[1; 16]);
-    pipe.run_for(Duration::from_secs(900));
-    assert_eq!(delivered(&pipe.client_events).len(), 2);
-    assert_eq!(pipe.seen_bytes() - before, 3_812);
 }

@@ -2,7 +2,10 @@
 
 mod bytes;
 mod faults;
+mod floor;
 mod identity;
 mod messages;
 mod pipe;
+mod receipts;
+mod roaming;
 mod stranger;

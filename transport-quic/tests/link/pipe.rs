@@ -32,10 +32,14 @@ pub(crate) struct Pipe {
     pub(crate) cloud: SocketAddr,
     pub(crate) delay: Duration,
     pub(crate) weather: Weather,
+    /// Longest UDP payload that gets through, in bytes.
+    pub(crate) payload_max: usize,
     /// Packets and IP bytes that the links put in, from the client and from the server.
     pub(crate) seen: [(u64, u64); 2],
     /// Packets and IP bytes that came out at the client and at the server.
     pub(crate) arrived: [(u64, u64); 2],
+    /// IP bytes that the server got from an address, and that it sent there.
+    pub(crate) accounts: BTreeMap<SocketAddr, (u64, u64)>,
     /// The datagrams that came out, for tests that replay or damage them.
     pub(crate) record: Vec<(Side, Vec<u8>)>,
     on_the_way: BTreeMap<(Instant, u64), Datagram>,
@@ -90,8 +94,10 @@ impl Pipe {
             cloud: SocketAddr::from(([192, 0, 2, 1], 4433)),
             delay: Duration::from_millis(100),
             weather: Weather::default(),
+            payload_max: usize::MAX,
             seen: [(0, 0); 2],
             arrived: [(0, 0); 2],
+            accounts: BTreeMap::new(),
             record: Vec::new(),
             on_the_way: BTreeMap::new(),
             put_in: 0,
@@ -189,6 +195,7 @@ impl Pipe {
         }
         while let Some(transmit) = self.server.poll_transmit(self.now, &mut buffer) {
             assert_eq!(transmit.len, buffer.len());
+            self.accounts.entry(transmit.to).or_default().1 += IPV4_AND_UDP + buffer.len() as u64;
             self.put(Side::Client, self.cloud, transmit.to, &buffer);
         }
     }
@@ -198,7 +205,7 @@ impl Pipe {
         let weather = self.weather;
         let copies = if self.chance(weather.repeat) { 2 } else { 1 };
         for _ in 0..copies {
-            if self.chance(weather.lose) {
+            if self.chance(weather.lose) || bytes.len() > self.payload_max {
                 continue;
             }
             let mut bytes = bytes.to_vec();
@@ -222,10 +229,23 @@ impl Pipe {
         }
     }
 
+    /// The server gets this datagram at once, whoever sent it.
+    pub(crate) fn hand_to_server(&mut self, from: SocketAddr, bytes: &[u8]) {
+        self.accounts.entry(from).or_default().0 += IPV4_AND_UDP + bytes.len() as u64;
+        self.server.handle_datagram(self.now, from, bytes);
+    }
+
+    /// What somebody sees who listens between the device and the server: what is on its way to the server.
+    pub(crate) fn overhear(&mut self) -> Vec<Vec<u8>> {
+        self.poll();
+        let to_server = self.on_the_way.values().filter(|datagram| datagram.to == Side::Server);
+        to_server.map(|datagram| datagram.bytes.clone()).collect()
+    }
+
     fn deliver(&mut self, datagram: Datagram) {
         let Datagram { to, from, bytes, device } = datagram;
         match to {
-            Side::Server => self.server.handle_datagram(self.now, from, &bytes),
+            Side::Server => self.hand_to_server(from, &bytes),
             Side::Client if device == self.device => self.client.handle_datagram(self.now, from, &bytes),
             Side::Client => return,
         }
@@ -235,7 +255,6 @@ impl Pipe {
 }
 
 fn count(counter: &mut (u64, u64), bytes: &[u8]) {
-    const IPV4_AND_UDP: u64 = 28;
     counter.0 += 1;
     counter.1 += IPV4_AND_UDP + bytes.len() as u64;
 }
@@ -259,3 +278,5 @@ pub(crate) fn delivered(events: &[LinkEvent]) -> Vec<MessageId> {
     };
     events.iter().filter_map(id).collect()
 }
+
+const IPV4_AND_UDP: u64 = 28;

@@ -27,6 +27,31 @@ fn nothing_leaves_before_it_is_durable() {
     assert_eq!((world.acknowledged(left), world.get(right, "a")), (time, Some(Value::I64(1))));
 }
 
+/// What the transport acknowledges is a receipt.
+#[test]
+fn a_frame_is_acknowledged_once_it_is_durable() {
+    let mut world = World::new();
+    let [left, right] = connected(&mut world, &["left", "right"])[..] else { panic!() };
+    assert_eq!(world.released, world.came, "all is durable");
+    world.set(left, "a", 1);
+    world.run();
+    world.set(right, "a", 1);
+    world.run();
+    // The second one missed the commit that is under way.
+    let waiting = |world: &World, conn| world.came[&conn] - world.released[&conn];
+    assert_eq!((waiting(&world, left), waiting(&world, right)), (1, 1));
+    world.commit();
+    world.run();
+    assert_eq!((waiting(&world, left), waiting(&world, right)), (0, 1));
+    world.settle();
+    assert_eq!(world.released, world.came);
+    // What changes nothing waits for nothing.
+    world.ask(left);
+    world.run();
+    assert!(world.committing.is_none());
+    assert_eq!(world.released, world.came);
+}
+
 #[test]
 fn what_was_not_committed_is_gone_and_comes_again() {
     let mut world = World::new();

@@ -28,6 +28,9 @@ pub(super) struct World {
     pub(super) closed: Vec<(ConnectionId, CloseCode, String)>,
     pub(super) abandoned: Vec<ConnectionId>,
     pub(super) replies: Vec<(RequestId, Reply)>,
+    /// Messages that came on each connection, and how many of them the transport may acknowledge.
+    pub(super) came: BTreeMap<ConnectionId, u64>,
+    pub(super) released: BTreeMap<ConnectionId, u64>,
     /// Whether messages are reported as delivered.
     pub(super) delivers: bool,
     pub(super) commits: u64,
@@ -79,6 +82,8 @@ impl World {
             closed: Vec::new(),
             abandoned: Vec::new(),
             replies: Vec::new(),
+            came: BTreeMap::new(),
+            released: BTreeMap::new(),
             delivers: true,
             commits: 0,
             random: 0,
@@ -129,6 +134,7 @@ impl World {
     }
 
     pub(super) fn message(&mut self, conn: ConnectionId, message: &[u8]) {
+        *self.came.entry(conn).or_default() += 1;
         self.engine.handle_link(self.now(), LinkEvent::Message { conn, message: message.to_vec() });
     }
 
@@ -244,6 +250,7 @@ impl World {
                 assert!(self.committing.replace(batch).is_none(), "one commit at a time");
             }
             Output::Load { document } => self.loading.push(document),
+            Output::Release { conn, messages } => *self.released.entry(conn).or_default() += messages,
             Output::Reply { request, reply } => self.replies.push((request, reply)),
             Output::Send { conn, frame } => {
                 let moment = self.moment();
