@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quinn_proto::{ConnectionError, ConnectionHandle, Event, StreamEvent, StreamId, TransportErrorCode};
 
+use crate::cause::{Cause, Frames, MessageKind, Shares};
 use crate::config::{Config, MESSAGE_LEN_MAX};
 use crate::error::SendError;
 use crate::event::{CloseCode, CloseReason, ConnectionId, LinkEvent, MessageId};
 use crate::identity::PublicKey;
 use crate::inbox::{Inbox, PeerError};
-use crate::ledger::{Ledger, Phase};
+use crate::ledger::{Ledger, header_bytes};
 use crate::outbox::{Full, Outbox};
 use crate::tls::{self, Pin};
 
@@ -59,6 +60,11 @@ pub(crate) struct Connection {
     reports: VecDeque<Report>,
     /// Whether the inbox may have a message.
     is_readable: bool,
+    /// A message that was taken over to see what kind it is, and waits for its turn.
+    ahead: Option<Vec<u8>>,
+    /// Whether QUIC told of something that had not been received before.
+    has_news: bool,
+    kind_of: fn(&[u8]) -> MessageKind,
     /// When it was last given a time.
     now: Instant,
 }
@@ -71,6 +77,7 @@ impl Connection {
         quic: quinn_proto::Connection,
         pin: Option<Arc<Pin>>,
         config: &Config,
+        kind_of: fn(&[u8]) -> MessageKind,
     ) -> Self {
         Self {
             handle,
@@ -88,6 +95,9 @@ impl Connection {
             inbox: Inbox::new(quic.side()),
             reports: VecDeque::new(),
             is_readable: false,
+            ahead: None,
+            has_news: false,
+            kind_of,
             now,
             quic,
         }
@@ -115,7 +125,7 @@ impl Connection {
         if message.len() > MESSAGE_LEN_MAX {
             return Err(SendError::TooLong { len: message.len(), limit: MESSAGE_LEN_MAX });
         }
-        self.outbox.push(message).map_err(|Full { queued, limit }| SendError::Full { queued, limit })
+        self.outbox.push(message, (self.kind_of)(message)).map_err(|Full { queued, limit }| SendError::Full { queued, limit })
     }
 
     /// Closes from this side. Nothing that waits is sent or reported any more.
@@ -148,6 +158,9 @@ impl Connection {
                     }
                 }
             }
+        }
+        if let Some(message) = self.ahead.take() {
+            return Some(LinkEvent::Message { conn, message });
         }
         if self.is_readable {
             match self.inbox.poll(&mut self.quic) {
@@ -185,7 +198,10 @@ impl Connection {
     }
 
     pub(crate) fn has_reports(&self) -> bool {
-        !self.reports.is_empty() || self.is_readable || matches!(self.state, State::Ended { reason: Some(_) })
+        !self.reports.is_empty()
+            || self.ahead.is_some()
+            || self.is_readable
+            || matches!(self.state, State::Ended { reason: Some(_) })
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -200,8 +216,57 @@ impl Connection {
         self.pin.is_some()
     }
 
-    pub(crate) fn phase(&self) -> Phase {
-        if self.peer.is_some() { Phase::Established } else { Phase::Handshake }
+    /// Gives QUIC a datagram that came in, and tells what it was for.
+    pub(crate) fn receive(
+        &mut self,
+        event: quinn_proto::ConnectionEvent,
+        ip_bytes: u64,
+        header_bytes: u64,
+    ) -> Shares {
+        let is_handshake = self.peer.is_none();
+        let before = self.quic.stats().frame_rx;
+        self.has_news = false;
+        self.quic.handle_event(event);
+        self.advance();
+        if is_handshake {
+            return Shares::all(Cause::Handshake, ip_bytes);
+        }
+        let frames = Frames::between(&before, &self.quic.stats().frame_rx);
+        let cause = match self.has_news {
+            _ if frames.streams == 0 => Cause::Unrouted,
+            true => self.kind_of_next().into(),
+            false => Cause::Retransmissions,
+        };
+        Shares::split(ip_bytes, header_bytes, &frames, |rest, _, to| to[cause as usize] += rest)
+    }
+
+    /// The next datagram to send, and what it is for.
+    pub(crate) fn transmit(
+        &mut self,
+        now: Instant,
+        buffer: &mut Vec<u8>,
+    ) -> Option<(quinn_proto::Transmit, Shares)> {
+        let before = self.quic.stats().frame_tx;
+        let transmit = self.quic.poll_transmit(now, 1, buffer)?;
+        let header = header_bytes(transmit.destination);
+        let ip_bytes = header + transmit.size as u64;
+        let frames = Frames::between(&before, &self.quic.stats().frame_tx);
+        let fresh = self.outbox.fresh();
+        let shares = Shares::split(ip_bytes, header, &frames, |rest, count, to| fresh.take(rest, count, to));
+        // What leaves before the other side has proved itself is the handshake's, messages that ride along too.
+        Some((transmit, if self.peer.is_some() { shares } else { Shares::all(Cause::Handshake, ip_bytes) }))
+    }
+
+    /// The kind of the message that the application gets next. A message that is not complete yet is a long one, and
+    /// those have content.
+    fn kind_of_next(&mut self) -> MessageKind {
+        if self.ahead.is_none() && self.is_readable {
+            match self.inbox.poll(&mut self.quic) {
+                Ok(message) => self.ahead = message,
+                Err(error) => self.fail(error),
+            }
+        }
+        self.ahead.as_deref().map_or(MessageKind::Cells, self.kind_of)
     }
 
     pub(crate) fn stats(&self) -> ConnectionStats {
@@ -236,6 +301,7 @@ impl Connection {
             }
             Event::Stream(StreamEvent::Opened { .. } | StreamEvent::Readable { .. }) => {
                 self.is_readable = true;
+                self.has_news = true;
             }
             Event::Stream(StreamEvent::Finished { id }) => {
                 self.reports.push_back(Report::Acknowledged { stream: id });
@@ -264,6 +330,7 @@ impl Connection {
 
     fn forget_reports(&mut self) {
         self.reports.clear();
+        self.ahead = None;
         self.is_readable = false;
     }
 

@@ -61,7 +61,7 @@
 //!
 //! # Layers
 //!
-//! `identity`, `config`, `ledger`, `event` and `error` are data. `tls` and `cid` set QUIC up. `outbox` and `inbox`
+//! `identity`, `config`, `cause`, `ledger`, `event` and `error` are data. `tls` and `cid` set QUIC up. `outbox` and `inbox`
 //! map messages to streams, `connection` joins them to one QUIC connection, `link` holds all connections of a socket,
 //! and `driver` is the socket; `handle` is what an application holds of it.
 //!
@@ -69,6 +69,7 @@
 //!
 //! Peers agree on [`PROTOCOL`] in the handshake. Rust 1.95.
 
+mod cause;
 mod cid;
 mod config;
 mod connection;
@@ -83,6 +84,7 @@ mod link;
 mod outbox;
 mod tls;
 
+pub use cause::{Cause, MessageKind};
 pub use config::{Config, MESSAGE_LEN_MAX, MESSAGE_OVERHEAD, WINDOW_BYTES_MIN};
 pub use connection::ConnectionStats;
 pub use driver::Driver;

@@ -13,13 +13,14 @@ use quinn_proto::{
 };
 use ring::{hkdf, hmac};
 
+use crate::cause::{Cause, MessageKind, Shares};
 use crate::cid::{CLIENT_CID_LEN, INITIAL_CID_LEN, SERVER_CID_LEN, SeededIds};
 use crate::config::Config;
 use crate::connection::{Connection, ConnectionStats};
 use crate::error::{ConnectError, SendError};
 use crate::event::{CloseReason, ConnectionId, LinkEvent, MessageId};
 use crate::identity::{Identity, PublicKey};
-use crate::ledger::{Ledger, Phase, ip_bytes};
+use crate::ledger::{Ledger, header_bytes, ip_bytes};
 use crate::tls::{self, Pin, Tls};
 
 /// The connections behind one UDP socket, as a state machine: datagrams and times go in, datagrams and events come
@@ -62,6 +63,7 @@ pub struct Link {
     /// Datagrams that belong to no connection: resets and refusals.
     responses: VecDeque<Response>,
     ledger: Ledger,
+    kind_of: fn(&[u8]) -> MessageKind,
 }
 
 /// A datagram to send. Its bytes are in the buffer given to [`Link::poll_transmit`].
@@ -138,7 +140,15 @@ impl Link {
             ready: VecDeque::new(),
             responses: VecDeque::new(),
             ledger: Ledger::default(),
+            kind_of: |_| MessageKind::Cells,
         }
+    }
+
+    /// Says how to tell what a message is for, by its bytes; for the ledger, and for connections that begin later.
+    /// Without it all messages count as content. `kind_of` is called once for each message that is sent, and up to
+    /// once for each datagram that comes in; it must not fail on any bytes.
+    pub fn classify_messages(&mut self, kind_of: fn(&[u8]) -> MessageKind) {
+        self.kind_of = kind_of;
     }
 
     /// Starts a connection to a server that must have this key. Messages may be sent at once; they wait for the
@@ -212,10 +222,13 @@ impl Link {
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let id = self.by_handle.get(&handle).copied();
-                self.count_received(id, bytes);
-                if let Some(id) = id {
-                    self.with(now, id, |connection| connection.quic.handle_event(event));
-                }
+                let connection = id.and_then(|id| self.connections.get_mut(&id));
+                let Some((id, connection)) = id.zip(connection) else { return self.count_received(None, bytes) };
+                connection.set_now(now);
+                let shares = connection.receive(event, bytes, header_bytes(from));
+                connection.ledger.received.count(&shares);
+                self.ledger.received.count(&shares);
+                self.settle(id);
             }
             Some(DatagramEvent::NewConnection(incoming)) => self.accept(now, incoming, from, bytes),
             Some(DatagramEvent::Response(_)) => {
@@ -245,21 +258,19 @@ impl Link {
     /// Writes the next datagram to send into `buffer`, over what was in it.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
         buffer.clear();
-        if let Some(Response { to, datagram, phase }) = self.responses.pop_front() {
+        if let Some(Response { to, datagram, cause }) = self.responses.pop_front() {
             let len = datagram.len();
             buffer.extend_from_slice(&datagram);
-            self.ledger.sent.count(phase, ip_bytes(to, len));
+            self.ledger.sent.count(&Shares::all(cause, ip_bytes(to, len)));
             return Some(Transmit { to, len });
         }
         while let Some(&id) = self.dirty.front() {
             if let Some(connection) = self.connections.get_mut(&id) {
                 if !connection.is_drained
-                    && let Some(transmit) = connection.quic.poll_transmit(now, 1, buffer)
+                    && let Some((transmit, shares)) = connection.transmit(now, buffer)
                 {
-                    let bytes = ip_bytes(transmit.destination, transmit.size);
-                    let phase = connection.phase();
-                    connection.ledger.sent.count(phase, bytes);
-                    self.ledger.sent.count(phase, bytes);
+                    connection.ledger.sent.count(&shares);
+                    self.ledger.sent.count(&shares);
                     return Some(Transmit { to: transmit.destination, len: transmit.size });
                 }
                 connection.is_dirty = false;
@@ -358,7 +369,7 @@ impl Link {
         let id = ConnectionId(self.next_id);
         self.next_id += 1;
         self.by_handle.insert(handle, id);
-        self.connections.insert(id, Connection::new(now, id, handle, quic, pin, &self.config));
+        self.connections.insert(id, Connection::new(now, id, handle, quic, pin, &self.config, self.kind_of));
         id
     }
 
@@ -446,10 +457,9 @@ impl Link {
             }
             // Its last words still leave.
             let mut datagram = Vec::new();
-            if let Some(transmit) = connection.quic.poll_transmit(now, 1, &mut datagram) {
-                let phase = connection.phase();
-                connection.ledger.sent.count(phase, ip_bytes(remote, transmit.size));
-                self.responses.push_back(Response { to: remote, datagram, phase });
+            if let Some((_, shares)) = connection.transmit(now, &mut datagram) {
+                connection.ledger.sent.count(&shares);
+                self.responses.push_back(Response { to: remote, datagram, cause: shares.dominating });
             }
             self.forget(conn, CloseReason::Reset);
         }
@@ -459,20 +469,21 @@ impl Link {
     fn respond(&mut self, to: SocketAddr, datagram: Vec<u8>) {
         // Whoever does not poll while strangers knock need not answer all of them.
         if self.responses.len() < RESPONSES_MAX {
-            self.responses.push_back(Response { to, datagram, phase: Phase::Unrouted });
+            self.responses.push_back(Response { to, datagram, cause: Cause::Unrouted });
         }
     }
 
+    /// Counts a first datagram of a connection, or one of none.
     fn count_received(&mut self, conn: Option<ConnectionId>, bytes: u64) {
-        let phase = match conn.and_then(|id| self.connections.get_mut(&id)) {
+        let shares = match conn.and_then(|id| self.connections.get_mut(&id)) {
             Some(connection) => {
-                let phase = connection.phase();
-                connection.ledger.received.count(phase, bytes);
-                phase
+                let shares = Shares::all(Cause::Handshake, bytes);
+                connection.ledger.received.count(&shares);
+                shares
             }
-            None => Phase::Unrouted,
+            None => Shares::all(Cause::Unrouted, bytes),
         };
-        self.ledger.received.count(phase, bytes);
+        self.ledger.received.count(&shares);
     }
 }
 
@@ -492,7 +503,7 @@ impl fmt::Debug for Link {
 struct Response {
     to: SocketAddr,
     datagram: Vec<u8>,
-    phase: Phase,
+    cause: Cause,
 }
 
 /// Most datagrams of no connection that wait to be sent.

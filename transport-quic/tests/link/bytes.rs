@@ -116,8 +116,9 @@ fn the_ledger_is_the_sum_of_what_the_pipe_saw() {
     let Ledger { sent, received } = pipe.client.stats(conn).unwrap().ledger;
     assert_eq!(sent, client.sent);
     assert_eq!(Traffic { unrouted: client.received.unrouted, ..received }, client.received);
+    assert!(sent.retransmissions.packets > 0 && client.received.acknowledgements.packets > 0);
+    assert!(client.sent.cells.bytes > 100 * 700 && client.sent.cells.bytes < 130 * 700, "{client:?}");
     assert!(client.received.unrouted.packets > 0 && client.received.handshake.packets > 0);
-    assert!(client.received.established.packets > client.received.handshake.packets);
 }
 
 #[test]
