@@ -274,8 +274,7 @@ mod tests {
                 let mut fresh = Fresh::default();
                 fresh.push(MessageKind::Cells, (code % 40) as usize);
                 fresh.push(MessageKind::Control, (code % 7) as usize);
-                let shares =
-                    Shares::split(bytes, 28, &frames, |rest, count, to| fresh.take(rest, count, to));
+                let shares = Shares::split(bytes, 28, &frames, |rest, count, to| fresh.take(rest, count, to));
                 assert_eq!(shares.bytes.iter().sum::<u64>(), bytes, "{frames:?}");
                 let is_possible = bytes > 200;
                 assert!(!is_possible || shares.bytes[shares.dominating as usize] >= 28 + QUIC_OVERHEAD);

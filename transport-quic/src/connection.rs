@@ -125,7 +125,9 @@ impl Connection {
         if message.len() > MESSAGE_LEN_MAX {
             return Err(SendError::TooLong { len: message.len(), limit: MESSAGE_LEN_MAX });
         }
-        self.outbox.push(message, (self.kind_of)(message)).map_err(|Full { queued, limit }| SendError::Full { queued, limit })
+        self.outbox
+            .push(message, (self.kind_of)(message))
+            .map_err(|Full { queued, limit }| SendError::Full { queued, limit })
     }
 
     /// Closes from this side. Nothing that waits is sent or reported any more.

@@ -20,7 +20,7 @@ use crate::connection::{Connection, ConnectionStats};
 use crate::error::{ConnectError, SendError};
 use crate::event::{CloseReason, ConnectionId, LinkEvent, MessageId};
 use crate::identity::{Identity, PublicKey};
-use crate::ledger::{Ledger, header_bytes, ip_bytes};
+use crate::ledger::{IPV6_UDP_HEADER_BYTES, Ledger, header_bytes, ip_bytes};
 use crate::tls::{self, Pin, Tls};
 
 /// The connections behind one UDP socket, as a state machine: datagrams and times go in, datagrams and events come
@@ -63,6 +63,8 @@ pub struct Link {
     /// Datagrams that belong to no connection: resets and refusals.
     responses: VecDeque<Response>,
     ledger: Ledger,
+    /// The ledger's total beyond which nothing is transmitted.
+    limit_bytes: Option<u64>,
     kind_of: fn(&[u8]) -> MessageKind,
 }
 
@@ -140,6 +142,7 @@ impl Link {
             ready: VecDeque::new(),
             responses: VecDeque::new(),
             ledger: Ledger::default(),
+            limit_bytes: None,
             kind_of: |_| MessageKind::Cells,
         }
     }
@@ -149,6 +152,16 @@ impl Link {
     /// once for each datagram that comes in; it must not fail on any bytes.
     pub fn classify_messages(&mut self, kind_of: fn(&[u8]) -> MessageKind) {
         self.kind_of = kind_of;
+    }
+
+    /// Transmits nothing any more, acknowledgements included, that could bring the total of the [ledger](Self::ledger)
+    /// above this, until another limit is set; `None` takes the limit away. What comes in counts too, but cannot be
+    /// held back: it makes less room for what goes out. A datagram is held back where the longest one would not fit.
+    pub fn set_limit(&mut self, limit_bytes: Option<u64>) {
+        self.limit_bytes = limit_bytes;
+        let ids: Vec<_> = self.connections.keys().copied().collect();
+        // What was held back is looked at again.
+        ids.into_iter().for_each(|id| self.settle(id));
     }
 
     /// Starts a connection to a server that must have this key. Messages may be sent at once; they wait for the
@@ -223,7 +236,9 @@ impl Link {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let id = self.by_handle.get(&handle).copied();
                 let connection = id.and_then(|id| self.connections.get_mut(&id));
-                let Some((id, connection)) = id.zip(connection) else { return self.count_received(None, bytes) };
+                let Some((id, connection)) = id.zip(connection) else {
+                    return self.count_received(None, bytes);
+                };
                 connection.set_now(now);
                 let shares = connection.receive(event, bytes, header_bytes(from));
                 connection.ledger.received.count(&shares);
@@ -258,6 +273,10 @@ impl Link {
     /// Writes the next datagram to send into `buffer`, over what was in it.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
         buffer.clear();
+        let longest = IPV6_UDP_HEADER_BYTES + DATAGRAM_LEN_MAX;
+        if self.limit_bytes.is_some_and(|limit| self.ledger.bytes().saturating_add(longest) > limit) {
+            return None;
+        }
         if let Some(Response { to, datagram, cause }) = self.responses.pop_front() {
             let len = datagram.len();
             buffer.extend_from_slice(&datagram);
@@ -506,6 +525,8 @@ struct Response {
     cause: Cause,
 }
 
+/// The longest datagram that is sent, in bytes of UDP payload: there is no path-MTU discovery.
+const DATAGRAM_LEN_MAX: u64 = 1200;
 /// Most datagrams of no connection that wait to be sent.
 const RESPONSES_MAX: usize = 64;
 /// Least time between two stateless resets. Short, because after a restart a whole fleet waits for its resets; not
