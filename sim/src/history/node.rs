@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crdt_core::{Config, DocumentName, Limits, Moment, PeerId, PersistToken, ReplicaId, Retired, Stamp, Time};
+use crdt_core::{
+    Config, DocumentName, Limits, Moment, PeerId, PersistToken, ReplicaId, Retired, Stamp, Time,
+};
 
 use super::copy::{Copy, Records};
 use super::facts::{CellName, Fact, Held, Knowledge, PathIndex};
