@@ -115,6 +115,12 @@ impl Connector {
         self.state = State::Waiting { until: now + backoff.next(random) };
     }
 
+    /// There is no connection, and no attempt before this time.
+    pub(crate) fn hold(&mut self, until: Instant, problem: Problem) {
+        self.problem = Some(problem);
+        self.state = State::Waiting { until };
+    }
+
     /// The connection is given up for a new one at once.
     pub(crate) fn renew(&mut self, now: Instant) {
         self.state = State::Waiting { until: now };
@@ -129,9 +135,12 @@ impl Connector {
         }
     }
 
-    /// The aggregator did its part.
-    pub(crate) fn note_progress(&mut self) {
-        self.failed.reset();
+    /// The aggregator did its part. Only what it had not done before (`is_news`) makes the next pause short again: one
+    /// that takes connections, agrees, and drops them would be paid a handshake a second otherwise.
+    pub(crate) fn note_progress(&mut self, is_news: bool) {
+        if is_news {
+            self.failed.reset();
+        }
         let State::Open(open) = &self.state else { return };
         if open.retry_at.is_none() {
             self.refused.reset();

@@ -9,13 +9,16 @@ use storage_redb::{Batch, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use transport_quic::{
-    CloseCode, ConnectionId, Driver as LinkDriver, EventReceiver, Handle as LinkHandle, Link, LinkEvent,
+    CloseCode, ConnectionId, Driver as LinkDriver, EventReceiver, Handle as LinkHandle, Ledger, Link,
+    LinkEvent,
 };
 
+use crate::budget::Level;
 use crate::clock::Now;
 use crate::connection::Attempt;
 use crate::engine::{Command, Engine, LinkInput, Output};
 use crate::error::EdgeError;
+use crate::frames::kind_of;
 use crate::options::Aggregator;
 use crate::status::Problem;
 
@@ -32,6 +35,7 @@ pub(crate) enum Request {
 pub(crate) struct Network {
     handle: LinkHandle,
     events: EventReceiver,
+    ledger: watch::Receiver<Ledger>,
     aggregator: Aggregator,
     /// The address being looked up, which takes long when there is no network: nothing else waits for it.
     lookup: Option<(Attempt, JoinHandle<io::Result<Vec<SocketAddr>>>)>,
@@ -41,15 +45,17 @@ pub(crate) struct Network {
 
 impl Network {
     /// Takes a free port. The device's side of a connection has no fixed address, so IPv6 or IPv4 is taken as it comes.
-    pub(crate) fn start(link: Link, aggregator: Aggregator) -> io::Result<Self> {
+    pub(crate) fn start(mut link: Link, aggregator: Aggregator) -> io::Result<Self> {
         let any = |ip: std::net::IpAddr| SocketAddr::new(ip, 0);
         // One link cannot be tried twice, so the address is tried with a socket first.
         let has_ipv6 = std::net::UdpSocket::bind(any(Ipv6Addr::UNSPECIFIED.into())).is_ok();
         let local =
             if has_ipv6 { any(Ipv6Addr::UNSPECIFIED.into()) } else { any(Ipv4Addr::UNSPECIFIED.into()) };
+        link.classify_messages(kind_of);
         let (handle, events) = LinkDriver::bind(local, link)?;
         let (by_attempt, by_connection) = (HashMap::new(), HashMap::new());
-        Ok(Self { handle, events, aggregator, lookup: None, by_attempt, by_connection })
+        let ledger = handle.watch_ledger();
+        Ok(Self { handle, events, ledger, aggregator, lookup: None, by_attempt, by_connection })
     }
 
     /// Looks the aggregator's address up; [`NetworkEvent::LookedUp`] follows.
@@ -119,6 +125,7 @@ pub(crate) struct Driver {
     pub(crate) network: Option<Network>,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) ended: watch::Sender<Ended>,
+    pub(crate) level: watch::Sender<Level>,
 }
 
 /// A commit on its way to the disk.
@@ -126,6 +133,7 @@ type Commit = JoinHandle<Result<(), StoreError>>;
 
 /// What comes from the network.
 enum NetworkEvent {
+    Counted,
     Link(Option<LinkEvent>),
     LookedUp(Attempt, io::Result<Vec<SocketAddr>>),
 }
@@ -147,6 +155,7 @@ impl Driver {
             }
             match self.wait(&mut commit).await {
                 Wake::Committed(result) => self.engine.handle_committed(result),
+                Wake::Network(NetworkEvent::Counted) => self.take_ledger(),
                 Wake::Network(NetworkEvent::Link(event)) => {
                     self.take_link_event(event);
                     self.take_waiting().await;
@@ -180,6 +189,13 @@ impl Driver {
                 Output::Disconnect { attempt, code, reason } => {
                     if let Some(network) = &self.network {
                         network.disconnect(attempt, code, reason).await;
+                    }
+                }
+                Output::Level(level) => drop(self.level.send_replace(level)),
+                Output::Limit(limit_bytes) => {
+                    if let Some(network) = &self.network {
+                        // An error says that the link has stopped.
+                        let _ = network.handle.set_limit(Some(limit_bytes)).await;
                     }
                 }
                 Output::Send { attempt, frame, is_after_silence } => {
@@ -245,14 +261,18 @@ impl Driver {
         }
     }
 
+    /// Tells the engine what the link has counted.
+    fn take_ledger(&mut self) {
+        if let Some(network) = &mut self.network {
+            let ledger = *network.ledger.borrow_and_update();
+            self.engine.note_traffic(Now::read(), ledger);
+        }
+    }
+
     async fn take_request(&mut self, request: Option<Request>) {
         match request {
             Some(Request::Command(command)) => {
-                if let (Command::Status { .. }, Some(network)) = (&command, &self.network)
-                    && let Ok(ledger) = network.handle.ledger().await
-                {
-                    self.engine.note_traffic(ledger.sent.total().bytes, ledger.received.total().bytes);
-                }
+                self.take_ledger();
                 self.engine.handle_command(Now::read(), command);
             }
             // All handles are gone: nobody can ask for anything any more.
@@ -270,6 +290,14 @@ impl Driver {
         }
         if let Some(network) = &self.network {
             network.handle.shutdown(CloseCode::ShuttingDown.into(), "the device shuts down").await;
+        }
+        self.take_ledger();
+        if failure.is_none() {
+            let batch = self.engine.close_books();
+            let result = self.commit(batch).await;
+            if !matches!(result, Ok(Ok(()))) {
+                tracing::warn!(?result, "the last entries of the ledger were not saved");
+            }
         }
         // The engine goes first: whoever still waits for a receipt learns that none will come.
         drop(self.engine);
@@ -292,6 +320,8 @@ async fn next_event(network: Option<&mut Network>) -> NetworkEvent {
     };
     tokio::select! {
         event = network.events.recv() => NetworkEvent::Link(event),
+        // An error says that the link has stopped, which its events tell.
+        Ok(()) = network.ledger.changed() => NetworkEvent::Counted,
         (attempt, found) = lookup => {
             network.lookup = None;
             NetworkEvent::LookedUp(attempt, found)

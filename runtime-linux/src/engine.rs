@@ -12,6 +12,7 @@
 //! the disk, so nobody, not even a reader here, sees what could be lost again.
 
 mod io;
+mod spending;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ use crate::error::EdgeError;
 use crate::options::{Aggregator, Timing};
 use crate::status::{LinkState, Problem, Status};
 pub use io::{Command, LinkInput, Output, Parts, Reply};
+pub(crate) use spending::BUDGET_SETTING;
+use spending::Spending;
 
 /// See the [module](self).
 pub struct Engine {
@@ -54,7 +57,7 @@ pub struct Engine {
     forgotten_at: u64,
     /// How often cells went without a trace: who has not seen it is told everything anew.
     drops: u64,
-    committing: Option<PersistToken>,
+    committing: Option<Committing>,
     failed: Option<Arc<StoreError>>,
     is_stopping: bool,
     is_stopped: bool,
@@ -63,11 +66,19 @@ pub struct Engine {
     last_acknowledged: Option<Time>,
     /// The aggregator's clock, and when it was told, for a device that has none.
     learned_clock: Option<(Time, Instant)>,
-    /// Bytes of IP sent and received, as the driver last said.
-    traffic: (u64, u64),
+    spending: Spending,
     /// Bytes of frames sent and received.
     payload: (u64, u64),
     buffer: Vec<u8>,
+}
+
+/// What is on its way to the disk.
+#[derive(Debug)]
+struct Committing {
+    /// Of the replica, if it has a part in it.
+    token: Option<PersistToken>,
+    /// What the transport may spend once it is done.
+    limit_bytes: Option<u64>,
 }
 
 /// Gives an answer, or this error instead of it.
@@ -82,7 +93,7 @@ struct Watcher {
 impl Engine {
     /// An engine at its start.
     pub fn new(now: Now, parts: Parts) -> Self {
-        let Parts { replica, public_key, aggregator, timing, seed } = parts;
+        let Parts { replica, public_key, aggregator, timing, seed, books, budget, urgent } = parts;
         let state = match &aggregator {
             Some(_) => State::Waiting { until: now.at },
             None => State::Off,
@@ -111,7 +122,7 @@ impl Engine {
             unacknowledged_since: None,
             last_acknowledged: None,
             learned_clock: None,
-            traffic: (0, 0),
+            spending: Spending::new(now, books, budget, urgent),
             payload: (0, 0),
             buffer: vec![0; FRAME_LEN],
         }
@@ -127,6 +138,10 @@ impl Engine {
             Command::Get { path, reply } => {
                 let value = checked(&path).map(|path| self.replica.document().get(path).map(Scalar::from));
                 self.answer(reply, value);
+            }
+            Command::Ledger { reply } => {
+                let report = self.ledger_report();
+                self.answer(reply, Ok(report));
             }
             Command::Receipt { stamp, reply } => self.add_receipt(stamp, reply),
             Command::Status { reply } => {
@@ -173,9 +188,14 @@ impl Engine {
 
     /// The commit has ended.
     pub fn handle_committed(&mut self, result: Result<(), Arc<StoreError>>) {
-        let Some(token) = self.committing.take() else { return };
+        let Some(Committing { token, limit_bytes }) = self.committing.take() else { return };
         match result {
-            Ok(()) => self.replica.handle_persisted(token),
+            Ok(()) => {
+                if let Some(token) = token {
+                    self.replica.handle_persisted(token);
+                }
+                self.outputs.extend(limit_bytes.map(Output::Limit));
+            }
             Err(error) => self.fail(error),
         }
     }
@@ -184,11 +204,6 @@ impl Engine {
     pub fn shut_down(&mut self) {
         self.is_stopping = true;
         self.replica.request_persist();
-    }
-
-    /// What the driver has counted, in bytes of IP; for the status.
-    pub fn note_traffic(&mut self, sent: u64, received: u64) {
-        self.traffic = (sent, received);
     }
 
     /// The next thing to do; `None` when there is nothing until the next input, or while a commit is under way.
@@ -203,9 +218,14 @@ impl Engine {
             if self.failed.is_some() {
                 return self.stop("the store of the device failed");
             }
+            self.follow_budget(now);
             self.check_deadlines(now);
             self.ask_if_needed(now);
             if self.outputs.is_empty() && !self.poll_replica(now) {
+                if self.spending.is_due(now.at) {
+                    self.commit(None, Batch::new());
+                    continue;
+                }
                 self.settle();
                 if self.is_stopping {
                     return self.stop("the device shuts down");
@@ -228,7 +248,7 @@ impl Engine {
             }
             _ => None,
         };
-        [self.connector.deadline(), lazy_ask].into_iter().flatten().min()
+        [self.connector.deadline(), lazy_ask, self.spending.deadline()].into_iter().flatten().min()
     }
 
     /// The document's name.
@@ -267,8 +287,9 @@ impl Engine {
             failed_attempts: self.connector.failures(),
             next_attempt_ms: next_attempt,
             clock_is_trusted: now.wall.is_some(),
-            ip_bytes_sent: self.traffic.0,
-            ip_bytes_received: self.traffic.1,
+            ip_bytes_sent: self.spending.seen.sent.total().bytes,
+            ip_bytes_received: self.spending.seen.received.total().bytes,
+            budget: self.spending.status(),
             payload_bytes_sent: self.payload.0,
             payload_bytes_received: self.payload.1,
         }
@@ -299,9 +320,11 @@ impl Engine {
         if writes.len() > WRITES_MAX {
             return Err(EdgeError::TooManyWrites { writes: writes.len(), limit: WRITES_MAX });
         }
-        let writes: Vec<_> =
+        let checked: Vec<_> =
             writes.iter().map(|(path, value)| write(path, value.as_ref())).collect::<Result<_, _>>()?;
-        Ok(self.replica.update(moment, &writes)?)
+        let stamp = self.replica.update(moment, &checked)?;
+        self.note_writes(stamp, writes.iter().map(|(path, _)| path.as_str()));
+        Ok(stamp)
     }
 
     fn watch(&mut self, prefix: Option<String>, after: Option<Cursor>, reply: Reply<Changes>) {
@@ -371,7 +394,10 @@ impl Engine {
         let Some(peer) = self.peer() else { return };
         let connect = Connect { peer, with_aggregator: true, initiator: true, confirmed: true, handle: 0 };
         match self.replica.connect(connect) {
-            Ok(session) => self.connector.opened(now.at, attempt, session),
+            Ok(session) => {
+                self.connector.opened(now.at, attempt, session);
+                self.hurry_urgent();
+            }
             Err(error) => {
                 let problem = Problem::Closed { text: error.to_string() };
                 self.give_up(now, attempt, CloseCode::Overloaded, Some(problem));
@@ -385,10 +411,14 @@ impl Engine {
         open.note_received(now.at);
         let session = open.session;
         let floor = self.replica.document().floor().clone();
+        let seq = self.replica.document().seq();
         if let Err(error) = self.replica.handle_frame(moment, session, frame) {
             tracing::warn!(%error, "the aggregator sent what this side does not take");
             // The replica says what is left to be said, and then wants the connection closed.
             self.connector.problem = Some(Problem::Refused { text: error.to_string() });
+        }
+        if self.replica.document().seq() != seq {
+            self.spending.note_changed(frame.len());
         }
         if *self.replica.document().floor() != floor {
             self.forgotten_at = self.replica.document().seq();
@@ -434,7 +464,8 @@ impl Engine {
         let wanted = self.receipts.iter().map(|(stamp, _)| stamp.time).max();
         let late =
             self.unacknowledged_since.is_some_and(|since| now.at >= since + self.timing.acknowledge_after);
-        let wanted = if late { Some(own) } else { wanted };
+        let wanted =
+            if late || self.spending.is_doubtful() { Some(own) } else { wanted.max(self.urgent_waits()) };
         let Some(open) = self.connector.open_mut() else { return };
         if open.asked.is_some_and(|(_, through)| acknowledged >= through) {
             open.asked = None;
@@ -478,8 +509,8 @@ impl Engine {
             crdt_core::Output::Event(event) => self.take_event(now, event),
             crdt_core::Output::Persist(_) => {
                 let mut batch = Batch::new();
-                self.committing = Some(stage(&mut batch, &mut self.replica));
-                self.outputs.push_back(Output::Commit(batch));
+                let token = stage(&mut batch, &mut self.replica);
+                self.commit(Some(token), batch);
             }
             crdt_core::Output::Transmit { session, len } => {
                 if let Some(open) = self.connector.open_mut().filter(|open| open.session == session) {
@@ -491,6 +522,18 @@ impl Engine {
             }
         }
         true
+    }
+
+    /// Begins a commit. The accounts ride along if they are due.
+    fn commit(&mut self, token: Option<PersistToken>, mut batch: Batch<'static>) {
+        let is_due = token.is_none() || self.spending.has_unsaved();
+        let limit_bytes = if is_due { self.spending.stage(&mut batch) } else { None };
+        self.committing = Some(Committing { token, limit_bytes });
+        self.outputs.push_back(Output::Commit(batch));
+    }
+
+    fn random(&mut self) -> u64 {
+        self.rng.next_u64()
     }
 
     fn close_session(&mut self, now: Now, session: SessionId) {
@@ -508,12 +551,14 @@ impl Engine {
                 if let Some((since, _)) = self.connector.open_mut().and_then(|open| open.asked.as_mut()) {
                     *since = now.at;
                 }
-                self.connector.note_progress();
+                let through = self.acknowledged();
+                let is_news = self.spending.note_acknowledged(through);
+                self.connector.note_progress(is_news);
             }
             // Watchers read the document's own order of changes.
             Event::Changed { .. } => {}
             Event::Conflicts { cells } => self.log_conflicts(cells),
-            Event::Converged { .. } => self.connector.note_progress(),
+            Event::Converged { .. } => self.connector.note_progress(false),
             Event::Damaged { .. } => {
                 tracing::error!(
                     "this copy and the aggregator's differ although they should not; both repair it"
@@ -613,6 +658,11 @@ impl Engine {
         let state = self.connector.link_state();
         match (state, next_attempt_ms) {
             (LinkState::Off, _) => "nothing: no aggregator was named".to_owned(),
+            (LinkState::Waiting, _)
+                if let Some(Problem::Budget { resumes, .. }) = &self.connector.problem =>
+            {
+                format!("the budget, which allows to go on from {resumes} (UTC) on")
+            }
             (LinkState::Waiting, pause) => {
                 format!("the next attempt to connect, in {:.1} s", pause.unwrap_or(0) as f64 / 1000.0)
             }

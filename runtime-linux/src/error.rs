@@ -58,6 +58,14 @@ pub enum OpenError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What is to be urgent is no path.
+    #[error("{path:?}, which is to be urgent, is no path")]
+    Urgent {
+        /// What was given.
+        path: String,
+        /// What is wrong with it.
+        source: PathError,
+    },
 }
 
 /// A call to a running edge failed. Unless the variant says otherwise, nothing has changed.

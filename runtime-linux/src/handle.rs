@@ -14,12 +14,16 @@ use storage_redb::{Batch, Store, StoreError, load};
 use tokio::sync::{mpsc, oneshot, watch};
 use transport_quic::{Identity, Link, PublicKey};
 
+use crate::books::Books;
+use crate::budget::{Budget, Level, Plan};
+use crate::calendar::Day;
 use crate::changes::Cursor;
 use crate::clock::Now;
 use crate::driver::{Driver, Ended, Network, Request};
-use crate::engine::{Command, Engine, Parts, Reply};
+use crate::engine::{BUDGET_SETTING, Command, Engine, Parts, Reply};
 use crate::error::{EdgeError, OpenError};
 use crate::options::Options;
+use crate::report::LedgerReport;
 use crate::status::Status;
 
 /// A running edge. Clones speak to the same one; when all are dropped it shuts down in order.
@@ -27,6 +31,7 @@ use crate::status::Status;
 pub struct Edge {
     requests: mpsc::Sender<Request>,
     ended: watch::Receiver<Ended>,
+    level: watch::Receiver<Level>,
     public_key: PublicKey,
     document: Arc<str>,
 }
@@ -71,11 +76,13 @@ impl Edge {
             Ok(opened) => opened?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
-        let Opened { store, identity, replica, options } = opened;
+        let Opened { store, identity, replica, books, budget, options } = opened;
         let public_key = identity.public_key();
         let network = match &options.aggregator {
             Some(aggregator) => {
-                let link = Link::client(identity, options.transport, link_seed);
+                let mut link = Link::client(identity, options.transport, link_seed);
+                // Until the engine has leased something.
+                link.set_limit(budget.is_some().then_some(0));
                 Some(Network::start(link, aggregator.clone()).map_err(OpenError::Socket)?)
             }
             None => None,
@@ -87,14 +94,24 @@ impl Edge {
             aggregator: options.aggregator,
             timing: options.timing,
             seed: random()?,
+            books,
+            budget,
+            urgent: options.urgent,
         };
         let engine = Engine::new(Now::read(), parts);
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         let (ended_sender, ended) = watch::channel(None);
-        let driver =
-            Driver { engine, store: Arc::new(store), network, requests: receiver, ended: ended_sender };
+        let (level_sender, level) = watch::channel(Level::Everything);
+        let driver = Driver {
+            engine,
+            store: Arc::new(store),
+            network,
+            requests: receiver,
+            ended: ended_sender,
+            level: level_sender,
+        };
         tokio::spawn(driver.run());
-        Ok(Self { requests, ended, public_key, document })
+        Ok(Self { requests, ended, level, public_key, document })
     }
 
     /// Puts a value at a path. Returns when it is on this device's disk; what happens at the same time shares a commit.
@@ -161,6 +178,20 @@ impl Edge {
     /// [`EdgeError`].
     pub async fn status(&self) -> Result<Status, EdgeError> {
         ask(&self.requests, |reply| Command::Status { reply }).await
+    }
+
+    /// What the link cost, by day and by billing period, by cause; up to 92 days and 36 periods.
+    ///
+    /// # Errors
+    /// [`EdgeError`].
+    pub async fn ledger(&self) -> Result<LedgerReport, EdgeError> {
+        ask(&self.requests, |reply| Command::Ledger { reply }).await
+    }
+
+    /// What the budget allows, as it changes; [`Level::Everything`] without a budget.
+    #[must_use]
+    pub fn budget_level(&self) -> watch::Receiver<Level> {
+        self.level.clone()
     }
 
     /// Finishes what was asked before, closes connection and store, and returns when the device can be switched off.
@@ -268,6 +299,15 @@ pub fn public_key(directory: &Path) -> Result<PublicKey, OpenError> {
     Ok(identity(&store)?.public_key())
 }
 
+/// What the link of a store that no edge has open cost. A running edge tells it itself ([`Edge::ledger`]).
+///
+/// # Errors
+/// [`OpenError`]; [`StoreError::InUse`] while an edge runs.
+pub fn ledger(directory: &Path) -> Result<LedgerReport, OpenError> {
+    let store = open_store(directory, false)?;
+    Ok(Books::load(&store, saved_reset_day(&store)?)?.report())
+}
+
 /// Where the control socket of a store in this directory is.
 #[must_use]
 pub fn socket_path(directory: &Path) -> PathBuf {
@@ -288,6 +328,8 @@ struct Opened {
     store: Store,
     identity: Identity,
     replica: Replica<Heap>,
+    books: Books,
+    budget: Option<Budget>,
     options: Options,
 }
 
@@ -314,8 +356,43 @@ impl Opened {
         let moment = Moment { now: Now::read().wall, random: first };
         let replica = load(&store, name.as_str(), config, moment)?
             .unwrap_or_else(|| Replica::new(&name, ReplicaId::new(second), config));
-        Ok(Self { store, identity, replica, options })
+        for prefix in &options.urgent {
+            crdt_core::Path::new(prefix)
+                .map_err(|source| OpenError::Urgent { path: prefix.chars().take(80).collect(), source })?;
+        }
+        let reset_day = reset_day(&store, &options)?;
+        let books = Books::load(&store, reset_day)?;
+        let budget = options.plan.map(|plan| budget(&store, plan, &books)).transpose()?;
+        Ok(Self { store, identity, replica, books, budget, options })
     }
+}
+
+/// The day on which billing periods begin. Only who uses the link says it anew.
+fn reset_day(store: &Store, options: &Options) -> Result<u8, StoreError> {
+    let saved = saved_reset_day(store)?;
+    let wanted = options.plan.map_or(options.reset_day, |plan| plan.reset_day());
+    if options.aggregator.is_none() || wanted == saved {
+        return Ok(saved);
+    }
+    let mut batch = Batch::new();
+    batch.set(RESET_DAY_SETTING, vec![wanted]);
+    store.commit(&batch)?;
+    Ok(wanted)
+}
+
+fn saved_reset_day(store: &Store) -> Result<u8, StoreError> {
+    Ok(store.setting(RESET_DAY_SETTING)?.and_then(|day| day.first().copied()).unwrap_or(1))
+}
+
+/// The budget as a former process left it; or what the ledger says of this period, where there was none.
+fn budget(store: &Store, plan: Plan, books: &Books) -> Result<Budget, StoreError> {
+    let saved = store.setting(BUDGET_SETTING)?;
+    if let Some(spent) = saved.and_then(|saved| serde_json::from_slice(&saved).ok()) {
+        return Ok(Budget::resume(plan, spent));
+    }
+    let known = books.newest_day().unwrap_or_default();
+    let today = Now::read().wall.map_or(known, Day::of);
+    Ok(Budget::new(plan, today, books.period_bytes(today), books.day_bytes(today)))
 }
 
 fn open_store(directory: &Path, create: bool) -> Result<Store, OpenError> {
@@ -371,5 +448,7 @@ const STORE_FILE: &str = "store.redb";
 const IDENTITY_SETTING: &str = "identity";
 /// The setting with the name of the document that was used last, UTF-8.
 const DOCUMENT_SETTING: &str = "document";
+/// The setting with the day on which the ledger's billing periods begin, one byte.
+const RESET_DAY_SETTING: &str = "ledger/reset-day";
 /// Requests that wait; more wait in their callers.
 const REQUESTS_MAX: usize = 1024;

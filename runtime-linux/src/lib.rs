@@ -38,31 +38,43 @@
 //!
 //! # Layers
 //!
-//! `options`, `error`, `status`, `clock`, `backoff` (data) <- `changes`, `connection` <- `engine` (a state machine without
+//! `options`, `error`, `status`, `clock`, `calendar`, `backoff` (data) <- `books`, `budget`, `meter`, `report` (what the
+//! link costs) <- `changes`, `connection`, `frames` <- `engine` (a state machine without
 //! clock, disk or socket) <- `driver` (one tokio task that has them) <- `handle` (what applications hold) <- `service`
 //! (the control socket).
 //!
 //! The [engine] is public for those who bring their own driver, such as a simulation.
 
 mod backoff;
+mod books;
+mod budget;
+mod calendar;
 mod changes;
 mod clock;
 mod connection;
 mod driver;
 pub mod engine;
 mod error;
+mod frames;
 mod handle;
+mod meter;
 mod options;
+mod report;
 mod service;
 mod status;
 
 pub use backoff::Backoff;
+pub use books::{Books, DAYS_KEPT, MONTHS_KEPT};
+pub use budget::{Budget, CAP_BYTES_MIN, LEASE_BYTES, Level, MARGIN_BYTES, Plan, PlanError, Spent};
+pub use calendar::Day;
 pub use changes::{Changes, Cursor};
 pub use clock::Now;
 pub use connection::Attempt;
 pub use control::{Change, Scalar};
 pub use error::{EdgeError, OpenError};
-pub use handle::{Edge, Receipt, Transaction, Watch, public_key, socket_path};
+pub use handle::{Edge, Receipt, Transaction, Watch, ledger, public_key, socket_path};
+pub use meter::WASTE_BYTES_MAX;
 pub use options::{Aggregator, Options, Timing};
+pub use report::{LedgerReport, ReportRow};
 pub use service::{EdgeRequest, Written, serve};
-pub use status::{Awaited, LinkState, Problem, Status};
+pub use status::{Awaited, BudgetStatus, LinkState, Problem, Status};

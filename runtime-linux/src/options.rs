@@ -7,6 +7,8 @@ use std::time::Duration;
 use crdt_core::Limits;
 use transport_quic::PublicKey;
 
+use crate::budget::Plan;
+
 /// How to open an edge. Plain data; begin with [`Options::new`].
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -22,6 +24,12 @@ pub struct Options {
     pub limits: Limits,
     /// The transport's settings.
     pub transport: transport_quic::Config,
+    /// What the link may cost; `None` for as much as it takes.
+    pub plan: Option<Plan>,
+    /// The day of the month on which the ledger's billing periods begin, where there is no plan that says it; 1 to 28.
+    pub reset_day: u8,
+    /// Paths that are sent first, and while the budget allows only what is urgent; with what is below them.
+    pub urgent: Vec<String>,
     /// How to go about failures of the connection.
     pub timing: Timing,
 }
@@ -64,6 +72,9 @@ impl Options {
             create: true,
             limits: Limits::default(),
             transport: transport_quic::Config::cat_m1(),
+            plan: None,
+            reset_day: 1,
+            urgent: Vec::new(),
             timing: Timing::default(),
         }
     }
@@ -78,6 +89,14 @@ impl Options {
     #[must_use]
     pub fn aggregator(self, address: impl Into<String>, key: PublicKey) -> Self {
         Self { aggregator: Some(Aggregator { address: address.into(), key }), ..self }
+    }
+}
+
+impl Options {
+    /// The same with a data plan.
+    #[must_use]
+    pub fn plan(self, plan: Plan) -> Self {
+        Self { plan: Some(plan), reset_day: plan.reset_day(), ..self }
     }
 }
 

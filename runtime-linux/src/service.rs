@@ -17,6 +17,8 @@ pub enum EdgeRequest {
     Delete(Delete),
     /// Reads; answered by the value.
     Get(Get),
+    /// Answered by a [`LedgerReport`](crate::LedgerReport).
+    Ledger,
     /// Waits until the aggregator has a write on its disk; answered by the same [`Written`].
     Receipt(Written),
     /// Writes; answered by [`Written`].
@@ -77,6 +79,7 @@ async fn handle(edge: Edge, request: EdgeRequest, mut replies: Replies) -> Resul
             Ok(Some(json)) => Ok(json),
             Err(error) => Err(error),
         },
+        EdgeRequest::Ledger => edge.ledger().await.map(to_json),
         EdgeRequest::Receipt(written) => {
             let receipt = edge.receipt(written.stamp());
             tokio::select! {
@@ -123,7 +126,7 @@ fn check_document(edge: &Edge, request: &EdgeRequest) -> Result<(), ErrorReply> 
         | EdgeRequest::Set(Set { document, .. })
         | EdgeRequest::Watch(control::Watch { document, .. }) => document.as_deref(),
         EdgeRequest::Receipt(written) => Some(written.document.as_str()),
-        EdgeRequest::Status => None,
+        EdgeRequest::Ledger | EdgeRequest::Status => None,
     };
     match wanted {
         Some(wanted) if wanted != edge.document() => {

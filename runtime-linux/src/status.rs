@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::budget::Level;
+use crate::meter::WASTE_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use transport_quic::{CloseCode, CloseReason, PublicKey};
 
@@ -49,10 +51,38 @@ pub struct Status {
     pub ip_bytes_sent: u64,
     /// Bytes of IP received by this process, headers included.
     pub ip_bytes_received: u64,
+    /// What may be spent, and what was; nothing without a budget.
+    #[serde(default)]
+    pub budget: Option<BudgetStatus>,
     /// Bytes of messages sent by this process: what the document itself costs, without QUIC, UDP and IP.
     pub payload_bytes_sent: u64,
     /// Bytes of messages received by this process, the same way.
     pub payload_bytes_received: u64,
+}
+
+/// How a budget is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// What may be sent now.
+    pub level: Level,
+    /// When everything may be sent again, if not now; in milliseconds since 1970.
+    pub resumes_ms: Option<u64>,
+    /// The same as a date, UTC.
+    pub resumes: Option<String>,
+    /// The cap of a billing period, in bytes of IP, both directions.
+    pub cap_bytes: u64,
+    /// What was spent of it.
+    pub spent_bytes: u64,
+    /// The first day of the billing period.
+    pub period_from: String,
+    /// What all but urgent traffic may cost today, in bytes.
+    pub allowance_today_bytes: u64,
+    /// What was spent today.
+    pub spent_today_bytes: u64,
+    /// What is kept for what is urgent, in bytes of the cap.
+    pub reserve_bytes: u64,
+    /// Part of what was spent: bytes that killed processes were allowed to send and may not have sent.
+    pub forfeited_bytes: u64,
 }
 
 /// How far the connection to the aggregator is.
@@ -90,6 +120,14 @@ pub enum Problem {
         /// What is wrong with it.
         detail: String,
     },
+    /// The budget does not allow to go on.
+    #[error("the budget allows {} until {resumes} (UTC); edits go on here", match level { Level::Nothing => "nothing", _ => "only what is urgent" })]
+    Budget {
+        /// What it allows.
+        level: Level,
+        /// The day on which it allows everything again.
+        resumes: String,
+    },
     /// The connection ended.
     #[error("{text}")]
     Closed {
@@ -109,6 +147,12 @@ pub enum Problem {
     Refused {
         /// Its reason.
         text: String,
+    },
+    /// Too many bytes went by, and nothing came of them.
+    #[error("the aggregator wasted {} kB of the budget, and is left alone for {} s: look into its log", WASTE_BYTES_MAX / 1024, pause.as_secs())]
+    Wasted {
+        /// How long.
+        pause: Duration,
     },
     /// Somebody else answers at the aggregator's address.
     #[error("wrong aggregator key: expected {expected}, but the one that answers has {presented}")]

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quinn_proto::{ConnectionError, ConnectionHandle, Event, StreamEvent, TransportErrorCode};
 
+use crate::cause::{Cause, Frames, MessageKind, Shares};
 use crate::config::{Config, MESSAGE_LEN_MAX};
 use crate::error::SendError;
 use crate::event::{CloseCode, CloseReason, ConnectionId, LinkEvent, MessageId};
 use crate::hold::Hold;
 use crate::identity::PublicKey;
 use crate::inbox::{Inbox, PeerError};
-use crate::ledger::{Ledger, Phase};
+use crate::ledger::{Ledger, header_bytes};
 use crate::outbox::{Full, Outbox};
 use crate::roaming::Route;
 use crate::tls::{self, Pin};
@@ -65,6 +66,13 @@ pub(crate) struct Connection {
     unreported_peer: Option<PublicKey>,
     /// Whether the inbox may have a message.
     is_readable: bool,
+    /// A message that was taken over to see what kind it is, and waits for its turn.
+    ahead: Option<Vec<u8>>,
+    /// Whether QUIC told of something that had not been received before.
+    has_news: bool,
+    kind_of: fn(&[u8]) -> MessageKind,
+    /// What is in the datagram that the route holds back.
+    held_frames: Frames,
     /// When it was last given a time.
     now: Instant,
     /// When a datagram of the peer came, or a message was sent.
@@ -80,6 +88,7 @@ impl Connection {
         route: Route,
         pin: Option<Arc<Pin>>,
         config: &Config,
+        kind_of: fn(&[u8]) -> MessageKind,
     ) -> Self {
         Self {
             handle,
@@ -100,6 +109,10 @@ impl Connection {
             is_closed_by_peer: false,
             unreported_peer: None,
             is_readable: false,
+            ahead: None,
+            has_news: false,
+            kind_of,
+            held_frames: Frames::default(),
             now,
             active_at: now,
             quic,
@@ -109,13 +122,6 @@ impl Connection {
     /// Notes the time. Everything that happens until the next call happens now.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = now;
-    }
-
-    /// Takes what a datagram of this many IP bytes brought.
-    pub(crate) fn receive(&mut self, from: SocketAddr, bytes: u64, event: quinn_proto::ConnectionEvent) {
-        self.active_at = self.now;
-        self.quic.handle_event(event);
-        self.route.received(from, bytes);
     }
 
     /// Does what is due.
@@ -129,22 +135,6 @@ impl Connection {
                 "messages were not made durable in time; connect again later",
             );
         }
-    }
-
-    /// Writes the next datagram into the empty buffer, and gives its destination.
-    pub(crate) fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<SocketAddr> {
-        let is_silent = self.is_drained || self.is_closed_by_peer || (self.hold.is_on() && !self.is_ended());
-        if is_silent {
-            return None;
-        }
-        match self.route.take_held() {
-            Some(datagram) => *buffer = datagram,
-            None => {
-                // It is in the buffer; its destination is the route's business.
-                let _ = self.quic.poll_transmit(now, 1, buffer)?;
-            }
-        }
-        self.route.admit(now, buffer).then(|| self.route.address())
     }
 
     /// Where the peer is.
@@ -173,7 +163,7 @@ impl Connection {
             if pumped.is_held_back && self.route.wants_proof(self.now) {
                 self.quic.ping();
             }
-            self.hold.note_unread(self.now, self.is_readable);
+            self.hold.note_unread(self.now, self.is_readable || self.ahead.is_some());
         }
     }
 
@@ -185,8 +175,10 @@ impl Connection {
             return Err(SendError::TooLong { len: message.len(), limit: MESSAGE_LEN_MAX });
         }
         let was_idle = self.outbox.queued() == 0;
-        let id =
-            self.outbox.push(message).map_err(|Full { queued, limit }| SendError::Full { queued, limit })?;
+        let id = self
+            .outbox
+            .push(message, (self.kind_of)(message))
+            .map_err(|Full { queued, limit }| SendError::Full { queued, limit })?;
         let silence = self.now.saturating_duration_since(self.active_at);
         if was_idle && silence >= RADIO_SLEEP_MIN && !self.is_handshaking() {
             self.path_changed();
@@ -222,6 +214,10 @@ impl Connection {
         let conn = self.id;
         if let Some(peer) = self.unreported_peer.take() {
             return Some(LinkEvent::Connected { conn, peer, initiated: self.is_initiated() });
+        }
+        if let Some(message) = self.ahead.take() {
+            self.hold.took(self.now);
+            return Some(LinkEvent::Message { conn, message });
         }
         if self.is_readable {
             match self.inbox.poll(&mut self.quic) {
@@ -267,6 +263,7 @@ impl Connection {
 
     pub(crate) fn has_reports(&self) -> bool {
         self.unreported_peer.is_some()
+            || self.ahead.is_some()
             || self.is_readable
             || self.outbox.has_delivered()
             || matches!(self.state, State::Ended { reason: Some(_) })
@@ -284,8 +281,78 @@ impl Connection {
         self.pin.is_some()
     }
 
-    pub(crate) fn phase(&self) -> Phase {
-        if self.peer.is_some() { Phase::Established } else { Phase::Handshake }
+    /// Gives QUIC a datagram that came in, and tells what it was for.
+    pub(crate) fn receive(
+        &mut self,
+        from: SocketAddr,
+        event: quinn_proto::ConnectionEvent,
+        ip_bytes: u64,
+        header_bytes: u64,
+    ) -> Shares {
+        let is_handshake = self.peer.is_none();
+        let before = self.quic.stats().frame_rx;
+        self.has_news = false;
+        self.active_at = self.now;
+        self.quic.handle_event(event);
+        self.route.received(from, ip_bytes);
+        self.advance();
+        if is_handshake {
+            return Shares::all(Cause::Handshake, ip_bytes);
+        }
+        let frames = Frames::between(&before, &self.quic.stats().frame_rx);
+        let cause = match self.has_news {
+            _ if frames.streams == 0 => Cause::Unrouted,
+            true => self.kind_of_next().into(),
+            false => Cause::Retransmissions,
+        };
+        Shares::split(ip_bytes, header_bytes, &frames, |rest, _, to| to[cause as usize] += rest)
+    }
+
+    /// Writes the next datagram into the empty buffer, and gives its destination and what it is for.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        buffer: &mut Vec<u8>,
+    ) -> Option<(SocketAddr, Shares)> {
+        let is_silent = self.is_drained || self.is_closed_by_peer || (self.hold.is_on() && !self.is_ended());
+        if is_silent {
+            return None;
+        }
+        let frames = match self.route.take_held() {
+            Some(datagram) => {
+                *buffer = datagram;
+                self.held_frames
+            }
+            None => {
+                let before = self.quic.stats().frame_tx;
+                // It is in the buffer; its destination is the route's business.
+                let _ = self.quic.poll_transmit(now, 1, buffer)?;
+                Frames::between(&before, &self.quic.stats().frame_tx)
+            }
+        };
+        if !self.route.admit(now, buffer) {
+            self.held_frames = frames;
+            return None;
+        }
+        let to = self.route.address();
+        let header = header_bytes(to);
+        let ip_bytes = header + buffer.len() as u64;
+        let fresh = self.outbox.fresh();
+        let shares = Shares::split(ip_bytes, header, &frames, |rest, count, to| fresh.take(rest, count, to));
+        // What leaves before the other side has proved itself is the handshake's, messages that ride along too.
+        Some((to, if self.peer.is_some() { shares } else { Shares::all(Cause::Handshake, ip_bytes) }))
+    }
+
+    /// The kind of the message that the application gets next. A message that is not complete yet is a long one, and
+    /// those have content.
+    fn kind_of_next(&mut self) -> MessageKind {
+        if self.ahead.is_none() && self.is_readable {
+            match self.inbox.poll(&mut self.quic) {
+                Ok(message) => self.ahead = message,
+                Err(error) => self.fail(error),
+            }
+        }
+        self.ahead.as_deref().map_or(MessageKind::Cells, self.kind_of)
     }
 
     pub(crate) fn stats(&self) -> ConnectionStats {
@@ -327,6 +394,7 @@ impl Connection {
             }
             Event::Stream(StreamEvent::Opened { .. } | StreamEvent::Readable { .. }) => {
                 self.is_readable = true;
+                self.has_news = true;
             }
             Event::Stream(StreamEvent::Finished { id }) => {
                 self.outbox.acknowledged(id);
@@ -356,6 +424,7 @@ impl Connection {
     fn forget_reports(&mut self) {
         self.unreported_peer = None;
         self.outbox.forget_delivered();
+        self.ahead = None;
         self.is_readable = false;
     }
 

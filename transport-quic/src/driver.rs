@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
 
 use crate::event::{CloseCode, LinkEvent};
 use crate::handle::{Command, EventReceiver, Handle};
+use crate::ledger::Ledger;
 use crate::link::{Link, Transmit};
 
 /// Starts links on sockets.
@@ -36,6 +37,7 @@ impl Driver {
         let socket = bind(local)?;
         let local_addr = socket.local_addr()?;
         let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
+        let (ledger_sender, ledger) = watch::channel(link.ledger());
         let (event_sender, events) = mpsc::channel(EVENTS_MAX);
         let public_key = link.public_key();
         let is_ipv6 = local_addr.is_ipv6();
@@ -45,11 +47,12 @@ impl Driver {
             link,
             commands: command_receiver,
             events: event_sender,
+            ledger: ledger_sender,
             unsent: None,
             datagram: Vec::new(),
         };
         tokio::spawn(task.run());
-        Ok((Handle { commands, local_addr, public_key }, EventReceiver { events }))
+        Ok((Handle { commands, local_addr, public_key, ledger }, EventReceiver { events }))
     }
 }
 
@@ -68,6 +71,7 @@ struct Task {
     link: Link,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<LinkEvent>,
+    ledger: watch::Sender<Ledger>,
     /// The event that had no room in the channel.
     unsent: Option<LinkEvent>,
     /// Room for the datagram that is being sent.
@@ -80,6 +84,7 @@ impl Task {
         loop {
             self.pass_events();
             self.transmit().await;
+            self.tell_ledger();
             let timeout = self.link.poll_timeout();
             let wake = tokio::select! {
                 ready = self.socket.readable() => Wake::Readable(ready),
@@ -132,6 +137,11 @@ impl Task {
         }
     }
 
+    fn tell_ledger(&self) {
+        let ledger = self.link.ledger();
+        self.ledger.send_if_modified(|told| std::mem::replace(told, ledger) != ledger);
+    }
+
     async fn transmit(&mut self) {
         while let Some(Transmit { to, len }) = self.link.poll_transmit(Instant::now(), &mut self.datagram) {
             // To the protocol, what the system does not send is a lost packet; it will be repeated.
@@ -170,6 +180,7 @@ impl Task {
             Command::Send { conn, message, reply } => {
                 let _ = reply.send(self.link.send(now, conn, &message));
             }
+            Command::SetLimit { limit_bytes } => self.link.set_limit(limit_bytes),
             Command::Shutdown { .. } => {}
             Command::Stats { conn, reply } => {
                 let _ = reply.send(self.link.stats(conn));
@@ -184,6 +195,7 @@ impl Task {
             self.link.close(now, conn, code, reason);
         }
         self.transmit().await;
+        self.tell_ledger();
         while let Some(event) = self.unsent.take().or_else(|| self.link.poll_event()) {
             // Whoever still listens learns of the end by the end of the channel.
             if self.events.try_send(event).is_err() {

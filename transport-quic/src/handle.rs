@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::connection::ConnectionStats;
 use crate::error::{ConnectError, SendError};
@@ -16,6 +16,7 @@ pub struct Handle {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) local_addr: SocketAddr,
     pub(crate) public_key: PublicKey,
+    pub(crate) ledger: watch::Receiver<Ledger>,
 }
 
 impl Handle {
@@ -86,6 +87,20 @@ impl Handle {
     /// If the link has stopped.
     pub async fn ledger(&self) -> Result<Ledger, Stopped> {
         self.ask(|reply| Command::Ledger { reply }).await
+    }
+
+    /// See [`Link::set_limit`](crate::Link::set_limit).
+    ///
+    /// # Errors
+    /// If the link has stopped.
+    pub async fn set_limit(&self, limit_bytes: Option<u64>) -> Result<(), Stopped> {
+        self.tell(Command::SetLimit { limit_bytes }).await
+    }
+
+    /// The [ledger](crate::Link::ledger) as it grows: up to date after each turn of the link.
+    #[must_use]
+    pub fn watch_ledger(&self) -> watch::Receiver<Ledger> {
+        self.ledger.clone()
     }
 
     /// See [`Link::stats`](crate::Link::stats).
@@ -195,6 +210,9 @@ pub(crate) enum Command {
         conn: ConnectionId,
         message: Vec<u8>,
         reply: oneshot::Sender<Result<MessageId, SendError>>,
+    },
+    SetLimit {
+        limit_bytes: Option<u64>,
     },
     Shutdown {
         code: u32,

@@ -68,8 +68,8 @@
 //!
 //! # Layers
 //!
-//! `identity`, `config`, `ledger`, `event` and `error` are data. `tls` and `cid` set QUIC up, `witness` sees which of a
-//! server's packets are authentic. `outbox` and `inbox` map messages to streams, `roaming` knows where the peer is,
+//! `identity`, `config`, `cause`, `ledger`, `event` and `error` are data. `tls` and `cid` set QUIC up, `witness` sees which
+//! of a server's packets are authentic. `outbox` and `inbox` map messages to streams, `roaming` knows where the peer is,
 //! `hold` keeps silence until what came is durable, `connection` joins them to one QUIC connection, `link` holds all
 //! connections of a socket, and `driver` is the socket; `handle` is what an application holds of it.
 //!
@@ -77,6 +77,7 @@
 //!
 //! Peers agree on [`PROTOCOL`] in the handshake. Rust 1.95.
 
+mod cause;
 mod cid;
 mod config;
 mod connection;
@@ -94,6 +95,7 @@ mod roaming;
 mod tls;
 mod witness;
 
+pub use cause::{Cause, MessageKind};
 pub use config::{Config, MESSAGE_LEN_MAX, MESSAGE_OVERHEAD, WINDOW_BYTES_MIN};
 pub use connection::ConnectionStats;
 pub use driver::Driver;

@@ -13,13 +13,14 @@ use quinn_proto::{
 };
 use ring::{hkdf, hmac};
 
+use crate::cause::{Cause, MessageKind, Shares};
 use crate::cid::{CLIENT_CID_LEN, INITIAL_CID_LEN, SERVER_CID_LEN, SeededIds};
 use crate::config::Config;
 use crate::connection::{Connection, ConnectionStats};
 use crate::error::{ConnectError, SendError};
 use crate::event::{CloseReason, ConnectionId, LinkEvent, MessageId};
 use crate::identity::{Identity, PublicKey};
-use crate::ledger::{Ledger, Phase, ip_bytes};
+use crate::ledger::{IPV6_UDP_HEADER_BYTES, Ledger, header_bytes, ip_bytes};
 use crate::roaming::Route;
 use crate::tls::{self, Pin, Tls};
 use crate::witness::{Witness, WitnessedConfig};
@@ -66,6 +67,9 @@ pub struct Link {
     /// Datagrams that belong to no connection: resets and refusals.
     responses: VecDeque<Response>,
     ledger: Ledger,
+    /// The ledger's total beyond which nothing is transmitted.
+    limit_bytes: Option<u64>,
+    kind_of: fn(&[u8]) -> MessageKind,
 }
 
 /// A datagram to send. Its bytes are in the buffer given to [`Link::poll_transmit`].
@@ -143,7 +147,26 @@ impl Link {
             ready: VecDeque::new(),
             responses: VecDeque::new(),
             ledger: Ledger::default(),
+            limit_bytes: None,
+            kind_of: |_| MessageKind::Cells,
         }
+    }
+
+    /// Says how to tell what a message is for, by its bytes; for the ledger, and for connections that begin later.
+    /// Without it all messages count as content. `kind_of` is called once for each message that is sent, and up to
+    /// once for each datagram that comes in; it must not fail on any bytes.
+    pub fn classify_messages(&mut self, kind_of: fn(&[u8]) -> MessageKind) {
+        self.kind_of = kind_of;
+    }
+
+    /// Transmits nothing any more, acknowledgements included, that could bring the total of the [ledger](Self::ledger)
+    /// above this, until another limit is set; `None` takes the limit away. What comes in counts too, but cannot be
+    /// held back: it makes less room for what goes out. A datagram is held back where the longest one would not fit.
+    pub fn set_limit(&mut self, limit_bytes: Option<u64>) {
+        self.limit_bytes = limit_bytes;
+        let ids: Vec<_> = self.connections.keys().copied().collect();
+        // What was held back is looked at again.
+        ids.into_iter().for_each(|id| self.settle(id));
     }
 
     /// Starts a connection to a server that must have this key. Messages may be sent at once; they wait for the
@@ -231,11 +254,16 @@ impl Link {
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let id = self.by_handle.get(&handle).copied();
-                let id = id.filter(|id| self.connections.get(id).is_some_and(|it| it.accepts(from)));
-                self.count_received(id, bytes);
-                if let Some(id) = id {
-                    self.with(now, id, |connection| connection.receive(from, bytes, event));
-                }
+                let connection =
+                    id.and_then(|id| self.connections.get_mut(&id)).filter(|it| it.accepts(from));
+                let Some((id, connection)) = id.zip(connection) else {
+                    return self.count_received(None, bytes);
+                };
+                connection.set_now(now);
+                let shares = connection.receive(from, event, bytes, header_bytes(from));
+                connection.ledger.received.count(&shares);
+                self.ledger.received.count(&shares);
+                self.settle(id);
             }
             Some(DatagramEvent::NewConnection(incoming)) => self.accept(now, incoming, from, bytes),
             Some(DatagramEvent::Response(_)) => {
@@ -265,20 +293,22 @@ impl Link {
     /// Writes the next datagram to send into `buffer`, over what was in it.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
         buffer.clear();
-        if let Some(Response { to, datagram, phase }) = self.responses.pop_front() {
+        let longest = IPV6_UDP_HEADER_BYTES + DATAGRAM_LEN_MAX;
+        if self.limit_bytes.is_some_and(|limit| self.ledger.bytes().saturating_add(longest) > limit) {
+            return None;
+        }
+        if let Some(Response { to, datagram, cause }) = self.responses.pop_front() {
             let len = datagram.len();
             buffer.extend_from_slice(&datagram);
-            self.ledger.sent.count(phase, ip_bytes(to, len));
+            self.ledger.sent.count(&Shares::all(cause, ip_bytes(to, len)));
             return Some(Transmit { to, len });
         }
         while let Some(&id) = self.dirty.front() {
             if let Some(connection) = self.connections.get_mut(&id) {
-                if let Some(to) = connection.poll_transmit(now, buffer) {
-                    let len = buffer.len();
-                    let (phase, bytes) = (connection.phase(), ip_bytes(to, len));
-                    connection.ledger.sent.count(phase, bytes);
-                    self.ledger.sent.count(phase, bytes);
-                    return Some(Transmit { to, len });
+                if let Some((to, shares)) = connection.poll_transmit(now, buffer) {
+                    connection.ledger.sent.count(&shares);
+                    self.ledger.sent.count(&shares);
+                    return Some(Transmit { to, len: buffer.len() });
                 }
                 connection.is_dirty = false;
             }
@@ -389,7 +419,8 @@ impl Link {
         let id = ConnectionId(self.next_id);
         self.next_id += 1;
         self.by_handle.insert(handle, id);
-        self.connections.insert(id, Connection::new(now, id, handle, quic, route, pin, &self.config));
+        let connection = Connection::new(now, id, handle, quic, route, pin, &self.config, self.kind_of);
+        self.connections.insert(id, connection);
         id
     }
 
@@ -477,10 +508,9 @@ impl Link {
             }
             // Its last words still leave.
             let mut datagram = Vec::new();
-            if let Some(to) = connection.poll_transmit(now, &mut datagram) {
-                let phase = connection.phase();
-                connection.ledger.sent.count(phase, ip_bytes(to, datagram.len()));
-                self.responses.push_back(Response { to, datagram, phase });
+            if let Some((to, shares)) = connection.poll_transmit(now, &mut datagram) {
+                connection.ledger.sent.count(&shares);
+                self.responses.push_back(Response { to, datagram, cause: shares.dominating });
             }
             self.forget(conn, CloseReason::Reset);
         }
@@ -490,20 +520,21 @@ impl Link {
     fn respond(&mut self, to: SocketAddr, datagram: Vec<u8>) {
         // Whoever does not poll while strangers knock need not answer all of them.
         if self.responses.len() < RESPONSES_MAX {
-            self.responses.push_back(Response { to, datagram, phase: Phase::Unrouted });
+            self.responses.push_back(Response { to, datagram, cause: Cause::Unrouted });
         }
     }
 
+    /// Counts a first datagram of a connection, or one of none.
     fn count_received(&mut self, conn: Option<ConnectionId>, bytes: u64) {
-        let phase = match conn.and_then(|id| self.connections.get_mut(&id)) {
+        let shares = match conn.and_then(|id| self.connections.get_mut(&id)) {
             Some(connection) => {
-                let phase = connection.phase();
-                connection.ledger.received.count(phase, bytes);
-                phase
+                let shares = Shares::all(Cause::Handshake, bytes);
+                connection.ledger.received.count(&shares);
+                shares
             }
-            None => Phase::Unrouted,
+            None => Shares::all(Cause::Unrouted, bytes),
         };
-        self.ledger.received.count(phase, bytes);
+        self.ledger.received.count(&shares);
     }
 }
 
@@ -523,11 +554,13 @@ impl fmt::Debug for Link {
 struct Response {
     to: SocketAddr,
     datagram: Vec<u8>,
-    phase: Phase,
+    cause: Cause,
 }
 
 /// What QUIC knows the peers of a server by, all of them; connection ids tell them apart.
 const PEER_ALIAS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+/// The longest datagram that is sent, in bytes of UDP payload: there is no path-MTU discovery.
+const DATAGRAM_LEN_MAX: u64 = 1200;
 /// Most datagrams of no connection that wait to be sent.
 const RESPONSES_MAX: usize = 64;
 /// Least time between two stateless resets. Short, because after a restart a whole fleet waits for its resets; not

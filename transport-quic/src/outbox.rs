@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use quinn_proto::{Connection, Dir, StreamId, WriteError};
 
+use crate::cause::{Fresh, MessageKind};
 use crate::config::MESSAGE_OVERHEAD;
 use crate::event::MessageId;
 
@@ -14,8 +15,10 @@ use crate::event::MessageId;
 /// A message's id is the index of its stream, because messages and streams are both numbered in order from 0.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    waiting: VecDeque<Bytes>,
-    writing: Option<(StreamId, Bytes)>,
+    waiting: VecDeque<(Bytes, MessageKind)>,
+    writing: Option<Writing>,
+    /// What QUIC has and has not sent.
+    fresh: Fresh,
     /// What each message counts that was not reported as delivered.
     unreported_costs: BTreeMap<MessageId, usize>,
     /// Those of them that are delivered.
@@ -32,6 +35,7 @@ impl Outbox {
         Self {
             waiting: VecDeque::new(),
             writing: None,
+            fresh: Fresh::default(),
             unreported_costs: BTreeMap::new(),
             delivered: BTreeSet::new(),
             next: MessageId(0),
@@ -42,7 +46,7 @@ impl Outbox {
     }
 
     /// Takes a message, or says how many bytes are in its way.
-    pub(crate) fn push(&mut self, message: &[u8]) -> Result<MessageId, Full> {
+    pub(crate) fn push(&mut self, message: &[u8], kind: MessageKind) -> Result<MessageId, Full> {
         let cost = message.len() + MESSAGE_OVERHEAD;
         if self.queued + cost > self.limit {
             return Err(Full { queued: self.queued, limit: self.limit });
@@ -51,7 +55,7 @@ impl Outbox {
         self.next = MessageId(id.0 + 1);
         self.queued += cost;
         self.unreported_costs.insert(id, cost);
-        self.waiting.push_back(Bytes::copy_from_slice(message));
+        self.waiting.push_back((Bytes::copy_from_slice(message), kind));
         Ok(id)
     }
 
@@ -61,28 +65,34 @@ impl Outbox {
         let mut pumped = Pumped::default();
         loop {
             if self.writing.is_none()
-                && let (Some(next), Some(room)) = (self.waiting.front(), room)
+                && let (Some((next, _)), Some(room)) = (self.waiting.front(), room)
                 && pumped.bytes + next.len() > room
             {
                 pumped.is_held_back = true;
                 return pumped;
             }
-            let Some((stream, mut rest)) = self.writing.take().or_else(|| self.open(quic)) else {
+            let Some(Writing { stream, mut rest, kind }) = self.writing.take().or_else(|| self.open(quic))
+            else {
                 return pumped;
             };
             pumped.bytes += rest.len() + STREAM_OVERHEAD;
             let mut sender = quic.send_stream(stream);
+            let before = rest.len();
             while !rest.is_empty() {
                 match sender.write_chunks(std::slice::from_mut(&mut rest)) {
                     Ok(_) => {}
                     Err(WriteError::Blocked) => {
-                        self.writing = Some((stream, rest));
+                        if rest.len() < before {
+                            self.fresh.push(kind, before - rest.len());
+                        }
+                        self.writing = Some(Writing { stream, rest, kind });
                         return pumped;
                     }
                     // The peer stopped the stream: the event that says so ends the connection.
                     Err(WriteError::Stopped(_) | WriteError::ClosedStream) => return pumped,
                 }
             }
+            self.fresh.push(kind, before);
             // Fails only on a stream that the peer stopped; see above.
             let _ = sender.finish();
         }
@@ -91,6 +101,13 @@ impl Outbox {
     /// The stream is acknowledged to its end.
     pub(crate) fn acknowledged(&mut self, stream: StreamId) {
         self.delivered.insert(MessageId(stream.index()));
+        if self.delivered.len() == self.unreported_costs.len() {
+            self.fresh.clear();
+        }
+    }
+
+    pub(crate) fn fresh(&mut self) -> &mut Fresh {
+        &mut self.fresh
     }
 
     /// The next message that is delivered, in their order: one that overtook another waits for it. It makes room.
@@ -117,13 +134,22 @@ impl Outbox {
         self.queued
     }
 
-    fn open(&mut self, quic: &mut Connection) -> Option<(StreamId, Bytes)> {
+    fn open(&mut self, quic: &mut Connection) -> Option<Writing> {
         if self.waiting.is_empty() {
             return None;
         }
         let stream = quic.streams().open(Dir::Uni)?;
-        Some((stream, self.waiting.pop_front()?))
+        let (rest, kind) = self.waiting.pop_front()?;
+        Some(Writing { stream, rest, kind })
     }
+}
+
+/// The message that is partly in QUIC's hands.
+#[derive(Debug)]
+struct Writing {
+    stream: StreamId,
+    rest: Bytes,
+    kind: MessageKind,
 }
 
 /// What [`Outbox::pump`] did.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use control::{Client, ConnectError, Delete, ErrorReply, Get, RequestError, Scalar, Set};
 use runtime_linux::{
-    Edge, EdgeError, EdgeRequest, OpenError, Options, Status, Written, public_key, serve, socket_path,
+    Edge, EdgeError, EdgeRequest, LedgerReport, Level, OpenError, Options, Plan, Status, Written, ledger,
+    public_key, serve, socket_path,
 };
 use serde_json::Value as Json;
 use storage_redb::StoreError;
@@ -36,6 +37,8 @@ enum Command {
         /// The document's name; it is remembered in the store
         #[arg(long, value_name = "NAME")]
         document: Option<String>,
+        #[command(flatten)]
+        plan: PlanArgs,
     },
     /// Print this device's public key; makes store and key if there are none
     Key {
@@ -76,6 +79,14 @@ enum Command {
         #[command(flatten)]
         target: TargetArgs,
     },
+    /// Print what the link cost, by billing period, by day and by cause
+    Ledger {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Tell how the running edge is, and why it does not sync if it does not
     Status {
         #[command(flatten)]
@@ -91,6 +102,27 @@ struct StoreArgs {
     /// The directory of the store
     #[arg(long = "store", value_name = "DIR", env = "GODWIT_STORE", default_value = ".")]
     directory: PathBuf,
+}
+
+/// What the link may cost.
+#[derive(Args)]
+struct PlanArgs {
+    /// What may be sent and received in a month, IP headers included: 50MB/month, 800kB, 1GB, 20MiB
+    #[arg(long, value_name = "SIZE", value_parser = budget_size)]
+    budget: Option<u64>,
+    /// The day of the month on which the data plan begins anew, 1 to 28
+    #[arg(long, value_name = "DAY", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=28))]
+    budget_reset_day: u8,
+    /// The part of the budget that only urgent paths may use
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = percent)]
+    budget_reserve: u8,
+    /// Send what is at PREFIX and below first, and from the reserve when the budget is low; may be given several times
+    #[arg(long, value_name = "PREFIX")]
+    urgent: Vec<String>,
+    /// Ask after so many seconds of silence whether the aggregator is there, so that it can reach this device behind a
+    /// NAT. Each costs about 115 bytes: at 30 s 10 MB a month, at 300 s 1 MB
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    keep_alive: Option<u64>,
 }
 
 #[derive(Args)]
@@ -125,6 +157,9 @@ Examples:
   edge set pump/3/mode auto --wait --timeout 30   with GODWIT_STORE set, or in the directory of the store
   edge get pump/3
   edge watch pump
+  edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 50MB/month --budget-reset-day 15 --urgent alarms
+  edge ledger                                     what the link cost, by day and by month
+  edge status                                     what of the budget is left, and when sending goes on
 
 Exit codes:
   0  done
@@ -175,14 +210,15 @@ fn main() -> ExitCode {
 
 async fn execute(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Run { store, aggregator, key, document } => {
+        Command::Run { store, aggregator, key, document, plan } => {
             let mut options = Options::new(store.directory);
             options.document = document;
             if let (Some(address), Some(key)) = (aggregator, key) {
                 options = options.aggregator(address, key);
             }
-            run(options).await
+            run(plan.apply(options)?).await
         }
+        Command::Ledger { store, json } => print_ledger(&store.directory, json).await,
         Command::Key { store } => print_key(&store.directory).await,
         Command::Set { path, value, write } => {
             let value = Scalar::from_argument(&value).map_err(|error| Failure::of(BAD_ARGUMENT, &error))?;
@@ -205,6 +241,18 @@ async fn execute(command: Command) -> Result<(), Failure> {
             }
             Ok(())
         }
+    }
+}
+
+impl PlanArgs {
+    fn apply(self, mut options: Options) -> Result<Options, Failure> {
+        options.reset_day = self.budget_reset_day;
+        options.urgent = self.urgent;
+        options.transport.keep_alive = self.keep_alive.map(Duration::from_secs);
+        let Some(bytes) = self.budget else { return Ok(options) };
+        let plan = Plan::try_new(bytes, self.budget_reset_day, self.budget_reserve)
+            .map_err(|error| Failure::of(BAD_ARGUMENT, &error))?;
+        Ok(options.plan(plan))
     }
 }
 
@@ -239,6 +287,21 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Prints the ledger of the running edge, or of the store if none is running.
+async fn print_ledger(directory: &Path, json: bool) -> Result<(), Failure> {
+    let report: LedgerReport = match Client::connect(&socket_path(directory)).await {
+        Ok(mut client) => parse(client.request(&EdgeRequest::Ledger).await?)?,
+        Err(ConnectError::NotRunning { .. }) => ledger(directory)?,
+        Err(error) => return Err(Failure::of(FAILED, &error)),
+    };
+    if json {
+        println!("{}", serde_json::to_value(&report).unwrap_or_default());
+    } else {
+        print!("{report}");
+    }
+    Ok(())
 }
 
 async fn print_key(directory: &Path) -> Result<(), Failure> {
@@ -344,6 +407,22 @@ fn print_status(status: &Status) {
     if !status.clock_is_trusted {
         println!("clock         not set; times go on from the last one seen");
     }
+    if let Some(budget) = &status.budget {
+        println!(
+            "budget        {} of {} bytes since {}, {} kept for what is urgent",
+            budget.spent_bytes, budget.cap_bytes, budget.period_from, budget.reserve_bytes
+        );
+        println!(
+            "today         {} of {} bytes; {}",
+            budget.spent_today_bytes,
+            budget.allowance_today_bytes,
+            match (budget.level, &budget.resumes) {
+                (Level::Urgent, Some(day)) => format!("only what is urgent is sent until {day} (UTC)"),
+                (Level::Nothing, Some(day)) => format!("nothing is sent until {day} (UTC)"),
+                _ => "everything is sent".to_owned(),
+            }
+        );
+    }
     println!("IP bytes      {} sent, {} received", status.ip_bytes_sent, status.ip_bytes_received);
 }
 
@@ -401,6 +480,38 @@ fn no_receipt(seconds: f64) -> Failure {
     Failure { code: NO_RECEIPT, message }
 }
 
+/// A number of bytes, a month: `50MB/month`.
+fn budget_size(text: &str) -> Result<u64, String> {
+    let size = text.strip_suffix("/month").unwrap_or(text).trim();
+    let digits = size.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(size.len());
+    let (number, unit) = size.split_at(digits);
+    let factor: u32 = match unit.trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        unit => {
+            return Err(format!(
+                "{unit:?} is no unit here: use kB, MB, GB, KiB, MiB or GiB, such as 50MB/month"
+            ));
+        }
+    };
+    let number: f64 = number.parse().map_err(|_| "no number; write it as 50MB/month".to_owned())?;
+    Ok((number * f64::from(factor)) as u64)
+}
+
+/// A part of the budget: `10%`, or `10`.
+fn percent(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    match number.parse() {
+        Ok(percent @ 0..=90) => Ok(percent),
+        _ => Err("0% to 90% are possible".to_owned()),
+    }
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     if (0.0..=1e6).contains(&seconds) {
@@ -424,7 +535,7 @@ impl From<OpenError> for Failure {
             | OpenError::SecretKey { .. }
             | OpenError::Store(_)
             | OpenError::Directory { .. } => BAD_STORE,
-            OpenError::Name { .. } | OpenError::NoDocument { .. } => BAD_ARGUMENT,
+            OpenError::Name { .. } | OpenError::NoDocument { .. } | OpenError::Urgent { .. } => BAD_ARGUMENT,
             _ => FAILED,
         };
         Self::of(code, &error)

@@ -7,10 +7,13 @@ use storage_redb::Batch;
 use tokio::sync::oneshot;
 use transport_quic::{CloseCode, CloseReason, PublicKey};
 
+use crate::books::Books;
+use crate::budget::{Budget, Level};
 use crate::changes::{Changes, Cursor};
 use crate::connection::Attempt;
 use crate::error::EdgeError;
 use crate::options::{Aggregator, Timing};
+use crate::report::LedgerReport;
 use crate::status::{Problem, Status};
 
 /// Where the answer to a command goes.
@@ -34,6 +37,11 @@ pub enum Command {
         path: String,
         /// The answer.
         reply: Reply<Option<Scalar>>,
+    },
+    /// What the link cost, by day and by billing period.
+    Ledger {
+        /// The answer.
+        reply: Reply<LedgerReport>,
     },
     /// Wait until the aggregator has a write on its disk.
     Receipt {
@@ -93,6 +101,10 @@ pub enum Output {
         /// The same for people.
         reason: String,
     },
+    /// The budget allows more or less than before; for whoever wants to know.
+    Level(Level),
+    /// The link may send until its ledger shows so many bytes. Without a budget there is no limit and no such output.
+    Limit(u64),
     /// Send a message.
     Send {
         /// On which connection.
@@ -119,6 +131,12 @@ pub struct Parts {
     pub timing: Timing,
     /// 32 unpredictable bytes, new at each start: replica ids come from it.
     pub seed: [u8; 32],
+    /// What the link has cost before.
+    pub books: Books,
+    /// What it may cost. The link must not send anything before the first [`Output::Limit`] then.
+    pub budget: Option<Budget>,
+    /// Paths that are sent first, and while the budget allows only what is urgent; with what is below them.
+    pub urgent: Vec<String>,
 }
 
 impl Command {
@@ -128,6 +146,7 @@ impl Command {
         match self {
             Self::Changes { reply, .. } => drop(reply.send(Err(error))),
             Self::Get { reply, .. } => drop(reply.send(Err(error))),
+            Self::Ledger { reply } => drop(reply.send(Err(error))),
             Self::Receipt { reply, .. } => drop(reply.send(Err(error))),
             Self::Status { reply } => drop(reply.send(Err(error))),
             Self::Tree { reply, .. } => drop(reply.send(Err(error))),

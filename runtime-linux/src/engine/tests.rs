@@ -6,9 +6,13 @@ use control::Change;
 use crdt_core::{Config, Role, UpdateError};
 use serde_json::json;
 use tokio::sync::oneshot;
-use transport_quic::{CloseReason, Identity};
+use transport_quic::{Cause, CloseReason, Count, Identity, Ledger};
+
+mod spending;
 
 use super::*;
+use crate::books::Books;
+use crate::budget::{Budget, Level};
 use crate::status::Awaited;
 
 /// An engine, its clock, and an aggregator that answers at once, unless it is told not to.
@@ -24,6 +28,10 @@ struct World {
     connects: Vec<Duration>,
     disconnects: Vec<String>,
     is_stopped: bool,
+    levels: Vec<Level>,
+    /// What the link may have sent and received in the end.
+    limit: Option<u64>,
+    ledger: Ledger,
     /// Whether the aggregator takes connections.
     accepts: bool,
     /// Whether the aggregator's application answers; its transport does in any case.
@@ -41,6 +49,10 @@ fn key(of: u8) -> PublicKey {
 }
 
 fn world() -> World {
+    world_with(None)
+}
+
+fn world_with(budget: Option<Budget>) -> World {
     let name = DocumentName::new("pump").unwrap();
     let now = Now { at: Instant::now(), wall: Time::from_ms(MS_AT_START) };
     let parts = Parts {
@@ -49,6 +61,9 @@ fn world() -> World {
         aggregator: Some(Aggregator { address: "cloud:1".to_owned(), key: key(2) }),
         timing: Timing::default(),
         seed: [7; 32],
+        books: Books::new(1),
+        budget,
+        urgent: vec!["alarm".to_owned()],
     };
     World {
         engine: Engine::new(now, parts),
@@ -62,6 +77,9 @@ fn world() -> World {
         connects: Vec::new(),
         disconnects: Vec::new(),
         is_stopped: false,
+        levels: Vec::new(),
+        limit: None,
+        ledger: Ledger::default(),
         accepts: true,
         answers: true,
         disk_is_full: false,
@@ -97,6 +115,14 @@ impl World {
     fn link(&mut self, attempt: Attempt, input: LinkInput) {
         let now = self.now();
         self.engine.handle_link(now, attempt, input);
+    }
+
+    /// The link has counted a datagram.
+    fn count(&mut self, cause: Cause, is_sent: bool, bytes: u64) {
+        let traffic = if is_sent { &mut self.ledger.sent } else { &mut self.ledger.received };
+        traffic[cause] += Count { packets: 1, bytes };
+        let (now, ledger) = (self.now(), self.ledger);
+        self.engine.note_traffic(now, ledger);
     }
 
     fn moment(&self) -> Moment {
@@ -154,6 +180,8 @@ impl World {
                     self.link(attempt, LinkInput::Delivered(self.received));
                     self.received += 1;
                 }
+                Output::Level(level) => self.levels.push(level),
+                Output::Limit(limit) => self.limit = Some(limit),
                 Output::Stopped => self.is_stopped = true,
             }
         }

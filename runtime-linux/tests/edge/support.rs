@@ -25,10 +25,15 @@ type Ask = Box<dyn FnOnce(&mut Replica<Heap>) + Send>;
 impl Aggregator {
     /// Starts one on a free port; the keys in `denied` are turned away.
     pub(crate) async fn start(document: &str, denied: HashSet<PublicKey>) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST, document, denied).await
+    }
+
+    /// Starts one at an address of this host.
+    pub(crate) async fn start_at(ip: Ipv4Addr, document: &str, denied: HashSet<PublicKey>) -> Self {
         let identity = Identity::generate().unwrap();
         let key = identity.public_key();
         let link = Link::server(identity, Config::cat_m1(), [1; 32], random_seed());
-        let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+        let local = SocketAddr::new(ip.into(), 0);
         let (handle, mut events) = Driver::bind(local, link).unwrap();
         let address = handle.local_addr().to_string();
         let name = DocumentName::new(document).unwrap();

@@ -1,0 +1,305 @@
+//! What the link costs, what it may cost, and what is done about it.
+//!
+//! Traffic is counted when the driver tells of it ([`Engine::note_traffic`]). With a budget, the transport sends within
+//! a limit ([`Output::Limit`]) that was on the disk before; where the budget says no, the connection is closed and the
+//! next attempt waits for the day on which it says yes.
+
+use std::time::{Duration, Instant};
+
+use crdt_core::{Path, Stamp, Time};
+use storage_redb::Batch;
+use transport_quic::{CloseCode, Ledger};
+
+use super::{Engine, Output};
+use crate::books::Books;
+use crate::budget::{Budget, Level};
+use crate::calendar::{DAY_MS, Day};
+use crate::clock::Now;
+use crate::connection::State;
+use crate::meter::Meter;
+use crate::report::LedgerReport;
+use crate::status::{BudgetStatus, Problem};
+
+/// The engine's accounts.
+#[derive(Debug)]
+pub(super) struct Spending {
+    pub(super) books: Books,
+    pub(super) budget: Option<Budget>,
+    pub(super) level: Level,
+    meter: Meter,
+    /// The link's ledger as it was told last.
+    pub(super) seen: Ledger,
+    /// When this process began, and the day that was known then: for a device without a clock.
+    began: (Instant, Day),
+    unsaved_since: Option<Instant>,
+    /// The lease was made longer, and that is not on the disk yet.
+    has_new_lease: bool,
+    /// Paths that are urgent, with what is below them.
+    urgent: Vec<String>,
+    /// The newest own write that is urgent.
+    urgent_through: Option<Time>,
+    /// Up to where own writes were known to be at the aggregator.
+    acknowledged: Time,
+    /// The next attempt waits for the budget.
+    is_held: bool,
+}
+
+impl Spending {
+    pub(super) fn new(now: Now, books: Books, budget: Option<Budget>, urgent: Vec<String>) -> Self {
+        let known =
+            books.newest_day().max(budget.as_ref().map(|budget| budget.spent().day)).unwrap_or_default();
+        Self {
+            books,
+            budget,
+            level: Level::Everything,
+            meter: Meter::new(),
+            seen: Ledger::default(),
+            began: (now.at, known),
+            unsaved_since: None,
+            has_new_lease: false,
+            urgent,
+            urgent_through: None,
+            acknowledged: Time::ZERO,
+            is_held: false,
+        }
+    }
+
+    /// Milliseconds since 1970 for the accounts. Only the device's own clock counts: the aggregator's word about time
+    /// must not open a new period. A device without one counts from the last day that it knew, while it runs.
+    fn now_ms(&self, now: Now) -> u64 {
+        let (began, known) = self.began;
+        let counted = || known.start_ms() + now.at.saturating_duration_since(began).as_millis() as u64;
+        now.wall.map_or_else(counted, Time::as_ms)
+    }
+
+    fn today(&self, now: Now) -> Day {
+        Day(u32::try_from(self.now_ms(now) / DAY_MS).unwrap_or(u32::MAX))
+    }
+
+    /// Adds what is not on the disk yet. Tells the limit that the transport may have when it is, if that is a new one.
+    pub(super) fn stage(&mut self, batch: &mut Batch<'_>) -> Option<u64> {
+        self.books.stage(batch);
+        self.unsaved_since = None;
+        let budget = self.budget.as_ref()?;
+        let spent = serde_json::to_vec(&budget.spent()).expect("numbers under fixed names are JSON");
+        batch.set(BUDGET_SETTING, spent);
+        let limit = self.seen.bytes().saturating_add(budget.spent().leased_bytes);
+        std::mem::take(&mut self.has_new_lease).then_some(limit)
+    }
+
+    /// Whether it has something for a commit that happens anyway.
+    pub(super) fn has_unsaved(&self) -> bool {
+        self.has_new_lease || self.unsaved_since.is_some()
+    }
+
+    /// Whether a commit of its own is due.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.has_new_lease || self.deadline().is_some_and(|at| now >= at)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.unsaved_since.map(|since| since + SAVE_INTERVAL)
+    }
+
+    pub(super) fn note_written(&mut self) {
+        self.meter.note_written();
+    }
+
+    /// Own writes up to this time are at the aggregator. True if that is news.
+    pub(super) fn note_acknowledged(&mut self, through: Time) -> bool {
+        let is_news = through > self.acknowledged;
+        if is_news {
+            self.acknowledged = through;
+            self.meter.note_acknowledged();
+        }
+        is_news
+    }
+
+    /// So much was spent that the aggregator should confirm what it has.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.budget.is_some() && self.meter.is_doubtful()
+    }
+
+    pub(super) fn note_changed(&mut self, frame_len: usize) {
+        self.meter.note_changed(frame_len);
+    }
+
+    pub(super) fn is_urgent(&self, path: &str) -> bool {
+        self.urgent.iter().any(|prefix| {
+            path.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+
+    pub(super) fn status(&self) -> Option<BudgetStatus> {
+        let budget = self.budget.as_ref()?;
+        let (plan, spent) = (budget.plan(), budget.spent());
+        Some(BudgetStatus {
+            level: budget.level(),
+            resumes_ms: budget.resumes().map(Day::start_ms),
+            resumes: budget.resumes().map(|day| day.to_string()),
+            cap_bytes: plan.cap_bytes(),
+            spent_bytes: spent.in_period_bytes,
+            period_from: spent.period.to_string(),
+            allowance_today_bytes: budget.allowance_bytes(),
+            spent_today_bytes: spent.in_day_bytes,
+            reserve_bytes: plan.reserve_bytes(),
+            forfeited_bytes: spent.forfeited_bytes,
+        })
+    }
+}
+
+impl Engine {
+    /// What the link has counted since it began. The driver calls it whenever that has changed.
+    pub fn note_traffic(&mut self, now: Now, ledger: Ledger) {
+        let spending = &mut self.spending;
+        let added = ledger.since(&spending.seen);
+        spending.seen = ledger;
+        if added == Ledger::default() {
+            return;
+        }
+        let today = spending.today(now);
+        spending.books.record(today, added);
+        spending.unsaved_since.get_or_insert(now.at);
+        if let Some(budget) = &mut spending.budget {
+            budget.advance(today);
+            budget.spend(added.bytes());
+            spending.meter.spend(added.bytes());
+        }
+    }
+
+    /// The ledger by day and by billing period.
+    pub fn ledger_report(&self) -> LedgerReport {
+        self.spending.books.report()
+    }
+
+    /// The accounts at the end of the process, when nothing is sent any more; for the driver to commit.
+    pub fn close_books(&mut self) -> Batch<'static> {
+        let mut batch = Batch::new();
+        if let Some(budget) = &mut self.spending.budget {
+            budget.end_lease();
+        }
+        self.spending.stage(&mut batch);
+        batch
+    }
+
+    /// Notes own writes, and sends those that are urgent ahead of others.
+    pub(super) fn note_writes<'a>(&mut self, stamp: Option<Stamp>, paths: impl Iterator<Item = &'a str>) {
+        let Some(stamp) = stamp else { return };
+        self.spending.note_written();
+        for path in paths {
+            if self.spending.is_urgent(path) {
+                self.spending.urgent_through = Some(stamp.time);
+                if let Ok(path) = Path::new(path) {
+                    self.replica.hurry(path);
+                }
+            }
+        }
+    }
+
+    /// In a new session, what is urgent goes first.
+    pub(super) fn hurry_urgent(&mut self) {
+        for prefix in &self.spending.urgent {
+            if let Ok(path) = Path::new(prefix) {
+                self.replica.hurry(path);
+            }
+        }
+    }
+
+    /// The time of the newest urgent write that the aggregator does not have.
+    pub(super) fn urgent_waits(&self) -> Option<Time> {
+        self.spending.urgent_through.filter(|through| *through > self.acknowledged())
+    }
+
+    /// Follows the budget: closes and holds the connection, or lets it go on, and leases what it may cost.
+    pub(super) fn follow_budget(&mut self, now: Now) {
+        if self.spending.budget.is_none() || self.is_stopping || matches!(self.connector.state, State::Off) {
+            return;
+        }
+        let today = self.spending.today(now);
+        let is_urgent = self.urgent_waits().is_some();
+        let Some(budget) = &mut self.spending.budget else { return };
+        budget.advance(today);
+        let (level, resumes) = (budget.level(), budget.resumes());
+        if level != self.spending.level {
+            self.spending.level = level;
+            match &resumes {
+                Some(day) => tracing::warn!(?level, resumes = %day, "the budget allows less"),
+                None => tracing::info!("the budget allows everything again"),
+            }
+            self.outputs.push_back(Output::Level(level));
+        }
+        let is_allowed = match level {
+            Level::Everything => true,
+            Level::Urgent => is_urgent,
+            Level::Nothing => false,
+        };
+        if !is_allowed {
+            return self.hold_for_budget(now, level, resumes.unwrap_or(today));
+        }
+        if self.spending.is_held {
+            self.spending.is_held = false;
+            self.connector.problem = None;
+            self.connector.renew(now.at);
+        }
+        self.leave_a_waster(now);
+        if matches!(self.connector.state, State::Waiting { until } if until > now.at) {
+            return;
+        }
+        let Some(budget) = self.spending.budget.as_mut() else { return };
+        let is_urgent = level == Level::Urgent;
+        if budget.wants_lease(is_urgent) {
+            budget.lease(is_urgent);
+            self.spending.has_new_lease = true;
+        }
+    }
+
+    fn hold_for_budget(&mut self, now: Now, level: Level, resumes: Day) {
+        let is_waiting = matches!(self.connector.state, State::Waiting { until } if until > now.at);
+        if self.spending.is_held && is_waiting {
+            return;
+        }
+        let ms = resumes.start_ms().saturating_sub(self.spending.now_ms(now)).max(1000);
+        // A fleet does not come back in the same second.
+        let until = now.at + Duration::from_millis(ms) + self.jitter(RESUME_JITTER);
+        self.spending.is_held = true;
+        let problem = Problem::Budget { level, resumes: resumes.to_string() };
+        self.end_attempt(now, &problem);
+        self.connector.hold(until, problem);
+    }
+
+    /// Ends the connection if too much was spent on it for nothing.
+    fn leave_a_waster(&mut self, now: Now) {
+        if !matches!(self.connector.state, State::Connecting(_) | State::Open(_)) {
+            return;
+        }
+        let backlog = self.peer().map_or(0, |peer| self.replica.backlog(peer).bytes);
+        let random = self.random();
+        if let Some(pause) = self.spending.meter.pause(backlog, random) {
+            let problem = Problem::Wasted { pause };
+            tracing::error!(%problem, "the connection is given up for a while");
+            self.end_attempt(now, &problem);
+            self.connector.hold(now.at + pause, problem);
+        }
+    }
+
+    /// Ends the current connection or attempt, if there is one.
+    fn end_attempt(&mut self, now: Now, problem: &Problem) {
+        let attempt = match &self.connector.state {
+            State::Connecting(attempt) => *attempt,
+            State::Open(open) => open.attempt,
+            State::Off | State::Waiting { .. } => return,
+        };
+        self.give_up(now, attempt, CloseCode::Normal, Some(problem.clone()));
+    }
+
+    fn jitter(&mut self, most: Duration) -> Duration {
+        most.mul_f64((self.random() >> 32) as f64 / f64::from(u32::MAX))
+    }
+}
+
+/// The setting with what is spent of the budget: JSON, [`Spent`](crate::budget::Spent).
+pub(crate) const BUDGET_SETTING: &str = "budget";
+/// Traffic that is not on the disk for so long has a commit of its own; what a kill loses of the causes is no more.
+const SAVE_INTERVAL: Duration = Duration::from_secs(60);
+/// Devices come back within so long after the beginning of a day.
+const RESUME_JITTER: Duration = Duration::from_secs(600);

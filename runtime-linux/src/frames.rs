@@ -1,0 +1,86 @@
+//! What a frame is for, by its first message; for the byte ledger.
+
+use transport_quic::MessageKind;
+
+/// A frame is counted by the message that it begins with: content of the document, or what manages the session. An
+/// Open, and an answer, may carry cells behind it; a long frame is long because of them, so it counts as content.
+///
+/// The numbers are the protocol's tags for content: everything else is control, of versions to come too.
+pub(crate) fn kind_of(frame: &[u8]) -> MessageKind {
+    // The document's handle, LEB128, stands before the first tag.
+    let tag = frame.iter().take(HANDLE_LEN_MAX + 1).skip_while(|byte| **byte & 0x80 != 0).nth(1);
+    match tag {
+        _ if frame.len() > CONTROL_LEN_MAX => MessageKind::Cells,
+        Some(0x02..=0x08 | 0x11 | 0x12 | 0x80..) => MessageKind::Cells,
+        _ => MessageKind::Control,
+    }
+}
+
+/// Longest LEB128 form of a handle, in bytes.
+const HANDLE_LEN_MAX: usize = 3;
+/// Longest frame that can be all control, in bytes: an Open that lists some dozen replicas.
+const CONTROL_LEN_MAX: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use crdt_core::{
+        Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, Write,
+    };
+
+    use super::*;
+
+    #[test]
+    fn an_open_is_control_and_a_write_is_content() {
+        let name = DocumentName::new("pump").unwrap();
+        let mut device = Replica::<Heap>::new(&name, ReplicaId::new(7), Config::new(Role::Member));
+        let mut cloud = Replica::<Heap>::new(&name, ReplicaId::new(8), Config::new(Role::Aggregator));
+        let connect = |peer, initiator| Connect {
+            peer: PeerId([peer; 32]),
+            with_aggregator: initiator,
+            initiator,
+            confirmed: true,
+            handle: 300,
+        };
+        let sessions = [device.connect(connect(8, true)).unwrap(), cloud.connect(connect(7, false)).unwrap()];
+        let mut frames = vec![];
+        for round in 0..3 {
+            if round > 0 {
+                let path = Path::new("speed").unwrap();
+                device.update(Moment::new(1_000 * round, round), &[Write::set(path, 5)]).unwrap();
+            }
+            for _ in 0..4 {
+                for from_device in [true, false] {
+                    let moment = Moment::new(1_000 * round + 500, 9);
+                    let mut buffer = [0; 1200];
+                    let from = if from_device { &mut device } else { &mut cloud };
+                    let mut sent = vec![];
+                    while let Some(output) = from.poll_output(moment, &mut buffer) {
+                        match output {
+                            Output::Persist(token) => from.handle_persisted(token),
+                            Output::Transmit { len, .. } => sent.push(buffer[..len].to_vec()),
+                            _ => {}
+                        }
+                    }
+                    let (to, session) =
+                        if from_device { (&mut cloud, sessions[1]) } else { (&mut device, sessions[0]) };
+                    for frame in sent {
+                        to.handle_frame(moment, session, &frame).unwrap();
+                        frames.push((from_device, round, kind_of(&frame)));
+                    }
+                }
+            }
+        }
+        assert_eq!(frames[0], (true, 0, MessageKind::Control), "the Open: {frames:?}");
+        let warm: Vec<_> = frames.iter().filter(|(device, round, _)| *device && *round == 2).collect();
+        assert!(!warm.is_empty() && warm.iter().all(|(.., kind)| *kind == MessageKind::Cells), "{frames:?}");
+    }
+
+    #[test]
+    fn any_bytes_have_a_kind() {
+        assert_eq!(kind_of(&[]), MessageKind::Control);
+        assert_eq!(kind_of(&[0xff; 9]), MessageKind::Control);
+        assert_eq!(kind_of(&[0, 0x85, 1]), MessageKind::Cells);
+        assert_eq!(kind_of(&[0x80, 0x02, 0x01]), MessageKind::Control);
+        assert_eq!(kind_of(&[0; 600]), MessageKind::Cells);
+    }
+}
