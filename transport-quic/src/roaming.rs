@@ -11,6 +11,10 @@
 //! - There it gets little: [`AMPLIFICATION_MAX`] times the bytes that came from there, until the peer acknowledges a
 //!   packet that was sent there. Whoever only sends copies cannot bring the peer to do that.
 //!
+//! The keys of a handshake's very first packets can be computed by whoever sees them. So an observer can disturb a
+//! handshake, with any QUIC, and here also draw it to itself within the same limit; the peer's first packet with keys of
+//! its own ends that.
+//!
 //! A peer could acknowledge what it never received, and so let the server send to somebody else what it would send to
 //! this peer. That takes a peer with an allowed key, which can be revoked.
 

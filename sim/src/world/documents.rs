@@ -38,6 +38,8 @@ pub(super) enum Effect {
     Close(Channel),
     /// The peer refuses what this side sends.
     Refused(Channel),
+    /// So many more frames that came on this connection are durable.
+    Release(ConnectionId, u64),
     Send(Channel, Vec<u8>),
     Persist(Change),
 }
@@ -48,6 +50,8 @@ pub(super) struct OpenDocument {
     sessions: BTreeMap<Channel, SessionId>,
     /// Its changes are on their way to the disk.
     is_committing: bool,
+    /// Frames taken that may not be durable yet, by connection.
+    taken: BTreeMap<ConnectionId, u64>,
     /// Updates of the application that no commit has taken yet.
     uncommitted: Vec<UpdateId>,
     /// Updates in the commit under way.
@@ -61,6 +65,7 @@ impl OpenDocument {
             inbox: VecDeque::new(),
             sessions: BTreeMap::new(),
             is_committing: false,
+            taken: BTreeMap::new(),
             uncommitted: Vec::new(),
             committing: Vec::new(),
         }
@@ -87,6 +92,7 @@ impl OpenDocument {
         if self.is_committing {
             return;
         }
+        let durable = std::mem::take(&mut self.taken);
         while let Some(input) = self.inbox.pop_front() {
             self.take(input, host, effects);
         }
@@ -116,6 +122,11 @@ impl OpenDocument {
                     }
                 }
             }
+        }
+        // What there is to say about them goes first.
+        release(durable, effects);
+        if !self.is_committing {
+            release(std::mem::take(&mut self.taken), effects);
         }
     }
 
@@ -147,7 +158,10 @@ impl OpenDocument {
             Input::ForgetStable => {
                 self.replica.forget_stable(host.moment());
             }
-            Input::Frame(channel, frame) => self.take_frame(channel, &frame, host, effects),
+            Input::Frame(channel, frame) => {
+                *self.taken.entry(channel.conn).or_default() += 1;
+                self.take_frame(channel, &frame, host, effects);
+            }
             Input::Update(update, edits) => self.take_update(update, &edits, host),
         }
     }
@@ -219,6 +233,10 @@ impl OpenDocument {
     fn channel(&self, session: SessionId) -> Option<Channel> {
         self.sessions.iter().find(|(_, open)| **open == session).map(|(channel, _)| *channel)
     }
+}
+
+fn release(frames: BTreeMap<ConnectionId, u64>, effects: &mut Vec<Effect>) {
+    effects.extend(frames.into_iter().map(|(conn, frames)| Effect::Release(conn, frames)));
 }
 
 /// Room for the longest cell, in bytes.

@@ -1,6 +1,7 @@
 //! A node: what stays of it when its process dies.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crdt_core::{DocumentName, Role};
 use transport_quic::{Config, Count, Identity, Link, PublicKey};
@@ -85,7 +86,10 @@ impl Node {
         let mut seed = [0; 32];
         self.rng.fill(&mut seed);
         let link = match self.role {
-            Role::Aggregator => Link::server(self.identity.clone(), self.transport, self.reset_key, seed),
+            Role::Aggregator => {
+                let transport = Config { hold_max: Some(COMMIT_MAX), ..self.transport };
+                Link::server(self.identity.clone(), transport, self.reset_key, seed)
+            }
             Role::Member | Role::Mesh => Link::client(self.identity.clone(), self.transport, seed),
         };
         let mut process = Process::new(self.role, self.policy, link, self.aggregator, now);
@@ -153,3 +157,6 @@ impl Node {
         body(&mut self.disk, &mut host)
     }
 }
+
+/// How long an aggregator may keep a device waiting for a commit before it closes the connection.
+const COMMIT_MAX: Duration = Duration::from_secs(30);

@@ -332,6 +332,7 @@ impl Process {
                 }
                 Effect::Persist(change) => self.staged.push(change),
                 Effect::Refused(channel) => self.pause_uplink(channel.conn, now, host.now),
+                Effect::Release(conn, frames) => self.link.release(now, conn, frames),
                 Effect::Send(channel, frame) => {
                     if let Some(connection) = self.connections.get_mut(&channel.conn) {
                         connection.backlog.push_back(frame);

@@ -26,7 +26,7 @@ fn in_use(seed: u64) -> (Pipe, ConnectionId, ConnectionId) {
 }
 
 fn remote(pipe: &Pipe, conn: ConnectionId) -> SocketAddr {
-    pipe.server.stats(conn).unwrap().remote
+    pipe.server.stats(conn).expect("an open connection").remote
 }
 
 /// IP bytes that the server got from this address, and that it sent there.
