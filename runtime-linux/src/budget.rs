@@ -193,6 +193,14 @@ impl Budget {
         spent.day = today;
     }
 
+    /// At least so much was spent in this period and on this day, as the ledger knows: a process without a budget may
+    /// have used the link.
+    pub fn raise(&mut self, in_period_bytes: u64, in_day_bytes: u64) {
+        let spent = &mut self.spent;
+        spent.in_period_bytes = spent.in_period_bytes.max(in_period_bytes);
+        spent.in_day_bytes = spent.in_day_bytes.max(in_day_bytes);
+    }
+
     /// Counts what was sent and received, in bytes of IP.
     pub fn spend(&mut self, bytes: u64) {
         let spent = &mut self.spent;

@@ -110,7 +110,10 @@ impl Network {
         }
     }
 
-    async fn disconnect(&self, attempt: Attempt, code: CloseCode, reason: String) {
+    async fn disconnect(&mut self, attempt: Attempt, code: CloseCode, reason: String) {
+        if self.lookup.as_ref().is_some_and(|(of, _)| *of == attempt) {
+            self.lookup = None;
+        }
         if let Some(&connection) = self.by_attempt.get(&attempt) {
             // An error says that the link has stopped.
             let _ = self.handle.close(connection, code.into(), reason).await;
@@ -187,7 +190,7 @@ impl Driver {
                     }
                 }
                 Output::Disconnect { attempt, code, reason } => {
-                    if let Some(network) = &self.network {
+                    if let Some(network) = &mut self.network {
                         network.disconnect(attempt, code, reason).await;
                     }
                 }

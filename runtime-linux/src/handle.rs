@@ -384,15 +384,21 @@ fn saved_reset_day(store: &Store) -> Result<u8, StoreError> {
     Ok(store.setting(RESET_DAY_SETTING)?.and_then(|day| day.first().copied()).unwrap_or(1))
 }
 
-/// The budget as a former process left it; or what the ledger says of this period, where there was none.
+/// The budget as a former process left it, and what the ledger says beside: that one may have had no budget.
 fn budget(store: &Store, plan: Plan, books: &Books) -> Result<Budget, StoreError> {
-    let saved = store.setting(BUDGET_SETTING)?;
-    if let Some(spent) = saved.and_then(|saved| serde_json::from_slice(&saved).ok()) {
-        return Ok(Budget::resume(plan, spent));
-    }
     let known = books.newest_day().unwrap_or_default();
     let today = Now::read().wall.map_or(known, Day::of);
-    Ok(Budget::new(plan, today, books.period_bytes(today), books.day_bytes(today)))
+    let saved = store.setting(BUDGET_SETTING)?;
+    let mut budget = match saved.and_then(|saved| serde_json::from_slice(&saved).ok()) {
+        Some(spent) => Budget::resume(plan, spent),
+        None => Budget::new(plan, today, 0, 0),
+    };
+    budget.advance(today);
+    // In another period, as after a clock was set back, the ledger's figures are not about this one.
+    if budget.spent().period == today.period_start(plan.reset_day()) {
+        budget.raise(books.period_bytes(today), books.day_bytes(today));
+    }
+    Ok(budget)
 }
 
 fn open_store(directory: &Path, create: bool) -> Result<Store, OpenError> {

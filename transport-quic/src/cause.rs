@@ -8,8 +8,9 @@
 //!    below): QUIC tells how many frames of each kind there are, not how long they are.
 //! 3. The rest of the payload is messages. What goes out for the first time, or comes in for the first time, counts
 //!    under the cause of its [`MessageKind`]; what goes out again, or was here before, is [`Cause::Retransmissions`].
-//! 4. The cause with the most payload is the dominating one (messages win a draw). It pays for the headers of IP, UDP
-//!    and QUIC and for the seal, and the packet counts under it.
+//! 4. The cause with the most payload is the dominating one (messages win a draw); an acknowledgement is that only where it
+//!    is alone, because it rides along wherever something else makes a datagram necessary. The dominating cause pays for
+//!    the headers of IP, UDP and QUIC and for the seal, and the packet counts under it.
 //!
 //! A datagram with nothing in it that counts (damaged, repeated on its way, of no connection) is [`Cause::Unrouted`].
 //! So each byte has exactly one cause, and the causes add up to the total.
@@ -123,8 +124,12 @@ impl Shares {
             let rest = room.saturating_sub(payload.iter().sum()).max(frames.streams);
             messages(rest, frames.streams, &mut payload);
         }
-        let cost = |cause: &Cause| (payload[*cause as usize], matches!(cause, Cause::Cells | Cause::Control));
-        let dominating = Cause::ALL.into_iter().max_by_key(cost).unwrap_or(Cause::Unrouted);
+        let weight = |cause: &Cause| {
+            let bytes = payload[*cause as usize];
+            let rides_along = *cause == Cause::Acknowledgements;
+            (bytes > 0, !rides_along, bytes, matches!(cause, Cause::Cells | Cause::Control))
+        };
+        let dominating = Cause::ALL.into_iter().max_by_key(weight).unwrap_or(Cause::Unrouted);
         if payload[dominating as usize] == 0 {
             return Self::all(Cause::Unrouted, ip_bytes);
         }
@@ -290,6 +295,8 @@ mod tests {
         assert_eq!(shares.dominating, Cause::Cells);
         assert_eq!(shares.bytes[Cause::Acknowledgements as usize], ACK_LEN);
         assert_eq!(shares.bytes[Cause::Cells as usize], 90 - ACK_LEN);
+        let keep_alive = Frames { streams: 0, pings: 1, ..frames };
+        assert_eq!(Shares::split(60, 28, &keep_alive, take).dominating, Cause::Path);
         let alone = Frames { streams: 0, ..frames };
         assert_eq!(Shares::split(59, 28, &alone, take), Shares::all(Cause::Acknowledgements, 59));
         assert_eq!(Shares::split(59, 28, &Frames::default(), take), Shares::all(Cause::Unrouted, 59));

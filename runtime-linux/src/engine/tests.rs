@@ -341,6 +341,20 @@ fn an_aggregator_that_never_acknowledges_is_left_and_nothing_is_lost() {
     assert_eq!(world.cloud_get("speed"), Some(Scalar::I64(1450)));
 }
 
+/// It answers, agrees, and hangs up: each round costs a handshake, and nothing comes of it.
+#[test]
+fn an_aggregator_that_drops_what_it_accepted_is_tried_less_and_less_often() {
+    let mut world = world();
+    for _ in 0..3600 {
+        world.sleep(seconds(1));
+        if let Some(attempt) = world.attempt.take() {
+            world.cloud.disconnect(world.session.take().unwrap());
+            world.link(attempt, CloseReason::Reset.into());
+        }
+    }
+    assert!((10..40).contains(&world.connects.len()), "{:?}", world.connects);
+}
+
 #[test]
 fn a_silent_connection_is_made_anew_after_hours() {
     let mut world = world();

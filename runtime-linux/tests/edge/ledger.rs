@@ -46,6 +46,11 @@ async fn the_ledger_survives_a_restart_and_the_causes_are_its_total() {
         }
         last = total;
     }
+    // What was spent before there was a budget counts in it.
+    let with_budget = Running::start(store, &[&arguments[..], &["--budget", "5MB"]].concat());
+    let status: Json = serde_json::from_str(&stdout(&edge(store, &["status", "--json"]))).unwrap();
+    assert!(status["budget"]["spent_bytes"].as_u64().unwrap() >= last, "{status}");
+    drop(with_budget);
     let table = stdout(&edge(store, &["ledger"]));
     assert!(table.contains("month from") && table.contains("retransmits"), "{table}");
     assert!(stdout(&edge(store, &["get", "a/b"])).contains('1'));

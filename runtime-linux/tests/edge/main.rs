@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says by its panic what went wrong")]
 
+mod kernel;
 mod ledger;
 mod process;
 mod support;

@@ -100,8 +100,9 @@ fn an_application_that_does_not_listen_holds_the_sender_back() {
         pipe.run_for(Duration::from_secs(600));
         let arrived = delivered(&pipe.client_events).len();
         assert!(
-            arrived <= most && arrived + 1 >= most,
-            "{arrived} of at most {most} messages of {len} bytes"
+            // One message is taken over ahead, for the ledger to see its kind.
+            arrived <= most + 1 && arrived + 1 >= most,
+            "{arrived} of at most {most} + 1 messages of {len} bytes"
         );
         assert!(arrived < sent as usize);
         pipe.server_listens = true;
