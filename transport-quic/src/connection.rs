@@ -83,8 +83,7 @@ impl Connection {
     pub(crate) fn new(
         now: Instant,
         id: ConnectionId,
-        handle: ConnectionHandle,
-        quic: quinn_proto::Connection,
+        (handle, quic): (ConnectionHandle, quinn_proto::Connection),
         route: Route,
         pin: Option<Arc<Pin>>,
         config: &Config,

@@ -194,14 +194,14 @@ impl Link {
             .transport_config(self.transport.clone())
             .token_store(Arc::new(NoneTokenStore))
             .initial_dst_cid_provider(Arc::new(move || ids.id(INITIAL_CID_LEN)));
-        let (handle, quic) = self
-            .endpoint
-            .connect(now, client, self.alias(remote), tls::SERVER_NAME)
-            .map_err(|error| match error {
-                quinn_proto::ConnectError::CidsExhausted => ConnectError::TooManyConnections,
-                _ => ConnectError::InvalidAddress { remote },
+        let quic =
+            self.endpoint.connect(now, client, self.alias(remote), tls::SERVER_NAME).map_err(|error| {
+                match error {
+                    quinn_proto::ConnectError::CidsExhausted => ConnectError::TooManyConnections,
+                    _ => ConnectError::InvalidAddress { remote },
+                }
             })?;
-        let id = self.insert(now, handle, quic, Route::fixed(remote), Some(pin));
+        let id = self.insert(now, quic, Route::fixed(remote), Some(pin));
         self.settle(id);
         Ok(id)
     }
@@ -391,9 +391,9 @@ impl Link {
             Arc::new(server)
         });
         match self.endpoint.accept(incoming, now, &mut response, server) {
-            Ok((handle, quic)) => {
+            Ok(quic) => {
                 let route = Route::roaming(from, bytes, witness);
-                let id = self.insert(now, handle, quic, route, None);
+                let id = self.insert(now, quic, route, None);
                 self.handshakes += 1;
                 self.count_received(Some(id), bytes);
                 self.settle(id);
@@ -411,15 +411,14 @@ impl Link {
     fn insert(
         &mut self,
         now: Instant,
-        handle: ConnectionHandle,
-        quic: quinn_proto::Connection,
+        (handle, quic): (ConnectionHandle, quinn_proto::Connection),
         route: Route,
         pin: Option<Arc<Pin>>,
     ) -> ConnectionId {
         let id = ConnectionId(self.next_id);
         self.next_id += 1;
         self.by_handle.insert(handle, id);
-        let connection = Connection::new(now, id, handle, quic, route, pin, &self.config, self.kind_of);
+        let connection = Connection::new(now, id, (handle, quic), route, pin, &self.config, self.kind_of);
         self.connections.insert(id, connection);
         id
     }
