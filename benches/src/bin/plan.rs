@@ -77,7 +77,7 @@ fn main() -> anyhow::Result<()> {
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K");
     }
-    let title = format!("{} a month, {cells} cells every {report} on {link}", plan);
+    let title = format!("{plan} a month, {cells} cells every {report} on {link}");
     let (causes, instead) = (cause_bars(&forecast), instead_bars(&forecast, plan));
     if let Some(path) = &options.svg {
         let drawn = svg(&title, &[("a month, by cause", causes.clone()), ("other ways", instead.clone())]);

@@ -45,7 +45,7 @@ struct Incoming {
 impl Stock {
     /// A device and an aggregator that trust each other's certificates.
     pub fn pair() -> (Self, Self) {
-        let (device, cloud) = (SelfSigned::new("device", 1), SelfSigned::new("localhost", 2));
+        let (device, cloud) = (SelfSigned::ed25519("device", 1), SelfSigned::ed25519("localhost", 2));
         let device_crypto = TlsClient::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .expect("the provider has TLS 1.3")

@@ -204,8 +204,10 @@ impl World {
                 }
                 for frame in self.system.send(side) {
                     self.payload_bytes += frame.len() as u64;
-                    end.undelivered += 1;
-                    end.transport.send(now, &frame);
+                    for piece in frame.chunks(PIECE_BYTES) {
+                        end.undelivered += 1;
+                        end.transport.send(now, piece);
+                    }
                 }
             }
         }
@@ -221,6 +223,7 @@ impl World {
                 TransportEvent::Closed => {
                     end.is_connected = false;
                     end.undelivered = 0;
+                    end.partial.clear();
                 }
                 TransportEvent::Connected => {
                     end.is_connected = true;
@@ -233,8 +236,11 @@ impl World {
                 }
                 TransportEvent::Delivered => end.undelivered -= 1,
                 TransportEvent::Message(message) if message.is_empty() => {}
-                TransportEvent::Message(message) => {
-                    self.system.receive(side, &message);
+                TransportEvent::Message(piece) => {
+                    end.partial.extend_from_slice(&piece);
+                    if piece.len() < PIECE_BYTES {
+                        self.system.receive(side, &std::mem::take(&mut end.partial));
+                    }
                     end.commit(self.now);
                 }
             }
@@ -285,6 +291,8 @@ struct End {
     commits_until: Option<SimTime>,
     /// Messages that the peer's transport has not acknowledged.
     undelivered: usize,
+    /// The pieces so far of a long message.
+    partial: Vec<u8>,
     last_news: SimTime,
 }
 
@@ -297,6 +305,7 @@ impl End {
             socket: VecDeque::new(),
             commits_until: None,
             undelivered: 0,
+            partial: Vec::new(),
             last_news: SimTime::ZERO,
         }
     }
@@ -319,4 +328,6 @@ impl End {
     }
 }
 
+/// Longer messages go in pieces of this length, the last of which is shorter. Ours never are so long.
+const PIECE_BYTES: usize = 60_000;
 const FREE: &str = "a new network has no addresses";

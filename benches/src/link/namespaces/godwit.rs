@@ -5,14 +5,14 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use serde::{Deserialize, Serialize};
 use sim::link_profiles::Link;
 
 use super::veth::{CLOUD, Ends, Namespaces, passed_ip_bytes};
 use super::{Agreement, Inside};
 use crate::link::scenario::{LinkSystem, Losses, integers};
-use crate::link::{Ours, Transport, TransportEvent};
+use crate::link::{COMMIT, Ours, Transport, TransportEvent};
 use crate::systems::{Name, Side, System};
 
 #[derive(Serialize, Deserialize)]
@@ -59,7 +59,7 @@ pub(super) fn run_device() -> anyhow::Result<()> {
         if n == 0 {
             end.transport.connect(Instant::now(), SocketAddr::from((CLOUD, PORT)));
         } else {
-            end.send();
+            end.commit_and_send();
         }
         end.run_for(GAP)?;
     }
@@ -70,7 +70,7 @@ pub(super) fn run_device() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One end with its socket. Its disk is memory.
+/// One end with its socket.
 struct End {
     side: Side,
     socket: UdpSocket,
@@ -101,12 +101,15 @@ impl End {
             while let Some(event) = self.transport.poll_event() {
                 self.tell_time();
                 match event {
-                    TransportEvent::Closed => anyhow::bail!("the connection ended"),
+                    TransportEvent::Closed => bail!("the connection ended"),
                     TransportEvent::Connected => self.system.reconnect(),
-                    TransportEvent::Delivered => self.undelivered -= 1,
+                    TransportEvent::Delivered => {
+                        self.undelivered -= 1;
+                        continue;
+                    }
                     TransportEvent::Message(message) => self.system.receive(self.side, &message),
                 }
-                self.send();
+                self.commit_and_send();
             }
             let mut bytes = Vec::new();
             while let Some(to) = self.transport.poll_transmit(Instant::now(), &mut bytes) {
@@ -127,7 +130,9 @@ impl End {
         }
     }
 
-    fn send(&mut self) {
+    /// The disk of virtual time, which is as slow: how long an acknowledgement waited is written in it.
+    fn commit_and_send(&mut self) {
+        std::thread::sleep(COMMIT);
         for frame in self.system.send(self.side) {
             self.undelivered += 1;
             self.transport.send(Instant::now(), &frame);

@@ -64,7 +64,7 @@ impl Namespaces {
         let program = std::env::current_exe().context("this program does not know its own path")?;
         let mut command = inside(name, &program.to_string_lossy());
         let role = clap::ValueEnum::to_possible_value(&role).context("every role has a name")?;
-        command.args(["--inside", role.get_name()]);
+        command.args(["--inside", role.get_name()]).env("RUST_BACKTRACE", "0");
         Ok(command)
     }
 }
