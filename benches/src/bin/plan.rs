@@ -173,7 +173,8 @@ mod tests {
     fn a_plan_without_a_unit_is_refused_with_the_next_step() {
         let error = Options::try_parse_from(["plan", "--plan", "3"]).err().unwrap().to_string();
         assert!(error.contains("\"3\" has no unit: write 3MB, for instance"), "{error}");
-        let error = Options::try_parse_from(["plan", "--plan", "3MB", "--link", "5g"]).err().unwrap().to_string();
+        let error =
+            Options::try_parse_from(["plan", "--plan", "3MB", "--link", "5g"]).err().unwrap().to_string();
         assert!(error.contains("use one of cat-m1, nb-iot"), "{error}");
     }
 

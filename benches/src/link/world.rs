@@ -31,6 +31,9 @@ pub struct World {
     /// The next report asks what is durable.
     asks: bool,
     payload_bytes: u64,
+    /// When the oldest report began that is not delivered.
+    reported_at: Option<SimTime>,
+    delays: Vec<Duration>,
 }
 
 /// What passed the device's link, both ways.
@@ -68,7 +71,8 @@ impl World {
     ) -> Self {
         let mut network = Network::new(seed);
         let at_device = network.attach(SocketAddr::from(([10, 0, 0, 2], 5_000)), profile).expect(FREE);
-        let at_cloud = network.attach(SocketAddr::from(([192, 0, 2, 1], 4_433)), Link::Loopback.profile()).expect(FREE);
+        let at_cloud =
+            network.attach(SocketAddr::from(([192, 0, 2, 1], 4_433)), Link::Loopback.profile()).expect(FREE);
         Self {
             network,
             clock: Clock::new(),
@@ -80,6 +84,8 @@ impl World {
             opens: true,
             asks: false,
             payload_bytes: 0,
+            reported_at: None,
+            delays: Vec::new(),
         }
     }
 
@@ -98,6 +104,7 @@ impl World {
     /// The device reports what has changed, over a new connection if it has none, and `time` passes.
     pub fn report(&mut self, time: Duration) -> Exchange {
         self.exchange(time, |world| {
+            world.reported_at.get_or_insert(world.now);
             if world.device.is_connected {
                 world.device.commit(world.now);
             } else {
@@ -152,6 +159,12 @@ impl World {
         self.device.undelivered == 0 && self.device.commits_until.is_none()
     }
 
+    /// Mean time in seconds until the device's messages of a report were all delivered, of all reports so far.
+    pub fn mean_delay(&self) -> Option<f64> {
+        let sum: Duration = self.delays.iter().sum();
+        (!self.delays.is_empty()).then(|| sum.as_secs_f64() / self.delays.len() as f64)
+    }
+
     /// Whether both have the same document.
     pub fn has_converged(&mut self) -> bool {
         normal(self.system.json(Side::Device)) == normal(self.system.json(Side::Cloud))
@@ -188,6 +201,7 @@ impl World {
     fn work(&mut self, side: Side) {
         self.tell_time();
         let now = self.clock.instant(self.now);
+        let cloud = self.network.public_addr(self.cloud.node);
         let end = match side {
             Side::Cloud => &mut self.cloud,
             Side::Device => &mut self.device,
@@ -218,12 +232,19 @@ impl World {
             end.transport.handle_timeout(now);
         }
         while let Some(event) = end.transport.poll_event() {
-            end.last_news = self.now;
+            if event != TransportEvent::Closed {
+                end.last_news = self.now;
+            }
             match event {
                 TransportEvent::Closed => {
+                    let is_cut = !end.is_connected || end.undelivered > 0;
                     end.is_connected = false;
                     end.undelivered = 0;
                     end.partial.clear();
+                    // A device that has something to say tries again; one that has not waits until it has.
+                    if side == Side::Device && self.opens && is_cut {
+                        end.transport.connect(now, cloud);
+                    }
                 }
                 TransportEvent::Connected => {
                     end.is_connected = true;
@@ -234,7 +255,15 @@ impl World {
                         end.commit(self.now);
                     }
                 }
-                TransportEvent::Delivered => end.undelivered -= 1,
+                TransportEvent::Delivered => {
+                    end.undelivered -= 1;
+                    if side == Side::Device
+                        && end.undelivered == 0
+                        && let Some(at) = self.reported_at.take()
+                    {
+                        self.delays.push(self.now.since(at));
+                    }
+                }
                 TransportEvent::Message(message) if message.is_empty() => {}
                 TransportEvent::Message(piece) => {
                     end.partial.extend_from_slice(&piece);

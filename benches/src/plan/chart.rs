@@ -113,6 +113,8 @@ mod tests {
     fn svg_escapes_what_is_written() {
         let drawn = svg("a < b", &[("R&D", vec![bar("x>y", 2), bar("z", 1)])]);
         assert!(drawn.contains(">a &lt; b</text>") && drawn.contains(">R&amp;D</text>"), "{drawn}");
-        assert!(drawn.contains("x&gt;y") && drawn.contains("width=\"340\"") && drawn.contains("width=\"170\""));
+        assert!(
+            drawn.contains("x&gt;y") && drawn.contains("width=\"340\"") && drawn.contains("width=\"170\"")
+        );
     }
 }

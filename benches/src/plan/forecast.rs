@@ -92,7 +92,8 @@ impl Forecast {
             (Cause::NewAddresses, moved.counts.ip_bytes().saturating_sub(quiet.counts.ip_bytes())),
             (Cause::Losses, real.counts.ip_bytes().saturating_sub(moved.counts.ip_bytes())),
         ];
-        let mut this = Self { set_up_bytes: real.set_up_bytes, day, instead: Vec::new(), seconds: real.seconds };
+        let mut this =
+            Self { set_up_bytes: real.set_up_bytes, day, instead: Vec::new(), seconds: real.seconds };
         this.instead = this.alternatives(traffic);
         this
     }
@@ -120,11 +121,8 @@ impl Forecast {
             instead.push((format!("batched, every {report}"), day.month_bytes()));
         }
         if traffic.report.0 > KEEP_ALIVE {
-            let day = Day::play(
-                Traffic { new_addresses: false, ..traffic },
-                Losses::OfTheLink,
-                Some(KEEP_ALIVE),
-            );
+            let day =
+                Day::play(Traffic { new_addresses: false, ..traffic }, Losses::OfTheLink, Some(KEEP_ALIVE));
             instead.push((format!("keep-alive every {} s", KEEP_ALIVE.as_secs()), day.month_bytes()));
         }
         instead.push(("MQTT (not played)".to_owned(), mqtt_month_bytes(traffic)));
@@ -142,8 +140,7 @@ struct Day {
 
 impl Day {
     fn play(traffic: Traffic, losses: Losses, keep_alive: Option<Duration>) -> Self {
-        let mut world =
-            LinkSystem::Godwit.world(traffic.link, losses).expect("ours runs in virtual time");
+        let mut world = LinkSystem::Godwit.world(traffic.link, losses).expect("ours runs in virtual time");
         world.write(&integers(traffic.cells, 0));
         world.report(SETTLED);
         // The first messages of a connection are cheaper by some bytes, and they are few in a month.

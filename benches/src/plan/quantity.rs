@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn amounts_are_shown_with_three_digits() {
-        let shown = [12, 3_789, 41_234, 407_000, 12_345_678, 594_000_000, 2_345_678_901].map(|n| Bytes(n).to_string());
+        let shown = [12, 3_789, 41_234, 407_000, 12_345_678, 594_000_000, 2_345_678_901]
+            .map(|n| Bytes(n).to_string());
         assert_eq!(shown, ["12 B", "3.79 kB", "41.2 kB", "0.41 MB", "12.3 MB", "594 MB", "2.35 GB"]);
         let shown = [1, 90, 900, 5_400, 86_400].map(|s| Interval(Duration::from_secs(s)).to_string());
         assert_eq!(shown, ["1 s", "90 s", "15 min", "1.5 h", "1 d"]);

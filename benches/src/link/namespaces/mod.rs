@@ -96,7 +96,7 @@ impl fmt::Display for Agreement {
         let apart = 100.0 * (kernel_bytes as f64 / virtual_bytes as f64 - 1.0);
         write!(
             f,
-            "the same exchanges of godwit: {kernel_bytes} bytes at the interface, {ledger_bytes} in the device's ledger, \
+            "99 updates of godwit, the same in both: {kernel_bytes} bytes at the interface, {ledger_bytes} in the device's ledger, \
              {virtual_bytes} in virtual time ({apart:+.2} %)"
         )
     }

@@ -41,7 +41,9 @@ pub(super) struct Exchanges {
 
 /// Runs mosquitto and a client of it.
 pub(super) fn measure(namespaces: &Namespaces, directory: &Path) -> anyhow::Result<Exchanges> {
-    for (name, certificate) in [("device", SelfSigned::ecdsa("device", 1)), ("cloud", SelfSigned::ecdsa(HOST, 2))] {
+    for (name, certificate) in
+        [("device", SelfSigned::ecdsa("device", 1)), ("cloud", SelfSigned::ecdsa(HOST, 2))]
+    {
         std::fs::write(directory.join(format!("{name}.crt")), certificate.certificate_pem())?;
         std::fs::write(directory.join(format!("{name}.key")), certificate.key_pem())?;
     }
@@ -56,11 +58,15 @@ pub(super) fn measure(namespaces: &Namespaces, directory: &Path) -> anyhow::Resu
     std::fs::write(directory.join("mosquitto.conf"), settings)?;
     let mut broker = namespaces.at_cloud("mosquitto");
     let log = std::fs::File::create(file(LOG))?;
-    let _broker = Ends(broker.arg("-c").arg(file("mosquitto.conf")).stdout(Stdio::null()).stderr(log).spawn()?);
+    let _broker =
+        Ends(broker.arg("-c").arg(file("mosquitto.conf")).stdout(Stdio::null()).stderr(log).spawn()?);
     let output =
         namespaces.start(Inside::MqttDevice)?.env(DIRECTORY, directory).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
-        bail!("the client failed; mosquitto said:\n{}", std::fs::read_to_string(file(LOG)).unwrap_or_default());
+        bail!(
+            "the client failed; mosquitto said:\n{}",
+            std::fs::read_to_string(file(LOG)).unwrap_or_default()
+        );
     }
     Ok(serde_json::from_slice(&output.stdout)?)
 }

@@ -25,7 +25,8 @@ impl Namespaces {
         let pid = std::process::id();
         let this = Self { device: format!("bench-{pid}-device"), cloud: format!("bench-{pid}-cloud") };
         for tool in ["ip", "mosquitto"] {
-            if let Err(error) = Command::new(tool).arg("-h").stdout(Stdio::null()).stderr(Stdio::null()).status()
+            if let Err(error) =
+                Command::new(tool).arg("-h").stdout(Stdio::null()).stderr(Stdio::null()).status()
                 && error.kind() == ErrorKind::NotFound
             {
                 bail!("{tool} is missing; on Debian: apt-get install iproute2 mosquitto");
@@ -36,12 +37,29 @@ impl Namespaces {
         for name in [&this.device, &this.cloud] {
             let off = "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6";
             // A kernel without IPv6 has nothing to switch off.
-            let _ = Command::new("ip").args(["netns", "exec", name, "sh", "-c", off]).stderr(Stdio::null()).status();
+            let _ = Command::new("ip")
+                .args(["netns", "exec", name, "sh", "-c", off])
+                .stderr(Stdio::null())
+                .status();
         }
         let (at_device, at_cloud) = ("02:00:00:00:00:01", "02:00:00:00:00:02");
         ip(&[
-            "link", "add", INTERFACE, "netns", &this.device, "address", at_device, "type", "veth", "peer", "name",
-            INTERFACE, "netns", &this.cloud, "address", at_cloud,
+            "link",
+            "add",
+            INTERFACE,
+            "netns",
+            &this.device,
+            "address",
+            at_device,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            INTERFACE,
+            "netns",
+            &this.cloud,
+            "address",
+            at_cloud,
         ])?;
         let sides = [(&this.device, DEVICE, CLOUD, at_cloud), (&this.cloud, CLOUD, DEVICE, at_device)];
         for (name, own, other, other_mac) in sides {
