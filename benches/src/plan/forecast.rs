@@ -21,7 +21,7 @@ pub struct Traffic {
     pub new_addresses: bool,
 }
 
-/// Most cells in a report: as many as the largest batches here have room for.
+/// Most cells in a report. More of them belong into one value.
 pub const CELLS_MAX: usize = 200;
 
 /// What the traffic costs, by cause, and what else could be done.
@@ -142,13 +142,12 @@ impl Day {
     fn play(traffic: Traffic, losses: Losses, keep_alive: Option<Duration>) -> Self {
         let mut world = LinkSystem::Godwit.world(traffic.link, losses).expect("ours runs in virtual time");
         world.write(&integers(traffic.cells, 0));
-        world.report(SETTLED);
+        let set_up_bytes = world.report(SETTLED).counts.ip_bytes();
         // The first messages of a connection are cheaper by some bytes, and they are few in a month.
         for n in 1..=WARM_UP {
             world.write(&integers(traffic.cells, n));
             world.report(SETTLED.min(traffic.report.0));
         }
-        let set_up_bytes = world.counts().ip_bytes();
         let reports = Duration::from_secs(86_400).as_millis() / traffic.report.0.as_millis();
         let reports = u64::try_from(reports).expect("a day has fewer seconds");
         let before = world.counts();
@@ -216,3 +215,59 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 pub const MONTH_DAYS: u64 = 30;
 const WARM_UP: u64 = 16;
 const SETTLED: Duration = Duration::from_secs(120);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EACH_QUARTER_HOUR: Traffic = Traffic {
+        report: Interval(Duration::from_secs(900)),
+        cells: 1,
+        link: Link::CatM1,
+        new_addresses: false,
+    };
+
+    #[test]
+    fn a_month_is_the_set_up_and_thirty_days() {
+        let day = vec![(Cause::Cells, 600), (Cause::Headers, 400)];
+        let forecast = Forecast { set_up_bytes: 4_000, day, instead: Vec::new(), seconds: 0.0 };
+        assert_eq!((forecast.day_bytes(), forecast.month_bytes()), (1_000, 34_000));
+        assert_eq!(forecast.days(Bytes(54_000)), 50.0);
+        assert_eq!(forecast.days(Bytes(3_000)), 0.0);
+    }
+
+    #[test]
+    fn the_causes_of_a_day_are_all_that_it_costs() {
+        let forecast = Forecast::play(EACH_QUARTER_HOUR);
+        let real = Day::play(EACH_QUARTER_HOUR, Losses::OfTheLink, None);
+        assert_eq!(forecast.day_bytes(), real.counts.ip_bytes());
+        assert_eq!(forecast.month_bytes(), real.month_bytes());
+        assert_eq!(forecast.instead[0], ("as asked".to_owned(), forecast.month_bytes()));
+        let of = |cause| forecast.day.iter().find(|(c, _)| *c == cause).unwrap().1;
+        assert_eq!(of(Cause::NewAddresses), 0);
+        // At least two packets a report, and at least three bytes of content.
+        assert!(of(Cause::Headers) >= 96 * 2 * 28 && of(Cause::Cells) >= 96 * 3, "{forecast:?}");
+    }
+
+    #[test]
+    fn more_reports_and_new_addresses_cost_more_and_batches_less() {
+        let day = |traffic| Day::play(traffic, Losses::None, None).counts.ip_bytes();
+        let usual = day(EACH_QUARTER_HOUR);
+        let often = Traffic { report: Interval(Duration::from_secs(450)), ..EACH_QUARTER_HOUR };
+        assert!((usual * 19 / 10..usual * 21 / 10).contains(&day(often)));
+        assert!(day(Traffic { new_addresses: true, ..EACH_QUARTER_HOUR }) >= usual);
+        let batched = Traffic { report: Interval(Duration::from_secs(3_600)), cells: 4, ..EACH_QUARTER_HOUR };
+        assert!(day(batched) < usual / 2);
+    }
+
+    #[test]
+    fn mqtt_is_added_up_from_its_exchanges() {
+        let MqttExchanges { connect, publish, publish_ten, ping } = MQTT;
+        let reports = 96 * 30;
+        assert_eq!(mqtt_month_bytes(EACH_QUARTER_HOUR), connect + reports * publish + 1_440 * 30 * ping);
+        let moving = Traffic { new_addresses: true, cells: 10, ..EACH_QUARTER_HOUR };
+        assert_eq!(mqtt_month_bytes(moving), reports * (connect + publish_ten));
+        let busy = Traffic { report: Interval(Duration::from_secs(60)), ..EACH_QUARTER_HOUR };
+        assert_eq!(mqtt_month_bytes(busy), connect + 1_440 * 30 * publish);
+    }
+}

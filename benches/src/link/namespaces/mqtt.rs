@@ -1,7 +1,7 @@
 //! MQTT 3.1.1 over TLS 1.3: rumqttc's packets, rustls, mosquitto.
 //!
-//! rumqttc's own event loop is not used: its TLS feature wants two crates with advisories. The packets are the same, and
-//! so is their order; each is one write, flushed.
+//! rumqttc's own event loop is not used: its TLS feature wants an old `rustls-webpki` and the unmaintained
+//! `rustls-pemfile`. The packets are the same, and so is their order; each is one write, flushed.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
