@@ -90,7 +90,7 @@ fn main() -> anyhow::Result<()> {
     }
     let addresses = if new_addresses { "a new address before each report" } else { "one address" };
     writeln!(out, "{title}")?;
-    writeln!(out, "{addresses}, losses of the link, IP and UDP headers, both ways\n")?;
+    writeln!(out, "{addresses}; losses, IP and UDP headers included\n")?;
     let (day, month) = (Bytes(forecast.day_bytes()), Bytes(forecast.month_bytes()));
     writeln!(out, "{day} a day, {month} in the first month ({MONTH_DAYS} days), by cause:")?;
     write!(out, "{}", terminal(&causes))?;
