@@ -1,7 +1,7 @@
-//! What documents cost, measured the same way for every system.
+//! What documents and links cost, measured the same way for every system.
 //!
-//! A [`System`](systems::System) is a device and a cloud that hold one document each and talk over a wire that counts payload bytes, both
-//! ways, until both are silent. No transport is below: what QUIC or TCP add is measured elsewhere. Byte counts are exact
+//! For documents, a [`System`](systems::System) is a device and a cloud that hold one document each and talk over a wire
+//! that counts payload bytes, both ways, until both are silent. No transport is below: what QUIC or TCP add is measured by [`link`]. Byte counts are exact
 //! and repeat; they do not depend on the machine. Rates do: they are only worth their ratio within one run.
 //!
 //! | module | what |
@@ -9,9 +9,13 @@
 //! | [`systems`] | ours and the rivals, behind one trait |
 //! | [`workload`] | what is played on them, and what is measured of it |
 //! | [`binary_size`] | what linking them adds to a program |
+//! | [`link`] | the same with a transport and a metered link below |
+//! | [`plan`] | what a data plan is spent on |
 //! | [`report`] | tables and JSON lines |
 
 pub mod binary_size;
+pub mod link;
+pub mod plan;
 pub mod report;
 pub mod systems;
 pub mod workload;

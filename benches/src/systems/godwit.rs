@@ -146,6 +146,10 @@ impl System for Godwit {
         end.send(clock)
     }
 
+    fn ask(&mut self) {
+        self.device.replica.request_acknowledgement();
+    }
+
     fn receive(&mut self, side: Side, message: &[u8]) {
         let (end, clock) = self.end(side);
         end.receive(clock, message);

@@ -81,6 +81,8 @@ pub trait System {
     fn join_writers(&mut self, writers: &[Vec<(String, Scalar)>]);
     /// What `side` wants to send now.
     fn send(&mut self, side: Side) -> Vec<Vec<u8>>;
+    /// The device wants to know what is durable at the cloud; a system without such a word answers by itself, or never.
+    fn ask(&mut self) {}
     /// A message of the other side reaches `side`.
     fn receive(&mut self, side: Side, message: &[u8]);
     /// The document of `side`, as JSON.

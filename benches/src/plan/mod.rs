@@ -1,0 +1,11 @@
+//! What a data plan is spent on: the real stack in virtual time for a day of the asked traffic, multiplied out.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`quantity`] | `50MB`, `15m` |
+//! | [`forecast`] | a day played, its bytes by cause, and the alternatives |
+//! | [`chart`] | bars for a terminal, and as SVG |
+
+pub mod chart;
+pub mod forecast;
+pub mod quantity;

@@ -1,0 +1,62 @@
+//! What a metered link is charged for godwit, to the byte: a change of any of these is a change of what users pay.
+
+use benches::link::{LinkSystem, SCENARIOS};
+use sim::link_profiles::Link;
+
+/// IP bytes of all exchanges of a scenario, and how many there are, on `cat-m1` and on `nb-iot`.
+const FIGURES: [(&str, [(u64, u64); 2]); 11] = [
+    ("set_up", [(3_789, 1), (3_789, 1)]),
+    ("cold_sync", [(3_814, 1), (3_815, 1)]),
+    ("update_warm", [(122_136, 984), (122_136, 984)]),
+    ("update_warm_receipt", [(122_136, 984), (122_136, 984)]),
+    ("update_after_rebind", [(257_662, 100), (257_662, 100)]),
+    ("update_after_radio_sleep", [(12_386, 100), (12_386, 100)]),
+    ("batch_ten", [(15_187, 100), (15_287, 100)]),
+    ("month_2880_reports", [(7_472_270, 1), (7_567_553, 1)]),
+    ("month_every_receipt", [(7_465_581, 1), (7_567_237, 1)]),
+    ("day_million_overwrites", [(188_096, 1), (189_051, 1)]),
+    ("idle_day", [(0, 1), (0, 1)]),
+];
+
+const LINKS: [Link; 2] = [Link::CatM1, Link::NbIot];
+
+#[test]
+fn every_figure_is_what_it_was() {
+    assert_eq!(SCENARIOS.map(|scenario| scenario.name), FIGURES.map(|(name, _)| name));
+    let mut differing = Vec::new();
+    for (scenario, (name, figures)) in SCENARIOS.iter().zip(FIGURES) {
+        for (link, figure) in LINKS.into_iter().zip(figures) {
+            let measured = scenario.run(LinkSystem::Godwit, link).unwrap().unwrap();
+            let measured = (measured.total_bytes, measured.exchanges);
+            if measured != figure {
+                differing.push(format!("{name} on {link}: {measured:?}, was {figure:?}"));
+            }
+        }
+    }
+    assert!(differing.is_empty(), "\n{}", differing.join("\n"));
+}
+
+#[test]
+fn figures_repeat() {
+    let warm = SCENARIOS.iter().find(|scenario| scenario.name == "update_after_rebind").unwrap();
+    let run = || warm.run(LinkSystem::Godwit, Link::CatM1).unwrap();
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn rivals_are_played_too_and_mqtt_is_not_played_in_virtual_time() {
+    let set_up = SCENARIOS.iter().find(|scenario| scenario.name == "cold_sync").unwrap();
+    let cost = |system| set_up.run(system, Link::CatM1).unwrap().map(|measured| measured.ip_bytes());
+    let [ours, automerge, quinn] = [LinkSystem::Godwit, LinkSystem::Automerge, LinkSystem::Quinn].map(cost);
+    assert!(ours < automerge && automerge < quinn, "{ours:?} {automerge:?} {quinn:?}");
+    assert_eq!(cost(LinkSystem::Mqtt), None);
+}
+
+/// An update is durable at the aggregator within 1.5 round trips of at most 300 ms, a packet's time on the air, and the
+/// commits of both sides.
+#[test]
+fn a_warm_update_is_known_to_be_durable_within_one_and_a_half_round_trips() {
+    let warm = SCENARIOS.iter().find(|scenario| scenario.name == "update_warm_receipt").unwrap();
+    let seconds = warm.run(LinkSystem::Godwit, Link::CatM1).unwrap().unwrap().seconds.unwrap();
+    assert!(seconds <= 1.5 * 0.3 + 0.01, "{seconds} s");
+}
