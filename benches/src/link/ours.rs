@@ -1,7 +1,7 @@
 //! Ours, used as the runtimes use it.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sim::link_profiles;
 use transport_quic::{Config, ConnectionId, Identity, Link, LinkEvent, PublicKey};
@@ -14,7 +14,6 @@ pub struct Ours {
     link: Link,
     server: PublicKey,
     conn: Option<ConnectionId>,
-    last_activity: Option<Instant>,
 }
 
 impl Ours {
@@ -34,23 +33,17 @@ impl Ours {
     }
 
     fn new(link: Link) -> Self {
-        Self { link, server: cloud_identity().public_key(), conn: None, last_activity: None }
+        Self { link, server: cloud_identity().public_key(), conn: None }
     }
 }
 
 impl Transport for Ours {
     fn connect(&mut self, now: Instant, remote: SocketAddr) {
         self.conn = self.link.connect(now, remote, self.server).ok();
-        self.last_activity = Some(now);
     }
 
     fn send(&mut self, now: Instant, message: &[u8]) {
         let Some(conn) = self.conn else { return };
-        let silence = self.last_activity.map(|then| now.duration_since(then));
-        if silence.is_some_and(|silence| silence > SILENCE) {
-            self.link.path_changed(now, conn);
-        }
-        self.last_activity = Some(now);
         self.link.send(now, conn, message).expect("an open connection takes the frames of a small document");
     }
 
@@ -108,6 +101,3 @@ fn config(link: link_profiles::Link) -> Config {
 fn cloud_identity() -> Identity {
     Identity::from_bytes([2; 32])
 }
-
-/// After so long a silence the radio sleeps and the path is measured anew, as the edge runtime does it.
-const SILENCE: Duration = Duration::from_secs(30);
