@@ -22,7 +22,7 @@ pub const LEASE_BYTES: u64 = 16 * 1024;
 /// Kept back at the end of a cap for what is on its way to this side when it falls silent, in bytes of IP.
 pub const MARGIN_BYTES: u64 = 32 * 1024;
 /// The least cap, in bytes: a handshake and some reports a day.
-pub const CAP_BYTES_MIN: u64 = 100_000;
+pub const CAP_BYTES_MIN: u64 = 250_000;
 
 /// A data plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +96,9 @@ pub struct Spent {
     pub leased_bytes: u64,
     /// Bytes that were lost that way in this period; part of the bytes of the period.
     pub forfeited_bytes: u64,
+    /// The period before, and its bytes: a wrong clock may come back to it.
+    #[serde(default)]
+    pub left: Option<(Day, u64)>,
 }
 
 impl Plan {
@@ -167,6 +170,7 @@ impl Budget {
             forfeited_bytes: saved.forfeited_bytes.saturating_add(lost_bytes),
             leased_bytes: 0,
             day: saved.day,
+            left: saved.left,
         };
         Self { plan, spent, lost_bytes }
     }
@@ -179,13 +183,23 @@ impl Budget {
             return;
         }
         let period = today.period_start(plan.reset_day);
-        if period > spent.period {
+        let was_ahead = spent.period.0 > today.0.saturating_add(CLOCK_ERROR_DAYS);
+        if period > spent.period || was_ahead {
+            let left = spent.left.replace((spent.period, spent.in_period_bytes));
+            let before = left.filter(|(left, _)| *left == period).map(|(_, bytes)| bytes);
+            match before {
+                // Back from a time that was too late: what was spent there belongs here.
+                Some(before) if was_ahead => spent.in_period_bytes += before,
+                // Back from a time that was too early, in which the bytes of this period stayed spent.
+                Some(before) => spent.in_period_bytes = spent.in_period_bytes.max(before),
+                None if was_ahead => {}
+                None => {
+                    spent.in_period_bytes = *lost_bytes;
+                    spent.forfeited_bytes = *lost_bytes;
+                }
+            }
             spent.period = period;
-            spent.in_period_bytes = *lost_bytes;
-            spent.forfeited_bytes = *lost_bytes;
             *lost_bytes = 0;
-        } else if spent.period.0 > today.0.saturating_add(CLOCK_ERROR_DAYS) {
-            spent.period = period;
         }
         if today > spent.day {
             spent.in_day_bytes = 0;
@@ -221,7 +235,9 @@ impl Budget {
     #[must_use]
     pub fn wants_lease(&self, is_urgent: bool) -> bool {
         let leased = self.spent.leased_bytes;
-        leased < LEASE_BYTES / 2 && self.room(is_urgent).min(LEASE_BYTES) > leased + ROOM_MIN
+        // A lease that suffices for no datagram is made longer by whatever there is.
+        let least = if leased < ROOM_MIN { 0 } else { ROOM_MIN };
+        leased < LEASE_BYTES / 2 && self.room(is_urgent).min(LEASE_BYTES) > leased + least
     }
 
     /// The lease is not needed any more.
@@ -311,10 +327,10 @@ mod tests {
 
     #[test]
     fn plans_that_cannot_be_followed_are_refused() {
-        assert_eq!(Plan::try_new(99_999, 1, 10), Err(PlanError::Cap { bytes: 99_999 }));
-        assert_eq!(Plan::try_new(100_000, 29, 10), Err(PlanError::ResetDay { day: 29 }));
-        assert_eq!(Plan::try_new(100_000, 0, 10), Err(PlanError::ResetDay { day: 0 }));
-        assert_eq!(Plan::try_new(100_000, 28, 91), Err(PlanError::Reserve { percent: 91 }));
+        assert_eq!(Plan::try_new(249_999, 1, 10), Err(PlanError::Cap { bytes: 249_999 }));
+        assert_eq!(Plan::try_new(250_000, 29, 10), Err(PlanError::ResetDay { day: 29 }));
+        assert_eq!(Plan::try_new(250_000, 0, 10), Err(PlanError::ResetDay { day: 0 }));
+        assert_eq!(Plan::try_new(250_000, 28, 91), Err(PlanError::Reserve { percent: 91 }));
     }
 
     #[test]
@@ -351,9 +367,28 @@ mod tests {
         assert_eq!(budget.spent().in_period_bytes, 44_000_000);
         // A clock that stood in 2099 for a moment does not stop the device for the rest of its life.
         budget.advance(Day(47_481));
+        budget.spend(1_000);
         budget.advance(START);
+        assert_eq!(budget.spent().in_period_bytes, 44_001_000);
+        // One that begins in the year of its image and is set later opens no period twice either.
+        budget.advance(Day(START.0 - 400));
+        budget.spend(1_000);
+        budget.advance(START);
+        assert_eq!(budget.spent().in_period_bytes, 44_002_000);
         budget.advance(Day(START.0 + 31));
         assert_eq!(budget.level(), Level::Everything);
+    }
+
+    #[test]
+    fn a_lease_that_is_nearly_used_up_is_followed_by_whatever_there_is() {
+        let mut budget = Budget::new(plan(), START, 0, 0);
+        let allowance = budget.allowance_bytes();
+        budget.spend(allowance - 3_000);
+        assert_eq!((budget.level(), budget.lease(false)), (Level::Everything, 3_000));
+        // The day's allowance is larger than it was by what a colleague spent less: the lease ends short of a datagram.
+        budget.spent.leased_bytes = 1_000;
+        assert!(budget.wants_lease(false));
+        assert_eq!(budget.lease(false), 3_000);
     }
 
     #[derive(Clone, Debug)]
@@ -379,7 +414,7 @@ mod tests {
         #[test]
         fn no_period_costs_more_than_its_cap(
             steps in prop::collection::vec(step(), 1..400),
-            cap in 100_000_u64..400_000,
+            cap in 250_000_u64..600_000,
             reset_day in 1_u8..=28,
             reserve in 0_u8..=90,
         ) {

@@ -98,7 +98,7 @@ impl Engine {
             Some(_) => State::Waiting { until: now.at },
             None => State::Off,
         };
-        Self {
+        let mut engine = Self {
             replica,
             public_key,
             aggregator: aggregator.map(|aggregator| {
@@ -125,7 +125,9 @@ impl Engine {
             spending: Spending::new(now, books, budget, urgent),
             payload: (0, 0),
             buffer: vec![0; FRAME_LEN],
-        }
+        };
+        engine.find_urgent();
+        engine
     }
 
     /// Takes a command; its answer goes to its reply, once everything before it is durable.
@@ -464,8 +466,11 @@ impl Engine {
         let wanted = self.receipts.iter().map(|(stamp, _)| stamp.time).max();
         let late =
             self.unacknowledged_since.is_some_and(|since| now.at >= since + self.timing.acknowledge_after);
-        let wanted =
-            if late || self.spending.is_doubtful() { Some(own) } else { wanted.max(self.urgent_waits()) };
+        let wanted = if late || self.spending.is_doubtful() {
+            Some(own)
+        } else {
+            wanted.max(self.urgent_waits().map(|urgent| urgent.min(own)))
+        };
         let Some(open) = self.connector.open_mut() else { return };
         if open.asked.is_some_and(|(_, through)| acknowledged >= through) {
             open.asked = None;
@@ -572,6 +577,7 @@ impl Engine {
                 tracing::warn!(%from, %to, "this copy was older than what the aggregator knows of it, or has a twin");
                 let through = self.replica.document().version_vector().time_of(to);
                 let target = Stamp::new(through, to);
+                self.note_forked(through);
                 let moved = self.receipts.iter_mut().map(|(stamp, _)| stamp);
                 for stamp in moved.chain(self.forks.iter_mut().map(|(_, stamp)| stamp)) {
                     if stamp.replica == from {

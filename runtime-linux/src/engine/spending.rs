@@ -163,7 +163,7 @@ impl Engine {
         if let Some(budget) = &mut spending.budget {
             budget.advance(today);
             budget.spend(added.bytes());
-            spending.meter.spend(added.bytes());
+            spending.meter.note_traffic(now.at, &added);
         }
     }
 
@@ -180,6 +180,23 @@ impl Engine {
         }
         self.spending.stage(&mut batch);
         batch
+    }
+
+    /// What was urgent before this process began, and is not at the aggregator, still is.
+    pub(super) fn find_urgent(&mut self) {
+        let (own, acknowledged) = (self.replica.id(), self.acknowledged());
+        let cells = self.replica.document().changes_since(0);
+        let waiting = cells.filter(|cell| cell.stamp.replica == own && cell.stamp.time > acknowledged);
+        let urgent = waiting.filter(|cell| self.spending.is_urgent(cell.path)).map(|cell| cell.stamp.time);
+        self.spending.urgent_through = urgent.max();
+    }
+
+    /// Own writes have new stamps now, up to `through`; it may be lower.
+    pub(super) fn note_forked(&mut self, through: Time) {
+        self.spending.acknowledged = Time::ZERO;
+        if self.spending.urgent_through.is_some() {
+            self.spending.urgent_through = Some(through);
+        }
     }
 
     /// Notes own writes, and sends those that are urgent ahead of others.
@@ -259,8 +276,8 @@ impl Engine {
             return;
         }
         let ms = resumes.start_ms().saturating_sub(self.spending.now_ms(now)).max(1000);
-        // A fleet does not come back in the same second.
-        let until = now.at + Duration::from_millis(ms) + self.jitter(RESUME_JITTER);
+        // A fleet does not come back in the same second; and the clock may be set in the meantime, so look now and then.
+        let until = now.at + (Duration::from_millis(ms) + self.jitter(RESUME_JITTER)).min(HOLD_MAX);
         self.spending.is_held = true;
         let problem = Problem::Budget { level, resumes: resumes.to_string() };
         self.end_attempt(now, &problem);
@@ -274,7 +291,7 @@ impl Engine {
         }
         let backlog = self.peer().map_or(0, |peer| self.replica.backlog(peer).bytes);
         let random = self.random();
-        if let Some(pause) = self.spending.meter.pause(backlog, random) {
+        if let Some(pause) = self.spending.meter.pause(now.at, backlog, random) {
             let problem = Problem::Wasted { pause };
             tracing::error!(%problem, "the connection is given up for a while");
             self.end_attempt(now, &problem);
@@ -301,5 +318,7 @@ impl Engine {
 pub(crate) const BUDGET_SETTING: &str = "budget";
 /// Traffic that is not on the disk for so long has a commit of its own; what a kill loses of the causes is no more.
 const SAVE_INTERVAL: Duration = Duration::from_secs(60);
+/// How long the budget is believed without another look.
+const HOLD_MAX: Duration = Duration::from_secs(3600);
 /// Devices come back within so long after the beginning of a day.
 const RESUME_JITTER: Duration = Duration::from_secs(600);

@@ -54,9 +54,15 @@ fn world() -> World {
 
 fn world_with(budget: Option<Budget>) -> World {
     let name = DocumentName::new("pump").unwrap();
+    world_of(Replica::new(&name, ReplicaId::new(7), Config::new(Role::Member)), budget)
+}
+
+/// A world in which the device begins with this document.
+fn world_of(replica: Replica<Heap>, budget: Option<Budget>) -> World {
+    let name = replica.name().clone();
     let now = Now { at: Instant::now(), wall: Time::from_ms(MS_AT_START) };
     let parts = Parts {
-        replica: Replica::new(&name, ReplicaId::new(7), Config::new(Role::Member)),
+        replica,
         public_key: key(1),
         aggregator: Some(Aggregator { address: "cloud:1".to_owned(), key: key(2) }),
         timing: Timing::default(),

@@ -91,14 +91,14 @@ async fn a_spent_budget_is_silence_and_edits_go_on() {
     let aggregator = Aggregator::start("pump", HashSet::new()).await;
     let directory = tempfile::tempdir().unwrap();
     let timing = Timing { backoff_first: Duration::from_millis(50), ..Timing::default() };
-    // A day of the least plan has about 2 kB: less than a handshake.
+    // More than the least plan has in a month, so that it ends on any day of one.
     let options = Options {
         timing,
         ..Options::new(directory.path()).document("pump").aggregator(&aggregator.address, aggregator.key)
     }
-    .plan(Plan::try_new(100_000, 1, 10).unwrap());
+    .plan(Plan::try_new(250_000, 1, 10).unwrap());
     let edge = Edge::open(options).await.unwrap();
-    for i in 0..20 {
+    for i in 0..300 {
         edge.set(&format!("a/{i}"), "x".repeat(1000)).await.unwrap();
     }
     let mut level = edge.budget_level();
@@ -122,7 +122,7 @@ async fn a_spent_budget_is_silence_and_edits_go_on() {
 fn a_plan_that_cannot_be_followed_says_why() {
     let directory = tempfile::tempdir().unwrap();
     let cases = [
-        (["--budget", "50"], "100000 is the least"),
+        (["--budget", "50"], "250000 is the least"),
         (["--budget", "50MB/week"], "is no unit here"),
         (["--budget", "MB"], "50MB/month"),
         (["--budget-reset-day", "31"], "31"),

@@ -103,6 +103,28 @@ fn the_reserve_is_for_what_is_urgent() {
 }
 
 #[test]
+fn an_alarm_from_before_a_restart_is_still_urgent() {
+    let name = DocumentName::new("pump").unwrap();
+    let mut replica = Replica::new(&name, ReplicaId::new(7), Config::new(Role::Member));
+    let moment = Moment::new(MS_AT_START - 1_000, 1);
+    replica.update(moment, &[Write::set(Path::new("alarm/3").unwrap(), true)]).unwrap();
+    let mut world = world_of(replica, budget(CAP - 400_000, 0));
+    world.sleep(seconds(30));
+    assert_eq!(world.cloud_get("alarm/3"), Some(Scalar::Bool(true)));
+}
+
+#[test]
+fn an_alarm_by_a_wrong_clock_is_confirmed_and_the_connection_ends() {
+    let mut world = world_with(budget(CAP - 400_000, 0));
+    world.cloud_is_behind_ms = 3_600_000;
+    drop(world.set("alarm/3", true));
+    world.sleep(seconds(60));
+    assert_eq!(world.cloud_get("alarm/3"), Some(Scalar::Bool(true)));
+    assert!(world.connects.len() <= 3, "{:?}", world.connects);
+    assert_eq!(world.status().link, LinkState::Waiting, "it is there, so the connection ends");
+}
+
+#[test]
 fn at_the_end_nothing_goes_until_the_next_month() {
     let mut world = world_with(budget(CAP, 0));
     drop(world.set("alarm/3", true));
