@@ -125,7 +125,9 @@ impl Connection {
 
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self) {
-        self.quic.handle_timeout(self.now);
+        if !self.is_silenced() {
+            self.quic.handle_timeout(self.now);
+        }
         self.route.handle_timeout(self.now);
         if self.hold.deadline().is_some_and(|deadline| deadline <= self.now) {
             tracing::warn!(conn = %self.id, "messages are not durable for too long");
@@ -247,7 +249,14 @@ impl Connection {
             State::Established => self.hold.deadline(),
             State::Ended { .. } => None,
         };
-        [self.quic.poll_timeout(), self.route.poll_timeout(), deadline].into_iter().flatten().min()
+        let quic = if self.is_silenced() { None } else { self.quic.poll_timeout() };
+        [quic, self.route.poll_timeout(), deadline].into_iter().flatten().min()
+    }
+
+    /// Whether it says nothing until messages are durable. Its timers rest, too: each probe that is due in the meantime
+    /// would be made up for.
+    fn is_silenced(&self) -> bool {
+        self.hold.is_on() && !self.is_ended()
     }
 
     /// How long the handshake has been tried, if that is too long.
@@ -313,8 +322,7 @@ impl Connection {
         now: Instant,
         buffer: &mut Vec<u8>,
     ) -> Option<(SocketAddr, Shares)> {
-        let is_silent = self.is_drained || self.is_closed_by_peer || (self.hold.is_on() && !self.is_ended());
-        if is_silent {
+        if self.is_drained || self.is_closed_by_peer || self.is_silenced() {
             return None;
         }
         let frames = match self.route.take_held() {

@@ -75,7 +75,6 @@ impl Outbox {
             else {
                 return pumped;
             };
-            pumped.bytes += rest.len() + STREAM_OVERHEAD;
             let mut sender = quic.send_stream(stream);
             let before = rest.len();
             while !rest.is_empty() {
@@ -84,6 +83,7 @@ impl Outbox {
                     Err(WriteError::Blocked) => {
                         if rest.len() < before {
                             self.fresh.push(kind, before - rest.len());
+                            pumped.bytes += before - rest.len() + STREAM_OVERHEAD;
                         }
                         self.writing = Some(Writing { stream, rest, kind });
                         return pumped;
@@ -93,6 +93,7 @@ impl Outbox {
                 }
             }
             self.fresh.push(kind, before);
+            pumped.bytes += before + STREAM_OVERHEAD;
             // Fails only on a stream that the peer stopped; see above.
             let _ = sender.finish();
         }

@@ -150,6 +150,7 @@ impl Route {
             return false;
         }
         trial.sent = sent;
+        self.blocked_until = None;
         true
     }
 
