@@ -385,7 +385,7 @@ mod tests {
         let allowance = budget.allowance_bytes();
         budget.spend(allowance - 3_000);
         assert_eq!((budget.level(), budget.lease(false)), (Level::Everything, 3_000));
-        // The day's allowance is larger than it was by what a colleague spent less: the lease ends short of a datagram.
+        // A lease that was used up but for less than a datagram.
         budget.spent.leased_bytes = 1_000;
         assert!(budget.wants_lease(false));
         assert_eq!(budget.lease(false), 3_000);

@@ -1,7 +1,7 @@
 //! The connection to the aggregator as the engine sees it: one at a time, with deadlines.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crdt_core::{SessionId, Time};
 
@@ -218,9 +218,8 @@ impl Connector {
 }
 
 impl Open {
-    /// Counts a message that is handed to the transport. True after a silence: the path may have changed.
-    pub(crate) fn note_sent(&mut self, now: Instant, len: usize) -> bool {
-        let is_after_silence = now.duration_since(self.last_activity) > SILENCE;
+    /// Counts a message that is handed to the transport.
+    pub(crate) fn note_sent(&mut self, now: Instant, len: usize) {
         if self.in_flight.is_empty() {
             self.last_delivery = now;
         }
@@ -228,7 +227,6 @@ impl Open {
         self.in_flight.insert(self.next_message, len);
         self.in_flight_bytes += len;
         self.next_message += 1;
-        is_after_silence
     }
 
     pub(crate) fn note_delivered(&mut self, now: Instant, message: u64) {
@@ -258,8 +256,6 @@ impl Open {
     }
 }
 
-/// After so long a silence a path is measured anew: a first round trip of seconds is not taken for a loss then.
-const SILENCE: Duration = Duration::from_secs(30);
 /// Bytes handed to the transport that wait for delivery, beyond which no more is handed over. With a longest frame
 /// more it stays below the transport's own limit, so that sending never fails for want of room.
 const IN_FLIGHT_MAX: usize = 96 * 1024;

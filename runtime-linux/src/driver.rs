@@ -95,12 +95,8 @@ impl Network {
         Some((attempt, input))
     }
 
-    async fn send(&self, attempt: Attempt, frame: Vec<u8>, is_after_silence: bool) {
+    async fn send(&self, attempt: Attempt, frame: Vec<u8>) {
         let Some(&connection) = self.by_attempt.get(&attempt) else { return };
-        if is_after_silence {
-            // An error says that the link has stopped, and so does the next call.
-            let _ = self.handle.path_changed(connection).await;
-        }
         if let Err(error) = self.handle.send(connection, frame).await {
             // The end of a connection comes as an event too. The engine sends no more than there is room for; if that
             // went wrong nevertheless, the connection must end, because what follows would lack this message.
@@ -201,9 +197,9 @@ impl Driver {
                         let _ = network.handle.set_limit(Some(limit_bytes)).await;
                     }
                 }
-                Output::Send { attempt, frame, is_after_silence } => {
+                Output::Send { attempt, frame } => {
                     if let Some(network) = &self.network {
-                        network.send(attempt, frame, is_after_silence).await;
+                        network.send(attempt, frame).await;
                     }
                 }
                 Output::Stopped => return true,

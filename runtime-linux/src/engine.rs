@@ -519,10 +519,10 @@ impl Engine {
             }
             crdt_core::Output::Transmit { session, len } => {
                 if let Some(open) = self.connector.open_mut().filter(|open| open.session == session) {
-                    let is_after_silence = open.note_sent(now.at, len);
+                    open.note_sent(now.at, len);
                     let (attempt, frame) = (open.attempt, self.buffer[..len].to_vec());
                     self.payload.0 += frame.len() as u64;
-                    self.outputs.push_back(Output::Send { attempt, frame, is_after_silence });
+                    self.outputs.push_back(Output::Send { attempt, frame });
                 }
             }
         }

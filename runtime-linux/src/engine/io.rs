@@ -111,8 +111,6 @@ pub enum Output {
         attempt: Attempt,
         /// Its bytes.
         frame: Vec<u8>,
-        /// Nothing was sent or received for a while: the path may have changed.
-        is_after_silence: bool,
     },
     /// After [`Engine::shut_down`](super::Engine::shut_down): everything is durable and said. The engine is of no more use.
     Stopped,

@@ -177,7 +177,7 @@ impl World {
                     self.cloud.disconnect(self.session.take().unwrap());
                     self.disconnects.push(reason);
                 }
-                Output::Send { attempt, frame, .. } => {
+                Output::Send { attempt, frame } => {
                     assert_eq!(self.attempt, Some(attempt));
                     if self.answers {
                         let (moment, session) = (self.moment(), self.session.unwrap());

@@ -10,8 +10,6 @@ use crate::rng::SimRng;
 pub struct Policy {
     /// A connection whose oldest message is undelivered for longer than this is given up.
     pub patience: Duration,
-    /// After silence this long the radio sleeps, and the next round trip says nothing about the link.
-    pub radio_sleep: Duration,
     /// First pause before a lost connection is tried again; doubles with each attempt that fails.
     pub pause_min: Duration,
     /// Longest such pause.
@@ -31,7 +29,6 @@ impl Policy {
     /// For an aggregator: patient, because whoever still needs the connection says so.
     pub const AGGREGATOR: Self = Self {
         patience: Duration::from_secs(15 * 60),
-        radio_sleep: Duration::from_secs(10),
         pause_min: Duration::from_secs(2),
         pause_max: Duration::from_secs(15 * 60),
         pause_after_refusal: Duration::from_secs(10 * 60),

@@ -53,7 +53,6 @@ struct Connection {
     backlog: VecDeque<Vec<u8>>,
     /// When messages were sent that are not known to have arrived.
     undelivered: BTreeMap<MessageId, SimTime>,
-    last_used: SimTime,
 }
 
 struct Commit {
@@ -233,7 +232,6 @@ impl Process {
             LinkEvent::Delivered { conn, id } => {
                 if let Some(connection) = self.connections.get_mut(&conn) {
                     connection.undelivered.remove(&id);
-                    connection.last_used = host.now;
                 }
                 self.flush(conn, now, host);
             }
@@ -254,7 +252,6 @@ impl Process {
             handles: BTreeMap::new(),
             backlog: VecDeque::new(),
             undelivered: BTreeMap::new(),
-            last_used: host.now,
         };
         if let Some(uplink) = &mut self.uplink {
             uplink.attempt = 0;
@@ -291,7 +288,6 @@ impl Process {
         host.counters.frames_received += 1;
         host.counters.payload_bytes_received += message.len() as u64;
         let Some(connection) = self.connections.get_mut(&conn) else { return };
-        connection.last_used = host.now;
         let Some(handle) = peek_handle(&message) else {
             host.violation("a message without a handle".into());
             return;
@@ -355,15 +351,11 @@ impl Process {
     fn flush(&mut self, conn: ConnectionId, now: Instant, host: &mut Host<'_>) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         while let Some(frame) = connection.backlog.front() {
-            if host.now.since(connection.last_used) >= self.policy.radio_sleep {
-                self.link.path_changed(now, conn);
-            }
             match self.link.send(now, conn, frame) {
                 Ok(id) => {
                     host.counters.frames_sent += 1;
                     host.counters.payload_bytes_sent += frame.len() as u64;
                     connection.undelivered.insert(id, host.now);
-                    connection.last_used = host.now;
                     connection.backlog.pop_front();
                 }
                 // Its end is reported, or there will be a delivery.
