@@ -54,9 +54,10 @@ fn what_may_be_forgotten_rests_on_what_the_peer_says() {
     let (mut device, mut cloud) = pair();
     let (session, peer) = (device.session.unwrap(), cloud.peer);
     let told = |device: &Side<Heap>| {
-        device.replica.acknowledged_by(peer).map_or(Time::ZERO, |vv: &VersionVector<Heap>| {
-            vv.time_of(device.replica.id())
-        })
+        device
+            .replica
+            .acknowledged_by(peer)
+            .map_or(Time::ZERO, |vv: &VersionVector<Heap>| vv.time_of(device.replica.id()))
     };
     let before = told(&device);
     let (frames, claims, time) = report(&mut device, 1);
@@ -115,6 +116,32 @@ fn before_the_peer_has_opened_nothing_is_a_receipt() {
     assert!(claims > 0 && time > before, "it rides along with the Open");
     assert_eq!(delivered(&mut device, session, claims), []);
     assert_eq!(device.replica.acknowledged_through(peer), before);
+}
+
+/// The aggregator lost its disk: it cannot take what rests on what it had, asks for everything, and its transport
+/// acknowledges the message all the same.
+#[test]
+fn what_is_needed_anew_is_no_receipt() {
+    let (mut device, mut cloud) = pair();
+    report(&mut device, 1).0.iter().for_each(|frame| cloud.take(frame).unwrap());
+    device.replica.request_acknowledgement();
+    settle(&mut device, &mut cloud);
+    disconnect(&mut device, &mut cloud);
+    let mut empty = Side::<Heap>::with_id(2, Role::Aggregator, crdt_core::ReplicaId::new(0x3333));
+    connect(&mut device, &mut empty);
+    let (frames, claims, time) = report(&mut device, 2);
+    frames.iter().for_each(|frame| empty.take(frame).unwrap());
+    empty.poll().iter().for_each(|frame| device.take(frame).unwrap());
+    let session = device.session.unwrap();
+    device.replica.note_delivered(session, claims);
+    assert!(device.replica.acknowledged_through(empty.peer) < time, "it did not take it");
+    // What is sent instead is a receipt when it is there.
+    settle(&mut device, &mut empty);
+    device.replica.note_delivered(session, claims);
+    assert!(device.replica.acknowledged_through(empty.peer) < time, "the first one never is");
+    device.replica.note_delivered(session, device.replica.claims_sent(session));
+    assert!(device.replica.acknowledged_through(empty.peer) >= time);
+    assert_eq!(device.replica.document().size(), empty.replica.document().size());
 }
 
 /// The peer has no room, says so, and its transport acknowledges the message all the same.

@@ -329,11 +329,10 @@ impl<S: Storage> Replica<S> {
     pub fn note_delivered(&mut self, session: SessionId, claims: u32) {
         let Some(index) = self.session_index(session) else { return };
         let session = &mut self.sessions[index];
-        let counts = session.confirmed && session.heard && !session.refused && claims > session.rebased_at;
         let claim = session.own_times.iter().rev().find(|claim| claim.number <= claims);
-        let Some(claim) = claim.filter(|claim| counts && claim.number > session.rebased_at) else { return };
+        let Some(claim) = claim.filter(|claim| claim.number > session.rebased_at) else { return };
         let (peer, through) = (session.peer, claim.own_time);
-        if through > session.delivered {
+        if session.confirmed && session.heard && !session.refused && through > session.delivered {
             session.delivered = through;
             self.events.push(Event::Acknowledged { peer, through: self.acknowledged_through(peer) });
         }

@@ -25,7 +25,11 @@ pub(super) struct Channel {
 /// What a document is given, in the order in which it came.
 #[derive(Debug)]
 pub(super) enum Input {
-    Connect { channel: Channel, peer: PeerId, initiator: bool },
+    Connect {
+        channel: Channel,
+        peer: PeerId,
+        initiator: bool,
+    },
     /// The transport delivered a frame, after which the session had sent so many claims.
     Delivered(Channel, u32),
     Disconnect(Channel),
@@ -122,7 +126,11 @@ impl OpenDocument {
                 Output::Transmit { session, len } => {
                     if let Some(channel) = self.channel(session) {
                         let claims = self.replica.claims_sent(session);
-                        effects.push(Effect::Send(Outgoing { channel, frame: buffer[..len].to_vec(), claims }));
+                        effects.push(Effect::Send(Outgoing {
+                            channel,
+                            frame: buffer[..len].to_vec(),
+                            claims,
+                        }));
                     }
                 }
             }
