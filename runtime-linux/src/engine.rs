@@ -594,6 +594,7 @@ impl Engine {
             }
             Event::ClockCorrected { now: told, by_ms } => {
                 tracing::warn!(aggregator = %told, ?by_ms, "this device's clock is wrong; the aggregator's counts");
+                self.spending.note_told(now, told);
                 if by_ms.is_none() {
                     self.learned_clock = Some((told, now.at));
                 }

@@ -389,8 +389,12 @@ fn budget(store: &Store, plan: Plan, books: &Books) -> Result<Budget, StoreError
     let known = books.newest_day().unwrap_or_default();
     let today = Now::read().wall.map_or(known, Day::of);
     let saved = store.setting(BUDGET_SETTING)?;
-    let mut budget = match saved.and_then(|saved| serde_json::from_slice(&saved).ok()) {
-        Some(spent) => Budget::resume(plan, spent),
+    let mut budget = match saved.as_deref().map(serde_json::from_slice) {
+        Some(Ok(spent)) => Budget::resume(plan, spent),
+        Some(Err(error)) => {
+            tracing::error!(%error, "what was spent of the budget cannot be read; the ledger's figures count instead");
+            Budget::new(plan, today, 0, 0)
+        }
         None => Budget::new(plan, today, 0, 0),
     };
     budget.advance(today);

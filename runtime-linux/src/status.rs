@@ -121,12 +121,24 @@ pub enum Problem {
         detail: String,
     },
     /// The budget does not allow to go on.
-    #[error("the budget allows {} until {resumes} (UTC); edits go on here", match level { Level::Nothing => "nothing", _ => "only what is urgent" })]
+    #[error(
+        "the budget allows {} until {resumes} (UTC): {spent_bytes} of {cap_bytes} bytes of this month are spent, {spent_today_bytes} \
+         of {allowance_bytes} today; edits go on here, and a larger --budget lets them leave sooner",
+        match level { Level::Nothing => "nothing", _ => "only what is urgent" }
+    )]
     Budget {
         /// What it allows.
         level: Level,
         /// The day on which it allows everything again.
         resumes: String,
+        /// What is spent of the billing period, in bytes of IP.
+        spent_bytes: u64,
+        /// The cap of the period.
+        cap_bytes: u64,
+        /// What is spent of this day.
+        spent_today_bytes: u64,
+        /// The allowance of this day, for all but what is urgent.
+        allowance_bytes: u64,
     },
     /// The connection ended.
     #[error("{text}")]
