@@ -55,9 +55,9 @@ async fn what_was_written_offline_arrives_later() {
 
     // The same document and identity, from the disk.
     let mut options = options(directory.path(), &aggregator);
-    options.document = None;
+    options.documents.clear();
     let edge = Edge::open(options).await.unwrap();
-    assert_eq!((edge.document(), edge.public_key()), ("pump", key));
+    assert_eq!((edge.main_document().name(), edge.public_key()), ("pump", key));
     assert_eq!(edge.get("a/7").await.unwrap(), Some(Scalar::I64(7)));
     let receipt = edge.set("a/50", 50).await.unwrap();
     tokio::time::timeout(Duration::from_secs(10), receipt.durable_at_aggregator()).await.unwrap().unwrap();
