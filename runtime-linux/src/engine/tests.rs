@@ -8,13 +8,14 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use transport_quic::{Cause, CloseReason, Count, Identity, Ledger};
 
+mod documents;
 mod spending;
 
 use super::*;
 use crate::books::Books;
 use crate::budget::{Budget, Level};
 use crate::changes::Cursor;
-use crate::status::{Awaited, LinkState, Problem, Status};
+use crate::status::{Awaited, DocumentStatus, LinkState, Problem, Status};
 
 /// An engine, its clock, and an aggregator that answers at once, unless it is told not to.
 struct World {

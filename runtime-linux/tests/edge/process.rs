@@ -49,7 +49,7 @@ fn the_commands_work_with_and_without_a_running_edge() {
         (&["set", "a//b", "1"][..], "is no path"),
         (&["set", "a", &"x".repeat(5000)], "at most 4096 bytes"),
         (&["set", "a", "99999999999999999999"], ""),
-        (&["get", "a", "--document", "other"], "not \"other\""),
+        (&["get", "a", "--document", "other"], "no document \"other\", only \"pump\""),
         (&["fly"], "unrecognized subcommand"),
     ] {
         let output = edge(store, arguments);
