@@ -277,6 +277,10 @@ impl Town {
     }
 }
 
+fn town_only() -> BTreeSet<String> {
+    BTreeSet::from(["town".to_owned()])
+}
+
 /// A warm update of one document, and its acknowledgement by the transport.
 const ONE_UPDATE: [(u64, u64); 2] = [(1, 0), (1, 0)];
 /// The same of two documents at the same time: one more stream in the same datagram.
@@ -308,7 +312,7 @@ fn documents_that_change_together_share_a_datagram() {
 
 #[test]
 fn a_document_that_may_not_be_opened_keeps_no_other_waiting() {
-    let mut town = town(&["pump", "town"], |town| drop(town.denied.insert("town".to_owned())));
+    let mut town = town(&["pump", "town"], |town| town.denied = town_only());
     town.set(0, "speed", 1);
     town.set(1, "speed", 2);
     let (mut first, mut second) = (town.receipt(0), town.receipt(1));
@@ -359,7 +363,7 @@ fn a_document_that_the_aggregator_breaks_is_set_aside() {
 
 #[test]
 fn a_document_that_is_never_answered_keeps_no_other_waiting() {
-    let mut town = town(&["pump", "town"], |town| drop(town.stuck.insert("town".to_owned())));
+    let mut town = town(&["pump", "town"], |town| town.stuck = town_only());
     town.sleep(seconds(61));
     let problem = town.status_of(1).problem;
     assert!(matches!(problem, Some(Problem::NoAnswer { what: Awaited::Open, .. })), "{problem:?}");
