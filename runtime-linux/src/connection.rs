@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crdt_core::SessionId;
+
 use crate::backoff::Backoff;
 use crate::options::Timing;
 use crate::status::{Awaited, LinkState, Problem};
@@ -43,8 +45,8 @@ pub(crate) struct Open {
     last_delivery: Instant,
     /// Number of the next message of this connection.
     next_message: u64,
-    /// Lengths of the messages that the peer's transport has not acknowledged, by their numbers.
-    in_flight: BTreeMap<u64, usize>,
+    /// Messages that the peer's transport has not acknowledged, by their numbers.
+    in_flight: BTreeMap<u64, Sent>,
     in_flight_bytes: usize,
 }
 
@@ -53,6 +55,18 @@ pub(crate) struct Open {
 pub(crate) struct Debt {
     pub(crate) since: Instant,
     pub(crate) what: Awaited,
+}
+
+/// What a message carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// Length of the frame, in bytes.
+    pub(crate) len: usize,
+    /// Index of the document.
+    pub(crate) document: usize,
+    pub(crate) session: SessionId,
+    /// Claims that the session had sent by then.
+    pub(crate) claims: u32,
 }
 
 impl Connector {
@@ -202,22 +216,23 @@ impl Connector {
 
 impl Open {
     /// Counts a message that is handed to the transport.
-    pub(crate) fn note_sent(&mut self, now: Instant, len: usize) {
+    pub(crate) fn note_sent(&mut self, now: Instant, sent: Sent) {
         if self.in_flight.is_empty() {
             self.last_delivery = now;
         }
         self.last_activity = now;
-        self.in_flight.insert(self.next_message, len);
-        self.in_flight_bytes += len;
+        self.in_flight.insert(self.next_message, sent);
+        self.in_flight_bytes += sent.len;
         self.next_message += 1;
     }
 
-    pub(crate) fn note_delivered(&mut self, now: Instant, message: u64) {
-        if let Some(len) = self.in_flight.remove(&message) {
-            self.in_flight_bytes -= len;
-            self.last_delivery = now;
-            self.last_activity = now;
-        }
+    /// The peer's transport has a message. Gives what it carried.
+    pub(crate) fn note_delivered(&mut self, now: Instant, message: u64) -> Option<Sent> {
+        let sent = self.in_flight.remove(&message)?;
+        self.in_flight_bytes -= sent.len;
+        self.last_delivery = now;
+        self.last_activity = now;
+        Some(sent)
     }
 
     pub(crate) fn note_received(&mut self, now: Instant) {

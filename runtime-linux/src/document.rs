@@ -146,8 +146,8 @@ impl Transaction {
 
 impl Receipt {
     /// Resolves when the aggregator has the write on its disk, or knows of a newer one in its place. That may take as
-    /// long as the device is offline; dropping the future gives up waiting, not the write. It costs an acknowledgement
-    /// on the wire, which several receipts share.
+    /// long as the device is offline; dropping the future gives up waiting, not the write. On the wire it costs nothing:
+    /// the aggregator's transport acknowledges only what is durable.
     ///
     /// # Errors
     /// [`EdgeError`]; the write is on this device's disk in any case.

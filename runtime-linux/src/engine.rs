@@ -37,7 +37,7 @@ use storage_redb::{Batch, StoreError, stage};
 use transport_quic::{CloseCode, PublicKey};
 
 use crate::clock::Now;
-use crate::connection::{Attempt, Connector, Open, State};
+use crate::connection::{Attempt, Connector, Open, Sent, State};
 use crate::error::EdgeError;
 use crate::options::{Aggregator, Timing};
 use answers::Answers;
@@ -175,8 +175,11 @@ impl Engine {
             }
             LinkInput::Connected => self.open_sessions(now, attempt),
             LinkInput::Delivered(message) => {
-                if let Some(open) = self.connector.open_as(attempt) {
-                    open.note_delivered(now.at, message);
+                let open = self.connector.open_as(attempt);
+                if let Some(sent) = open.and_then(|open| open.note_delivered(now.at, message))
+                    && let Some(hosted) = self.documents.get_mut(sent.document)
+                {
+                    hosted.note_delivered(sent.session, sent.claims);
                 }
             }
             LinkInput::Message(frame) => {
@@ -312,7 +315,8 @@ impl Engine {
             crdt_core::Output::Transmit { session, len } => {
                 let is_carried = hosted.session.as_ref().is_some_and(|carried| carried.id == session);
                 if let Some(open) = self.connector.open_mut().filter(|_| is_carried) {
-                    open.note_sent(now.at, len);
+                    let claims = hosted.replica.claims_sent(session);
+                    open.note_sent(now.at, Sent { len, document: index, session, claims });
                     self.payload.0 += len as u64;
                     self.frames.push(self.buffer[..len].to_vec());
                 }

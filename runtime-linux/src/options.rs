@@ -56,7 +56,7 @@ pub struct Timing {
     /// How long the aggregator may take to answer what asks for an answer: an Open, a delivery, an acknowledgement.
     /// Then the connection is given up for another one.
     pub answer_timeout: Duration,
-    /// Own writes that are not acknowledged for so long are asked for, even if nobody waits for a receipt.
+    /// Deliveries are receipts. Where own writes are not known to be at the aggregator for so long all the same, it is asked.
     pub acknowledge_after: Duration,
     /// A connection on which nothing was sent or received for so long is made anew, because the other side may be
     /// gone without a word. Costs a handshake of 4 kB each time.
@@ -103,7 +103,7 @@ impl Options {
 }
 
 impl Default for Timing {
-    /// For cellular links: pauses from 1 s to 5 min (1 h when refused), 2 min for an answer, a receipt an hour.
+    /// For cellular links: pauses from 1 s to 5 min (1 h when refused), 2 min for an answer, an hour for a receipt.
     fn default() -> Self {
         Self {
             backoff_first: Duration::from_secs(1),

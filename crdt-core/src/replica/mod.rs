@@ -485,10 +485,15 @@ impl<S: Storage> Replica<S> {
 
     /// Cells that `peer` is not known to have, and the bytes of their paths and payloads. O(cells).
     pub fn backlog(&self, peer: PeerId) -> Limits {
-        let acked = self.acknowledged_by(peer);
+        let (acked, own) =
+            (self.acknowledged_by(peer), Stamp::new(self.acknowledged_through(peer), self.id()));
+        let is_there = |stamp: Stamp| {
+            let is_told = acked.is_some_and(|acked| acked.covers(stamp));
+            is_told || (stamp.replica == own.replica && stamp.time <= own.time)
+        };
         let mut backlog = Limits { cells: 0, bytes: 0 };
         for cell in self.document.cells.below(None) {
-            if acked.is_none_or(|acked| !acked.covers(cell.stamp)) {
+            if !is_there(cell.stamp) {
                 backlog.cells += 1;
                 backlog.bytes += cell.path.len() + cell.payload.len();
             }

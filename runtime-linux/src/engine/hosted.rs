@@ -57,6 +57,8 @@ pub(super) struct Session {
     pub(super) is_broken: bool,
     /// The acknowledgement that was asked for: when, and up to which own time.
     pub(super) asked: Option<(Instant, Time)>,
+    /// Claims that the transport has delivered.
+    delivered: u32,
 }
 
 /// When and how to try again.
@@ -166,7 +168,8 @@ impl Hosted {
 
     /// It is open on the connection from now on.
     pub(super) fn opened(&mut self, now: Instant, id: SessionId) {
-        self.session = Some(Session { id, since: now, is_heard: false, is_broken: false, asked: None });
+        self.session =
+            Some(Session { id, since: now, is_heard: false, is_broken: false, asked: None, delivered: 0 });
         self.retry = None;
     }
 
@@ -184,9 +187,19 @@ impl Hosted {
         match &mut self.session {
             Some(session) if is_connected && !session.is_heard => {
                 session.is_heard = true;
+                // What was delivered before the aggregator's word about it came.
+                self.replica.note_delivered(session.id, session.delivered);
                 true
             }
             _ => false,
+        }
+    }
+
+    /// The transport delivered a frame. The aggregator's acknowledges only what is on the disk, so that is a receipt.
+    pub(super) fn note_delivered(&mut self, id: SessionId, claims: u32) {
+        if let Some(session) = self.session.as_mut().filter(|session| session.id == id) {
+            session.delivered = session.delivered.max(claims);
+            self.replica.note_delivered(id, session.delivered);
         }
     }
 
@@ -244,20 +257,13 @@ impl Hosted {
         }
     }
 
-    /// Asks for an acknowledgement of everything, or of what somebody waits for, unless that was asked for.
-    pub(super) fn ask(&mut self, now: Instant, of_everything: bool) {
+    /// Asks for an acknowledgement of everything, unless that was asked for. Deliveries are receipts by themselves; this is
+    /// for whoever doubts them.
+    pub(super) fn ask(&mut self, now: Instant) {
         let (own, acknowledged) = (self.own_time(), self.acknowledged());
-        let wanted = if of_everything {
-            Some(own)
-        } else {
-            let receipts = self.receipts.iter().map(|(stamp, _)| stamp.time).max();
-            receipts.max(self.urgent_waits().map(|urgent| urgent.min(own)))
-        };
-        let Some(wanted) = wanted.filter(|wanted| *wanted > acknowledged) else { return };
-        let may_ask = self.may_ask();
-        let Some(session) = &mut self.session else { return };
-        let is_asked = session.asked.is_some_and(|(_, through)| through >= wanted);
-        if may_ask && !is_asked && !self.replica.is_unverified() {
+        let may_ask = self.may_ask() && own > acknowledged && !self.replica.is_unverified();
+        let Some(session) = self.session.as_mut().filter(|_| may_ask) else { return };
+        if session.asked.is_none_or(|(_, through)| through < own) {
             session.asked = Some((session.asked.map_or(now, |(at, _)| at), own));
             self.replica.request_acknowledgement();
         }
@@ -384,3 +390,65 @@ pub const RECEIPTS_MAX: usize = 16_384;
 const FORKS_MAX: usize = 16;
 /// Characters of a bad path that an error shows.
 const SHOWN_CHARS: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crdt_core::{Config, Connect, DocumentName, Output, Role};
+
+    use super::*;
+
+    /// Deliveries serve as receipts. If they do not for an hour, the aggregator is asked itself.
+    #[test]
+    fn what_is_not_known_to_be_there_is_asked_for_in_the_end() {
+        let (timing, now, peer) = (Timing::default(), Instant::now(), PeerId([2; 32]));
+        let name = DocumentName::new("pump").unwrap();
+        let replica = |id, role| Replica::<Heap>::new(&name, ReplicaId::new(id), Config::new(role));
+        let mut cloud = replica(8, Role::Aggregator);
+        let mut hosted = Hosted::new(replica(7, Role::Member), Some(peer), &timing);
+        let connect =
+            |initiator| Connect { peer, with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
+        let (ours, theirs) =
+            (hosted.replica.connect(connect(true)).unwrap(), cloud.connect(connect(false)).unwrap());
+        hosted.opened(now, ours);
+        let mut at_ms = 1_800_000_000_000;
+        let mut exchange = |hosted: &mut Hosted| {
+            let mut buffer = [0; 512];
+            for _ in 0..3 {
+                for to_cloud in [true, false] {
+                    let (from, to) = match to_cloud {
+                        true => (&mut hosted.replica, &mut cloud),
+                        false => (&mut cloud, &mut hosted.replica),
+                    };
+                    at_ms += 1;
+                    let moment = Moment::new(at_ms, at_ms);
+                    while let Some(output) = from.poll_output(moment, &mut buffer) {
+                        match output {
+                            Output::Persist(token) => from.handle_persisted(token),
+                            Output::Transmit { len, .. } => {
+                                let session = if to_cloud { theirs } else { ours };
+                                to.handle_frame(moment, session, &buffer[..len]).unwrap();
+                            }
+                            Output::Event(_) | Output::Close { .. } => {}
+                        }
+                    }
+                }
+            }
+        };
+        exchange(&mut hosted);
+        assert!(hosted.note_heard());
+        hosted
+            .update(Moment::new(1_800_000_000_100, 1), &[("speed".to_owned(), Some(Scalar::I64(1)))])
+            .unwrap();
+        hosted.follow_acknowledgements(now);
+        exchange(&mut hosted);
+        assert_eq!(hosted.backlog().cells, 1, "nobody said that it arrived");
+        assert_eq!(hosted.late_at(&timing), Some(now + Duration::from_secs(3600)));
+        hosted.ask(now + Duration::from_secs(3600));
+        assert_eq!((hosted.late_at(&timing), hosted.debt().unwrap().what), (None, Awaited::Acknowledgement));
+        exchange(&mut hosted);
+        hosted.follow_acknowledgements(now + Duration::from_secs(3600));
+        assert_eq!((hosted.backlog().cells, hosted.debt().is_none()), (0, true));
+    }
+}

@@ -106,16 +106,15 @@ impl Engine {
         }
     }
 
-    /// Asks for acknowledgements where somebody waits for one, or where there was none for long. Where one document
-    /// asks anyway, the others ask with it: the answers share a datagram.
+    /// Asks for acknowledgements where deliveries do not serve: where there was none for long, and where much was spent for
+    /// nothing. Where one document asks, the others ask with it: the answers share a datagram.
     pub(super) fn ask_if_needed(&mut self, now: Now) {
         for hosted in &mut self.documents {
             hosted.follow_acknowledgements(now.at);
         }
         let is_late = |hosted: &Hosted| hosted.late_at(&self.timing).is_some_and(|at| now.at >= at);
-        let of_everything = self.spending.is_doubtful() || self.documents.iter().any(is_late);
-        for hosted in &mut self.documents {
-            hosted.ask(now.at, of_everything);
+        if self.spending.is_doubtful() || self.documents.iter().any(is_late) {
+            self.documents.iter_mut().for_each(|hosted| hosted.ask(now.at));
         }
     }
 

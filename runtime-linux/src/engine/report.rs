@@ -92,9 +92,7 @@ impl Engine {
                 Some(session) if !session.is_heard => "the aggregator to open the document".to_owned(),
                 Some(session) if session.asked.is_some() => "the aggregator's acknowledgement".to_owned(),
                 Some(_) if hosted.replica.is_unverified() => "the aggregator to verify this copy".to_owned(),
-                Some(_) if backlog > 0 => {
-                    "nothing; an acknowledgement is asked for when somebody needs it".to_owned()
-                }
+                Some(_) if backlog > 0 => "the aggregator's receipt of what was sent".to_owned(),
                 Some(_) => "nothing: everything is at the aggregator".to_owned(),
             },
         }

@@ -379,15 +379,22 @@ fn a_document_that_is_never_answered_keeps_no_other_waiting() {
     assert!(town.status_of(1).connected && town.status_of(1).problem.is_none());
 }
 
+/// The transport's acknowledgement is the receipt, each for its document.
 #[test]
-fn acknowledgements_are_asked_for_together() {
+fn deliveries_are_receipts_of_the_document_that_they_carried() {
     let mut town = town(&["pump", "town"], |_| {});
     town.set(0, "speed", 1);
-    town.sleep(seconds(1800));
+    town.sleep(seconds(10));
+    town.is_down = true;
     town.set(1, "speed", 2);
-    town.sleep(seconds(1700));
-    assert_eq!((town.status_of(0).backlog_cells, town.status_of(1).backlog_cells), (1, 1));
-    town.sleep(seconds(200));
+    let mut receipts = [town.receipt(0), town.receipt(1)];
+    town.sleep(seconds(10));
+    assert_eq!((town.status_of(0).backlog_cells, town.status_of(1).backlog_cells), (0, 1));
+    assert_eq!(receipts[0].try_recv().unwrap().unwrap(), ());
+    assert!(receipts[1].try_recv().is_err(), "it has not arrived");
+    town.is_down = false;
+    town.sleep(seconds(60));
+    assert_eq!(receipts[1].try_recv().unwrap().unwrap(), ());
     assert_eq!((town.status_of(0).backlog_cells, town.status_of(1).backlog_cells), (0, 0));
 }
 
