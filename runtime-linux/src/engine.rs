@@ -97,7 +97,7 @@ impl Engine {
     /// An engine at its start.
     ///
     /// # Panics
-    /// Without a document, or with more than [`DOCUMENTS_MAX`](crate::DOCUMENTS_MAX).
+    /// Without a document, or with more than [`DOCUMENTS_MAX`].
     pub fn new(now: Now, parts: Parts) -> Self {
         let Parts { replicas, public_key, aggregator, timing, seed, books, budget, urgent } = parts;
         assert!((1..=DOCUMENTS_MAX).contains(&replicas.len()), "an edge has 1 to {DOCUMENTS_MAX} documents");

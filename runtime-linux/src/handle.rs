@@ -140,7 +140,7 @@ impl Edge {
     }
 
     /// The changes at a path and below it (everywhere without one), whoever makes them. It begins with a
-    /// [`Change::Snapshot`], and there is another one whenever changes cannot be told one by one.
+    /// [`Change::Snapshot`](crate::Change::Snapshot), and there is another one whenever changes cannot be told one by one.
     ///
     /// It takes no memory while nobody reads it: whoever is slow is told the newest values only.
     ///

@@ -72,7 +72,6 @@ impl Engine {
                 tracing::warn!(document, %reason, "what was written by a wrong clock is written again by the aggregator's");
             }
             Event::Refused { reason: Refusal::Access, .. } => {
-                tracing::error!(document, "the aggregator does not open the document to this device");
                 let text = format!("it may not open document {document:?}");
                 self.set_aside(now, index, Some(Problem::AccessDenied { text }), false);
             }

@@ -7,7 +7,7 @@ use transport_quic::CloseCode;
 use super::hosted::{Hosted, Retry};
 use super::{Engine, Output};
 use crate::clock::Now;
-use crate::connection::{Attempt, Debt, State};
+use crate::connection::{Attempt, Debt, Open, State};
 use crate::status::{Awaited, Problem};
 
 impl Engine {
@@ -192,7 +192,7 @@ impl Engine {
 
     /// The document that alone gets no answer, while the connection works and others are open on it.
     fn stuck_alone(&self) -> Option<usize> {
-        let is_delivered = self.connector.open().is_some_and(|open| open.is_delivered());
+        let is_delivered = self.connector.open().is_some_and(Open::is_delivered);
         let stuck =
             self.documents.iter().enumerate().filter_map(|(index, hosted)| Some((index, hosted.debt()?)));
         let (index, debt) = stuck.min_by_key(|(_, debt)| debt.since)?;

@@ -185,7 +185,7 @@ fn tombstones_that_everybody_has_are_forgotten() {
     for number in 0..count {
         let replica = &mut world.devices.get_mut(&left).unwrap().replica;
         let at = format!("cell/{number}");
-        let moment = crdt_core::Moment::new(world.now_ms, 1 << 40 | number as u64);
+        let moment = Moment::new(world.now_ms, 1 << 40 | number as u64);
         replica.update(moment, &[Write::delete(path(&at))]).unwrap();
     }
     world.settle();
