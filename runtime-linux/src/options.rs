@@ -14,13 +14,14 @@ use crate::budget::Plan;
 pub struct Options {
     /// Where the store lies. With [`create`](Self::create) it is made if its parent exists.
     pub directory: PathBuf,
-    /// The document's name, 1 to 64 bytes. It is remembered; `None` takes the one that was used last.
-    pub document: Option<String>,
+    /// The documents' names, 1 to 64 bytes each; the first is the main one, and a name given twice counts once. They
+    /// are remembered; none takes those that were used last. At most [`DOCUMENTS_MAX`](crate::DOCUMENTS_MAX).
+    pub documents: Vec<String>,
     /// Whom to sync with; `None` for nobody.
     pub aggregator: Option<Aggregator>,
     /// Whether a missing store is made.
     pub create: bool,
-    /// Most cells and bytes of the document.
+    /// Most cells and bytes of each document.
     pub limits: Limits,
     /// The transport's settings.
     pub transport: transport_quic::Config,
@@ -63,11 +64,11 @@ pub struct Timing {
 }
 
 impl Options {
-    /// The defaults, for a store in this directory: no aggregator, the document that was used last.
+    /// The defaults, for a store in this directory: no aggregator, the documents that were used last.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
-            document: None,
+            documents: Vec::new(),
             aggregator: None,
             create: true,
             limits: Limits::default(),
@@ -79,10 +80,11 @@ impl Options {
         }
     }
 
-    /// The same with a document.
+    /// The same with one more document. The first one is the main one.
     #[must_use]
-    pub fn document(self, name: impl Into<String>) -> Self {
-        Self { document: Some(name.into()), ..self }
+    pub fn document(mut self, name: impl Into<String>) -> Self {
+        self.documents.push(name.into());
+        self
     }
 
     /// The same with an aggregator.

@@ -10,7 +10,7 @@ use crdt_core::{Path, Stamp, Time};
 use storage_redb::Batch;
 use transport_quic::{CloseCode, Ledger};
 
-use super::{Engine, Output};
+use super::{DocumentIndex, Engine, Output};
 use crate::books::Books;
 use crate::budget::{Budget, Level};
 use crate::calendar::{DAY_MS, Day};
@@ -36,10 +36,6 @@ pub(super) struct Spending {
     has_new_lease: bool,
     /// Paths that are urgent, with what is below them.
     urgent: Vec<String>,
-    /// The newest own write that is urgent.
-    urgent_through: Option<Time>,
-    /// Up to where own writes were known to be at the aggregator.
-    acknowledged: Time,
     /// The next attempt waits for the budget.
     is_held: bool,
 }
@@ -58,8 +54,6 @@ impl Spending {
             unsaved_since: None,
             has_new_lease: false,
             urgent,
-            urgent_through: None,
-            acknowledged: Time::ZERO,
             is_held: false,
         }
     }
@@ -105,14 +99,9 @@ impl Spending {
         self.meter.note_written();
     }
 
-    /// Own writes up to this time are at the aggregator. True if that is news.
-    pub(super) fn note_acknowledged(&mut self, through: Time) -> bool {
-        let is_news = through > self.acknowledged;
-        if is_news {
-            self.acknowledged = through;
-            self.meter.note_acknowledged();
-        }
-        is_news
+    /// Own writes are at the aggregator that were not known to be.
+    pub(super) fn note_acknowledged(&mut self) {
+        self.meter.note_acknowledged();
     }
 
     /// So much was spent that the aggregator should confirm what it has.
@@ -184,30 +173,24 @@ impl Engine {
 
     /// What was urgent before this process began, and is not at the aggregator, still is.
     pub(super) fn find_urgent(&mut self) {
-        let (own, acknowledged) = (self.replica.id(), self.acknowledged());
-        let cells = self.replica.document().changes_since(0);
-        let waiting = cells.filter(|cell| cell.stamp.replica == own && cell.stamp.time > acknowledged);
-        let urgent = waiting.filter(|cell| self.spending.is_urgent(cell.path)).map(|cell| cell.stamp.time);
-        self.spending.urgent_through = urgent.max();
-    }
-
-    /// Own writes have new stamps now, up to `through`; it may be lower.
-    pub(super) fn note_forked(&mut self, through: Time) {
-        self.spending.acknowledged = Time::ZERO;
-        if self.spending.urgent_through.is_some() {
-            self.spending.urgent_through = Some(through);
+        for hosted in &mut self.documents {
+            let (own, acknowledged) = (hosted.replica.id(), hosted.acknowledged());
+            let cells = hosted.replica.document().changes_since(0);
+            let waiting = cells.filter(|cell| cell.stamp.replica == own && cell.stamp.time > acknowledged);
+            let urgent = waiting.filter(|cell| self.spending.is_urgent(cell.path));
+            hosted.urgent_through = urgent.map(|cell| cell.stamp.time).max();
         }
     }
 
     /// Notes own writes, and sends those that are urgent ahead of others.
-    pub(super) fn note_writes<'a>(&mut self, stamp: Option<Stamp>, paths: impl Iterator<Item = &'a str>) {
-        let Some(stamp) = stamp else { return };
+    pub(super) fn note_writes(&mut self, document: DocumentIndex, stamp: Stamp, paths: &[String]) {
         self.spending.note_written();
+        let Some(hosted) = self.documents.get_mut(usize::from(document.0)) else { return };
         for path in paths {
             if self.spending.is_urgent(path) {
-                self.spending.urgent_through = Some(stamp.time);
+                hosted.urgent_through = Some(stamp.time);
                 if let Ok(path) = Path::new(path) {
-                    self.replica.hurry(path);
+                    hosted.replica.hurry(path);
                 }
             }
         }
@@ -217,14 +200,14 @@ impl Engine {
     pub(super) fn hurry_urgent(&mut self) {
         for prefix in &self.spending.urgent {
             if let Ok(path) = Path::new(prefix) {
-                self.replica.hurry(path);
+                self.documents.iter_mut().for_each(|hosted| hosted.replica.hurry(path));
             }
         }
     }
 
-    /// The time of the newest urgent write that the aggregator does not have.
-    pub(super) fn urgent_waits(&self) -> Option<Time> {
-        self.spending.urgent_through.filter(|through| *through > self.acknowledged())
+    /// Whether something urgent is not at the aggregator.
+    fn urgent_waits(&self) -> bool {
+        self.documents.iter().any(|hosted| hosted.urgent_waits().is_some())
     }
 
     /// Follows the budget: closes and holds the connection, or lets it go on, and leases what it may cost.
@@ -233,7 +216,7 @@ impl Engine {
             return;
         }
         let today = self.spending.today(now);
-        let is_urgent = self.urgent_waits().is_some();
+        let is_urgent = self.urgent_waits();
         let Some(budget) = &mut self.spending.budget else { return };
         budget.advance(today);
         let (level, resumes) = (budget.level(), budget.resumes());
@@ -289,7 +272,7 @@ impl Engine {
         if !matches!(self.connector.state, State::Connecting(_) | State::Open(_)) {
             return;
         }
-        let backlog = self.peer().map_or(0, |peer| self.replica.backlog(peer).bytes);
+        let backlog = self.documents.iter().map(|hosted| hosted.backlog().bytes).sum();
         let random = self.random();
         if let Some(pause) = self.spending.meter.pause(now.at, backlog, random) {
             let problem = Problem::Wasted { pause };

@@ -268,7 +268,9 @@ fn the_ledger_is_saved_within_a_minute_and_told_by_day() {
     drop(world.set("speed", 1));
     world.run();
     assert_eq!(world.commits, commits + 1, "it rides along with what is saved anyway");
-    let mut answer = world.command(|reply| Command::Ledger { reply });
+    let (reply, mut answer) = oneshot::channel();
+    let now = world.now();
+    world.engine.handle_command(now, Command::Ledger { reply });
     world.run();
     let report = answer.try_recv().unwrap().unwrap();
     assert_eq!((report.days.len(), report.months.len()), (2, 1));
