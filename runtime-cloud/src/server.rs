@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use transport_quic::{
-    CloseCode, Config, ConnectionId, Driver, EventReceiver, Handle, HandleError, Link, PublicKey, SendError,
+    CloseCode, Config, ConnectionId, Driver, EventReceiver, Handle, HandleError, Link, MessageKind, PublicKey, SendError,
     WINDOW_BYTES_MIN,
 };
 
@@ -72,7 +72,8 @@ impl Server {
         let control = control::Server::bind(&place.socket).await?;
         let key = opened.identity.public_key();
         let transport = Config { hold_max: Some(COMMIT_MAX), ..transport };
-        let link = Link::server(opened.identity, transport, opened.reset_key, random_seed()?);
+        let mut link = Link::server(opened.identity, transport, opened.reset_key, random_seed()?);
+        link.classify_messages(kind_of);
         let (link, events) =
             Driver::bind(listen, link).map_err(|source| ServeError::Listen { address: listen, source })?;
         let setup = Setup {
@@ -322,7 +323,12 @@ pub(crate) fn now() -> Time {
     Time::from_clock_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-pub(crate) fn random_seed() -> Result<[u8; 32], ServeError> {
+pub(crate) /// What a message is for, in the ledger.
+fn kind_of(frame: &[u8]) -> MessageKind {
+    if crdt_core::peek_is_content(frame) { MessageKind::Cells } else { MessageKind::Control }
+}
+
+fn random_seed() -> Result<[u8; 32], ServeError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(ServeError::Random)?;
     Ok(seed)

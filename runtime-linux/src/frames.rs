@@ -2,24 +2,10 @@
 
 use transport_quic::MessageKind;
 
-/// A frame is counted by the message that it begins with: content of the document, or what manages the session. An
-/// Open, and an answer, may carry cells behind it; a long frame is long because of them, so it counts as content.
-///
-/// The numbers are the protocol's tags for content: everything else is control, of versions to come too.
+/// See [`crdt_core::peek_is_content`].
 pub(crate) fn kind_of(frame: &[u8]) -> MessageKind {
-    // The document's handle, LEB128, stands before the first tag.
-    let tag = frame.iter().take(HANDLE_LEN_MAX + 1).skip_while(|byte| **byte & 0x80 != 0).nth(1);
-    match tag {
-        _ if frame.len() > CONTROL_LEN_MAX => MessageKind::Cells,
-        Some(0x02..=0x08 | 0x11 | 0x12 | 0x80..) => MessageKind::Cells,
-        _ => MessageKind::Control,
-    }
+    if crdt_core::peek_is_content(frame) { MessageKind::Cells } else { MessageKind::Control }
 }
-
-/// Longest LEB128 form of a handle, in bytes.
-const HANDLE_LEN_MAX: usize = 3;
-/// Longest frame that can be all control, in bytes: an Open that lists some dozen replicas.
-const CONTROL_LEN_MAX: usize = 512;
 
 #[cfg(test)]
 mod tests {

@@ -628,6 +628,20 @@ pub fn peek_open(frame: &[u8]) -> Option<(u16, &str)> {
     messages.name().ok().map(|name| (handle, name))
 }
 
+/// Whether a frame is content of the document rather than management of its session; for whoever counts bytes by what
+/// they are for.
+///
+/// It goes by the message that the frame begins with: an Open, and an answer, may carry cells behind it. A frame of more than
+/// 512 bytes is long because of them, so it is content. Whatever is no frame, or of a version to come, is not.
+pub fn peek_is_content(frame: &[u8]) -> bool {
+    let mut messages = MessageReader::new(frame, Cursor::none());
+    let first = messages.handle().ok().and_then(|_| messages.reader.byte().ok());
+    frame.len() > CONTROL_LEN_MAX || first.is_some_and(tag::is_content)
+}
+
+/// Longest frame that can be all management, in bytes: an Open that lists some dozen replicas.
+const CONTROL_LEN_MAX: usize = 512;
+
 /// Writes a frame that refuses a document, to whoever opened it under this handle: for an aggregator that has no replica
 /// to refuse it. The frame's length, or `None` if it does not fit; 64 bytes are enough.
 pub fn write_refusal(handle: u16, reason: Refusal, buffer: &mut [u8]) -> Option<usize> {

@@ -50,5 +50,10 @@ pub(crate) const UPDATE: u8 = 0x80;
 pub(crate) const UPDATE_LITERAL: u8 = 0x40;
 pub(crate) const UPDATE_ASK: u8 = 0x20;
 
+/// Whether a message brings cells, or begins or ends a batch of them.
+pub(crate) fn is_content(tag: u8) -> bool {
+    matches!(tag, BATCH_FIRST..=END_FULL | END_OWN | END_OWN_ASK | UPDATE..)
+}
+
 /// The protocol version that Open carries. A peer with another one is refused with both numbers.
 pub(crate) const PROTOCOL_VERSION: u8 = 1;
