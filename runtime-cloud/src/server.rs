@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use transport_quic::{
-    CloseCode, Config, ConnectionId, Driver, EventReceiver, Handle, HandleError, Link, MessageKind, PublicKey, SendError,
-    WINDOW_BYTES_MIN,
+    CloseCode, Config, ConnectionId, Driver, EventReceiver, Handle, HandleError, Link, MessageKind,
+    PublicKey, SendError, WINDOW_BYTES_MIN,
 };
 
 use crate::disk::{Disk, Done};
@@ -323,12 +323,12 @@ pub(crate) fn now() -> Time {
     Time::from_clock_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-pub(crate) /// What a message is for, in the ledger.
+/// What a message is for, in the ledger.
 fn kind_of(frame: &[u8]) -> MessageKind {
     if crdt_core::peek_is_content(frame) { MessageKind::Cells } else { MessageKind::Control }
 }
 
-fn random_seed() -> Result<[u8; 32], ServeError> {
+pub(crate) fn random_seed() -> Result<[u8; 32], ServeError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(ServeError::Random)?;
     Ok(seed)
