@@ -13,7 +13,7 @@ use transport_quic::{CloseCode, ConnectionId, Link, LinkEvent, MessageId, Public
 
 use super::disk::{Change, Disk};
 use super::documents::{Channel, Effect, Input, OpenDocument};
-use super::host::Host;
+use super::host::{Host, Note};
 use super::policy::Policy;
 use crate::clock::SimTime;
 
@@ -234,6 +234,9 @@ impl Process {
                     connection.undelivered.remove(&id);
                 }
                 self.flush(conn, now, host);
+                if self.uplink.is_some() && self.connections.get(&conn).is_some_and(Connection::is_at_rest) {
+                    host.notes.push(Note::Delivered);
+                }
             }
             LinkEvent::Message { conn, message } => self.take_message(conn, message, disk, now, host),
             _ => {}
@@ -382,6 +385,11 @@ impl Process {
 }
 
 impl Connection {
+    /// Whether everything that it was given has arrived.
+    fn is_at_rest(&self) -> bool {
+        self.undelivered.is_empty() && self.backlog.is_empty()
+    }
+
     /// Since when the oldest message waits to be delivered.
     fn waiting_since(&self) -> Option<SimTime> {
         self.undelivered.first_key_value().map(|(_, since)| *since)
