@@ -182,7 +182,7 @@ impl Network {
         self.node_mut(node).link.set_profile(profile);
     }
 
-    /// Cuts a node off as `schedule` says, until `until`. `clock` tells which days these are; random outages are drawn from
+    /// Cuts a node off as `schedule` says, and at `until` no longer. `clock` tells which days these are; random outages are drawn from
     /// a stream of the node's own.
     pub fn plan_outages(
         &mut self,
@@ -193,7 +193,7 @@ impl Network {
     ) {
         let mut rng = self.stream(OUTAGE_STREAMS, node);
         for window in schedule.windows(clock, until, &mut rng) {
-            self.plan_outage(node, window.from, window.until, window.cut);
+            self.plan_outage(node, window.from, window.until.min(until), window.cut);
         }
     }
 

@@ -53,6 +53,8 @@ struct Connection {
     backlog: VecDeque<Vec<u8>>,
     /// When messages were sent that are not known to have arrived.
     undelivered: BTreeMap<MessageId, SimTime>,
+    /// Since when this side, which made the connection to open documents on it, has heard nothing of any.
+    unanswered: Option<SimTime>,
 }
 
 struct Commit {
@@ -255,9 +257,11 @@ impl Process {
             handles: BTreeMap::new(),
             backlog: VecDeque::new(),
             undelivered: BTreeMap::new(),
+            unanswered: None,
         };
         if let Some(uplink) = &mut self.uplink {
             uplink.attempt = 0;
+            connection.unanswered = (!self.documents.is_empty()).then_some(host.now);
             for (handle, (name, document)) in (0..).zip(&mut self.documents) {
                 connection.handles.insert(handle, name.clone());
                 document.give(Input::Connect { channel: Channel { conn, handle }, peer, initiator: true });
@@ -291,6 +295,7 @@ impl Process {
         host.counters.frames_received += 1;
         host.counters.payload_bytes_received += message.len() as u64;
         let Some(connection) = self.connections.get_mut(&conn) else { return };
+        connection.unanswered = None;
         let Some(handle) = peek_handle(&message) else {
             host.violation("a message without a handle".into());
             return;
@@ -390,9 +395,11 @@ impl Connection {
         self.undelivered.is_empty() && self.backlog.is_empty()
     }
 
-    /// Since when the oldest message waits to be delivered.
+    /// Since when the oldest message waits to be delivered, or the first one of the peer is due. That all was delivered is
+    /// not enough: the answer may be lost for good, because a NAT has forgotten this side.
     fn waiting_since(&self) -> Option<SimTime> {
-        self.undelivered.first_key_value().map(|(_, since)| *since)
+        let oldest = self.undelivered.first_key_value().map(|(_, since)| *since);
+        [oldest, self.unanswered].into_iter().flatten().min()
     }
 
     fn is_deaf(&self, now: SimTime, patience: Duration) -> bool {
