@@ -167,7 +167,7 @@ enum Changes {
     Walk {
         next_at: SimTime,
         mean_ns: u64,
-        rng: SimRng,
+        rng: Box<SimRng>,
     },
 }
 
@@ -186,7 +186,7 @@ impl CoveragePlan {
     pub fn walk(start: Coverage, mean: std::time::Duration, mut rng: SimRng) -> Self {
         let mean_ns = u64::try_from(mean.as_nanos()).unwrap_or(u64::MAX / 2).max(2);
         let next_at = SimTime::from_ns(lasts(mean_ns, &mut rng));
-        Self { current: start, changes: Changes::Walk { next_at, mean_ns, rng } }
+        Self { current: start, changes: Changes::Walk { next_at, mean_ns, rng: Box::new(rng) } }
     }
 
     /// The class at `now`.

@@ -244,25 +244,33 @@ fn report(args: &Args, outcome: Outcome, took: Duration) {
             (cause.name(), of(&bytes))
         })
         .collect();
-    let rows = [
-        ("bytes", of(&|m| m.ledger.bytes())),
-        ("radio connected, s", of(&|m| seconds(m.radio.connected_ns + m.radio.waking_ns))),
-        ("radio transmitting, s", of(&|m| seconds(m.radio.transmitting_ns))),
-        ("radio reachable, s", of(&|m| seconds(m.radio.idle_ns))),
-        ("radio unreachable, s", of(&|m| seconds(m.radio.power_saving_ns))),
-        ("radio woken", of(&|m| m.radio.wakes)),
-        ("energy estimate, J", of(&|m| m.energy_mj.unwrap_or(0) / 1_000)),
-        ("handshakes", of(&|m| m.connections)),
-        ("new NAT mappings", of(&|m| m.nat_renewals)),
-    ];
     let latency = Spread::of(receipts.iter().map(|latency| latency.as_millis() as u64));
+    // The name in JSON, that for people, and the numbers.
+    let rows = [
+        ("bytes", "bytes", of(&|m| m.ledger.bytes())),
+        ("carried_bytes", "  carried by the link", of(&|m| m.carried_bytes)),
+        (
+            "radio_connected_s",
+            "radio connected, s",
+            of(&|m| seconds(m.radio.connected_ns + m.radio.waking_ns)),
+        ),
+        ("radio_transmitting_s", "radio transmitting, s", of(&|m| seconds(m.radio.transmitting_ns))),
+        ("radio_reachable_s", "radio reachable, s", of(&|m| seconds(m.radio.idle_ns))),
+        ("radio_unreachable_s", "radio unreachable, s", of(&|m| seconds(m.radio.power_saving_ns))),
+        ("radio_wakes", "radio woken", of(&|m| m.radio.wakes)),
+        ("handshakes", "handshakes", of(&|m| m.connections)),
+        ("nat_renewals", "new NAT mappings", of(&|m| m.nat_renewals)),
+        ("receipt_ms", "receipt after, ms", latency),
+    ];
+    let energy = devices.iter().map(|m| m.energy_mj.map(|mj| mj / 1_000)).collect::<Option<Vec<_>>>();
+    let energy = energy.map(Spread::of);
     let per_day = devices.iter().map(|m| m.radio.connected_ns + m.radio.waking_ns).sum::<u64>()
         / (devices.len() as u64 * u64::from(args.days)).max(1);
     let device_days = u64::from(args.devices) * u64::from(args.days);
     if args.json {
         let causes: serde_json::Map<_, _> =
             causes.iter().map(|(name, spread)| ((*name).to_owned(), spread.json())).collect();
-        let object = json!({
+        let mut object = json!({
             "devices": args.devices,
             "days": args.days,
             "link": args.link,
@@ -271,19 +279,15 @@ fn report(args: &Args, outcome: Outcome, took: Duration) {
             "reports": sum(|m| m.reports),
             "without_receipt": sum(|m| m.without_receipt),
             "datagrams": datagrams,
-            "bytes": rows[0].1.json(),
             "bytes_by_cause": causes,
-            "receipt_ms": latency.json(),
-            "radio_connected_s": rows[1].1.json(),
             "radio_connected_s_per_day": seconds(per_day),
-            "radio_transmitting_s": rows[2].1.json(),
-            "radio_wakes": rows[5].1.json(),
-            "energy_estimate_j": devices.iter().all(|m| m.energy_mj.is_some()).then(|| rows[6].1.json()),
-            "handshakes": rows[7].1.json(),
-            "nat_renewals": rows[8].1.json(),
+            "energy_estimate_j": energy.map(Spread::json),
             "wall_seconds": took.as_secs_f64(),
             "device_days_per_second": (device_days as f64 / took.as_secs_f64()) as u64,
         });
+        for (key, _, spread) in rows {
+            object[key] = spread.json();
+        }
         println!("{object}");
         return;
     }
@@ -293,10 +297,15 @@ fn report(args: &Args, outcome: Outcome, took: Duration) {
         // A string takes everything.
         let _ = writeln!(text, "{name:<24}{min:>12}{median:>12}{p99:>12}{max:>12}");
     };
-    row(rows[0].0, rows[0].1);
-    causes.iter().for_each(|(name, spread)| row(&format!("  {name}"), *spread));
-    rows[1..].iter().for_each(|(name, spread)| row(name, *spread));
-    row("receipt after, ms", latency);
+    for (key, name, spread) in rows {
+        row(name, spread);
+        if key == "bytes" {
+            causes.iter().for_each(|(name, spread)| row(&format!("  {name}"), *spread));
+        }
+    }
+    if let Some(energy) = energy {
+        row("energy estimate, J", energy);
+    }
     println!("\n{} devices for {} days on {}: all are equal in the end", args.devices, args.days, args.link);
     println!("{:<24}{:>12}{:>12}{:>12}{:>12}", "per device", "min", "median", "p99", "max");
     print!("{text}");

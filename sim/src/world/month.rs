@@ -85,8 +85,10 @@ pub struct Outcome {
 /// What became of one device.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceMonth {
-    /// What its transport counted.
+    /// What its transport counted: all that it gave to its modem and got from it.
     pub ledger: Ledger,
+    /// IP bytes that its link carried, both directions: what a carrier bills. What was sent without coverage is not in it.
+    pub carried_bytes: u64,
     /// How long its radio was in which state.
     pub radio: RadioUsage,
     /// What its radio drew, in millijoules, where the link's profile knows currents.
@@ -196,6 +198,7 @@ impl Fleet {
             let (counters, network) = (world.counters(device), world.network());
             DeviceMonth {
                 ledger: world.ledger(device),
+                carried_bytes: network.traffic(device).carried_ip_bytes(),
                 radio: network.radio_usage(device, world.now()).unwrap_or_default(),
                 energy_mj: network.energy_estimate_mj(device, world.now()),
                 connections: counters.connections,

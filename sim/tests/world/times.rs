@@ -47,7 +47,7 @@ fn a_warm_update_is_durable_within_one_and_a_half_round_trips() {
     let heard_before = world.receipts().len();
     world.run_for(Duration::from_secs(5));
     let receipt_ms: Vec<u128> = world.receipts()[heard_before..].iter().map(Duration::as_millis).collect();
-    assert_eq!(receipt_ms, [0], "the device knows it a downlink later");
+    assert_eq!(receipt_ms, [241], "the device knows it a downlink later");
 }
 
 /// From sleep there is the wake-up of the radio in front, and nothing else.
@@ -97,5 +97,5 @@ fn a_day_offline_and_a_restart_are_made_good_within_three_round_trips() {
         world.act(Action::Start(device));
     });
     assert!(took_ms <= 500 + 3 * ROUND_TRIP_MS + link_ms, "{took_ms} ms, {link_ms} of them on the link");
-    assert_eq!((took_ms, link_ms), (0, 0));
+    assert_eq!((took_ms, link_ms), (1_251, 355));
 }
