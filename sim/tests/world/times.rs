@@ -47,7 +47,7 @@ fn a_warm_update_is_durable_within_one_and_a_half_round_trips() {
     let heard_before = world.receipts().len();
     world.run_for(Duration::from_secs(5));
     let receipt_ms: Vec<u128> = world.receipts()[heard_before..].iter().map(Duration::as_millis).collect();
-    assert_eq!(receipt_ms, [241], "the device knows it a downlink later");
+    assert_eq!(receipt_ms, [241], "the device knows it a downlink and the delay of an acknowledgement later");
 }
 
 /// From sleep there is the wake-up of the radio in front, and nothing else.
