@@ -1,6 +1,6 @@
 //! When a node is cut off from the network: now, until further notice, or as a [`Schedule`] says.
 
-mod schedule;
+pub mod schedule;
 
 pub use schedule::{Length, Rule, RuleError, Schedule, ScheduleError, Window};
 
