@@ -37,9 +37,13 @@
 //! |---|---|
 //! | [`clock`] | virtual time, instants, what devices believe the date to be |
 //! | [`rng`] | seeded streams of random numbers, probabilities |
+//! | [`radio`] | when a radio is reached, and how long it was in which state |
 //! | [`link_profiles`] | what a link does, and `cat-m1`, `nb-iot`, `lte`, `loopback` with their sources |
+//! | [`coverage`] | coverage classes of those links, and how they change |
+//! | [`mobility`] | devices that change their cell |
+//! | [`nat`] | a carrier's NAT: mappings that time out |
 //! | [`pipe`] | one direction of a link as pure arithmetic |
-//! | [`outages`] | when a node is cut off |
+//! | [`outages`] | when a node is cut off, by hand or from a schedule |
 //! | [`access_link`] | both directions of a node, its radio, what it is charged for |
 //! | [`network`] | many nodes, their addresses, datagrams under way |
 //! | [`history`] | random histories of replicas with every fault, and what must hold at their end |
@@ -56,10 +60,14 @@
 
 pub mod access_link;
 pub mod clock;
+pub mod coverage;
 pub mod history;
 pub mod link_profiles;
+pub mod mobility;
+pub mod nat;
 pub mod network;
 pub mod outages;
 pub mod pipe;
+pub mod radio;
 pub mod rng;
 pub mod world;

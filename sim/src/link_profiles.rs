@@ -11,6 +11,7 @@
 //! | round trip without queue, ms | 100 to 300 (d) | 1,500 to 3,000 (e) | 69.5 to 89.5 (c) | 0.1 |
 //! | wake-up from idle, ms | 500 (f) | 3,000 (f) | 260 (c) | 0 |
 //! | connected after the last packet, s | 10 (g) | 20 (g) | 11.6 (c) | always |
+//! | paging while idle, each s | 1.28 (l) | 1.28 (l) | 1.28 (l) | always |
 //! | loss, mean | 0.5 % in bursts (h) | 1 % in bursts (h) | 0.1 % (h) | 0 |
 //! | IP MTU, bytes | 1,358 (i) | 1,358 (i) | 1,358 (i) | 65,536 (j) |
 //! | buffer in each direction | 16 KiB (k) | 8 KiB (k) | 256 KiB (k) | unlimited |
@@ -42,11 +43,19 @@
 //!  - (k) Our choice: 1.5 s of queue on `cat-m1`, 4 s on `nb-iot` (a QUIC handshake fits), the known bufferbloat of cellular
 //!    on `lte`.
 //!
+//!  - (l) The default cycle of most networks. What comes for an idle device waits for its next turn in it, 0.64 s in the
+//!    mean, and then for the wake-up. [`LinkProfile::sleeping`] gives a link eDRX or power saving mode instead.
+//!
 //! Comparison tables: the data rates and latencies of the Release 13 categories as operators, module vendors and analysts
 //! reprint them (Cat-M1 half duplex 300/375 kb/s; Cat-NB1 26/62 kb/s, 1.6 to 10 s).
 //!
-//! Not simulated: power saving mode and paging cycles (a sleeping device is reached after the wake-up time), handover,
-//! contention between the devices of a cell.
+//! These are links in normal coverage, at rest. What else happens to a device in the field is set beside the profile:
+//! [`radio`](crate::radio) has the ways to sleep, [`coverage`](crate::coverage) what walls do,
+//! [`mobility`](crate::mobility) what happens on the road, [`nat`](crate::nat) the carrier's addresses, and
+//! [`outages`](crate::outages) schedules of when there is no coverage at all.
+//!
+//! Not simulated: contention between the devices of a cell, half duplex, connected-mode DRX, packets that the radio's own
+//! retransmission delays one by one. In the tail after a packet a link is as good as in the middle of a transfer.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -54,6 +63,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::radio::{Power, RadioProfile, Sleep};
 use crate::rng::Probability;
 
 /// An access link: both directions, the largest datagram, the radio.
@@ -75,6 +85,15 @@ impl LinkProfile {
     pub const fn lossless(mut self) -> Self {
         self.uplink = self.uplink.lossless();
         self.downlink = self.downlink.lossless();
+        self
+    }
+
+    /// The same link with a radio that sleeps like this; a link that is always there stays so.
+    #[must_use]
+    pub const fn sleeping(mut self, sleep: Sleep) -> Self {
+        if let Some(radio) = self.radio {
+            self.radio = Some(radio.sleeping(sleep));
+        }
         self
     }
 }
@@ -144,15 +163,6 @@ pub enum Loss {
     },
     /// Nothing is lost.
     None,
-}
-
-/// The radio's two states: idle, and connected for a while after each packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RadioProfile {
-    /// What the first packet after idle waits, in either direction, in microseconds.
-    pub promotion_us: u32,
-    /// How long the radio stays connected after the last packet, in microseconds.
-    pub tail_us: u32,
 }
 
 /// The built-in links, by name. See the [module](self) for the numbers and where they come from.
@@ -247,7 +257,11 @@ const CAT_M1: LinkProfile = LinkProfile {
         ..PipeProfile::IDEAL
     },
     mtu_bytes: CELLULAR_MTU_BYTES,
-    radio: Some(RadioProfile { promotion_us: 500_000, tail_us: 10_000_000 }),
+    radio: Some(RadioProfile {
+        sleep: Sleep::IDLE,
+        power: Some(Power::NRF9160_CAT_M1),
+        ..RadioProfile::new(500_000, 10_000_000)
+    }),
 };
 
 const NB_IOT: LinkProfile = LinkProfile {
@@ -268,7 +282,11 @@ const NB_IOT: LinkProfile = LinkProfile {
         ..PipeProfile::IDEAL
     },
     mtu_bytes: CELLULAR_MTU_BYTES,
-    radio: Some(RadioProfile { promotion_us: 3_000_000, tail_us: 20_000_000 }),
+    radio: Some(RadioProfile {
+        sleep: Sleep::IDLE,
+        power: Some(Power::NRF9160_NB1),
+        ..RadioProfile::new(3_000_000, 20_000_000)
+    }),
 };
 
 const LTE: LinkProfile = LinkProfile {
@@ -289,7 +307,7 @@ const LTE: LinkProfile = LinkProfile {
         ..PipeProfile::IDEAL
     },
     mtu_bytes: CELLULAR_MTU_BYTES,
-    radio: Some(RadioProfile { promotion_us: 260_100, tail_us: 11_576_000 }),
+    radio: Some(RadioProfile::new(260_100, 11_576_000).sleeping(Sleep::IDLE)),
 };
 
 const LOOPBACK: LinkProfile = LinkProfile {

@@ -7,7 +7,9 @@
 //!
 //! Each node has a private address, which it binds and never changes, and a public one, which others see. They are the
 //! same until [`Network::rebind`] moves the public one, as a carrier's NAT does: from then on the old public address is
-//! dead, and the node is not told.
+//! dead, and the node is not told. [`Network::set_nat`] puts a NAT between, which does that by itself.
+//!
+//! A datagram for a device whose radio does not listen is kept in the core: until the device is paged, or sends itself.
 //!
 //! # Cost
 //!
@@ -16,14 +18,19 @@
 //! among 100, 0.4 million among 10,000, where the state of the links (about 1 kB a node) no longer fits the cache.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 
 use crate::access_link::{AccessLink, Tally, Traffic};
 use crate::clock::SimTime;
-use crate::link_profiles::LinkProfile;
-use crate::outages::{Cut, Direction};
+use crate::coverage::CoveragePlan;
+use crate::link_profiles::{Link, LinkProfile};
+use crate::mobility::MobilityProfile;
+use crate::nat::{self, Nat, NatProfile, Renewal};
+use crate::outages::{Cut, Direction, Schedule};
 use crate::pipe::Fate;
+use crate::radio::RadioUsage;
+use crate::rng::SimRng;
 
 /// A simulated network. See the [module](self) for what is simulated and [`crate`] for the loop around it.
 ///
@@ -42,6 +49,8 @@ pub struct Network {
     /// The datagrams that events point to. An empty slot is on the list of free ones.
     slots: Vec<Option<Datagram>>,
     free_slots: Vec<u32>,
+    /// Addresses that NATs have taken from their pool.
+    pooled: u32,
 }
 
 impl Network {
@@ -57,6 +66,7 @@ impl Network {
             next_sequence: 0,
             slots: Vec::new(),
             free_slots: Vec::new(),
+            pooled: 0,
         }
     }
 
@@ -70,7 +80,17 @@ impl Network {
         let id = NodeId(index);
         self.claim(addr, id)?;
         let link = AccessLink::new(profile, self.seed, index);
-        self.nodes.push(Node { private: addr, public: addr, link, unroutable: Tally::default() });
+        self.nodes.push(Node {
+            private: addr,
+            public: addr,
+            link,
+            nat: None,
+            new_addresses: 0,
+            held: VecDeque::new(),
+            release_at: None,
+            filtered: Tally::default(),
+            unroutable: Tally::default(),
+        });
         Ok(id)
     }
 
@@ -82,7 +102,7 @@ impl Network {
     pub fn send(&mut self, now: SimTime, from: NodeId, to: SocketAddr, bytes: Vec<u8>) {
         let now = self.advance(now);
         let datagram = Datagram { sender: from, hop: Hop::ToCore { to }, bytes };
-        self.enter_link(now, from, Direction::Uplink, datagram);
+        self.offer(now, from, Direction::Uplink, datagram);
     }
 
     /// When [`deliver`](Self::deliver) has something to do next: a delivery, or a step inside the network.
@@ -96,9 +116,14 @@ impl Network {
         while self.next_event().is_some_and(|at| at <= now) {
             let Reverse(event) = self.events.pop().expect("an event was peeked");
             let at = self.advance(event.at);
-            let datagram = self.take(event.slot);
-            if let Some(delivery) = self.finish_hop(at, datagram) {
-                return Some(delivery);
+            match event.what {
+                What::Arrival { slot } => {
+                    let datagram = self.take(slot);
+                    if let Some(delivery) = self.finish_hop(at, datagram) {
+                        return Some(delivery);
+                    }
+                }
+                What::Paging { node } => self.page(at, node),
             }
         }
         None
@@ -157,6 +182,37 @@ impl Network {
         self.node_mut(node).link.set_profile(profile);
     }
 
+    /// Cuts a node off as `schedule` says, and at `until` no longer. `clock` tells which days these are; random outages are drawn from
+    /// a stream of the node's own.
+    pub fn plan_outages(
+        &mut self,
+        node: NodeId,
+        schedule: &Schedule,
+        clock: &crate::clock::Clock,
+        until: SimTime,
+    ) {
+        let mut rng = self.stream(OUTAGE_STREAMS, node);
+        for window in schedule.windows(clock, until, &mut rng) {
+            self.plan_outage(node, window.from, window.until.min(until), window.cut);
+        }
+    }
+
+    /// Puts a NAT between a node and the others. Its present public address is that of the first mapping.
+    pub fn set_nat(&mut self, node: NodeId, profile: NatProfile) {
+        self.node_mut(node).nat = Some(Nat::new(profile));
+    }
+
+    /// Makes a node one that moves from cell to cell, from the beginning of the run on.
+    pub fn set_mobility(&mut self, node: NodeId, profile: MobilityProfile) {
+        let rng = self.stream(MOBILITY_STREAMS, node);
+        self.node_mut(node).link.set_mobility(profile, rng);
+    }
+
+    /// Makes the coverage of a node change; see [`AccessLink::set_coverage`].
+    pub fn set_coverage(&mut self, node: NodeId, link: Link, plan: CoveragePlan) {
+        self.node_mut(node).link.set_coverage(link, plan);
+    }
+
     /// What has passed the link of a node.
     #[must_use]
     pub fn traffic(&self, node: NodeId) -> &Traffic {
@@ -167,6 +223,30 @@ impl Network {
     #[must_use]
     pub fn unroutable(&self, node: NodeId) -> Tally {
         self.node(node).unroutable
+    }
+
+    /// What came for a node and did not pass its NAT. It costs the node nothing.
+    #[must_use]
+    pub fn filtered(&self, node: NodeId) -> Tally {
+        self.node(node).filtered
+    }
+
+    /// How often the NAT of a node has made its mapping again.
+    #[must_use]
+    pub fn nat_renewals(&self, node: NodeId) -> u64 {
+        self.node(node).nat.as_ref().map_or(0, Nat::renewals)
+    }
+
+    /// How long the radio of a node was in which state until `now`; `None` for a link without a radio.
+    #[must_use]
+    pub fn radio_usage(&self, node: NodeId, now: SimTime) -> Option<RadioUsage> {
+        self.node(node).link.radio_usage(now)
+    }
+
+    /// What the radio of a node has drawn until `now`, in millijoules, where its profile knows currents: an estimate.
+    #[must_use]
+    pub fn energy_estimate_mj(&self, node: NodeId, now: SimTime) -> Option<u64> {
+        self.node(node).link.energy_estimate_mj(now)
     }
 
     /// The address that a node has bound.
@@ -187,10 +267,11 @@ impl Network {
         self.routes.get(&public).copied()
     }
 
-    /// Number of datagrams under way, duplicates included.
+    /// Number of datagrams under way, duplicates and those that wait for a sleeping device included.
     #[must_use]
     pub fn under_way(&self) -> usize {
-        self.events.len()
+        let held: usize = self.nodes.iter().map(|node| node.held.len()).sum();
+        self.slots.len() - self.free_slots.len() + held
     }
 
     fn advance(&mut self, now: SimTime) -> SimTime {
@@ -204,6 +285,53 @@ impl Network {
         }
         self.routes.insert(addr, node);
         Ok(())
+    }
+
+    /// Offers a datagram to a link, or keeps it while the device does not listen. What a device sends wakes it for what
+    /// waits.
+    fn offer(&mut self, now: SimTime, owner: NodeId, direction: Direction, datagram: Datagram) {
+        match direction {
+            Direction::Downlink => {
+                let node = self.node_mut(owner);
+                if node.link.reachable_at(now) <= now {
+                    self.enter_link(now, owner, direction, datagram);
+                } else if node.link.has_room_for(node.held.len()) {
+                    node.held.push_back(datagram);
+                    self.plan_paging(now, owner);
+                } else {
+                    node.link.refuse(datagram.ip_len());
+                }
+            }
+            Direction::Uplink => {
+                self.enter_link(now, owner, direction, datagram);
+                self.page(now, owner);
+            }
+        }
+    }
+
+    /// Sends what waits for a node on its way, if it can be reached now.
+    fn page(&mut self, now: SimTime, owner: NodeId) {
+        let node = self.node_mut(owner);
+        node.release_at.take_if(|at| *at <= now);
+        if node.held.is_empty() {
+            return;
+        }
+        if node.link.reachable_at(now) > now {
+            self.plan_paging(now, owner);
+            return;
+        }
+        for datagram in std::mem::take(&mut node.held) {
+            self.enter_link(now, owner, Direction::Downlink, datagram);
+        }
+    }
+
+    fn plan_paging(&mut self, now: SimTime, owner: NodeId) {
+        let node = self.node_mut(owner);
+        let at = node.link.reachable_at(now);
+        if node.release_at.is_none_or(|planned| at < planned) {
+            node.release_at = Some(at);
+            self.push_event(at, What::Paging { node: owner });
+        }
     }
 
     fn enter_link(&mut self, now: SimTime, owner: NodeId, direction: Direction, datagram: Datagram) {
@@ -239,6 +367,7 @@ impl Network {
     }
 
     fn route(&mut self, now: SimTime, to: SocketAddr, mut datagram: Datagram) {
+        self.translate(now, datagram.sender, to);
         let from = self.public_addr(datagram.sender);
         let Some(node) = self.node_at(to).filter(|_| from.is_ipv4() == to.is_ipv4()) else {
             let ip_len = datagram.ip_len();
@@ -246,7 +375,34 @@ impl Network {
             return;
         };
         datagram.hop = Hop::ToNode { node, from };
-        self.enter_link(now, node, Direction::Downlink, datagram);
+        let receiver = self.node_mut(node);
+        if receiver.nat.as_ref().is_some_and(|nat| !nat.admits(now, from)) {
+            receiver.filtered.add(datagram.ip_len());
+            return;
+        }
+        self.offer(now, node, Direction::Downlink, datagram);
+    }
+
+    /// What happens to the public address of a node when it sends to `to`.
+    fn translate(&mut self, now: SimTime, sender: NodeId, to: SocketAddr) {
+        let node = self.node_mut(sender);
+        let renewal = node.nat.as_mut().and_then(|nat| nat.outbound(now, to));
+        let new_addresses = node.link.new_addresses(now);
+        let has_moved = std::mem::replace(&mut node.new_addresses, new_addresses) != new_addresses;
+        match renewal {
+            _ if has_moved => self.rebind_to_pool(sender),
+            Some(Renewal::NewAddress) => self.rebind_to_pool(sender),
+            Some(Renewal::NewPort) => drop(self.rebind(sender)),
+            None => {}
+        }
+    }
+
+    fn rebind_to_pool(&mut self, node: NodeId) {
+        self.pooled += 1;
+        let pooled = nat::pool_address(self.public_addr(node), self.pooled);
+        if pooled.is_none_or(|addr| self.rebind_to(node, addr).is_err()) {
+            self.rebind(node);
+        }
     }
 
     fn schedule(&mut self, at: SimTime, datagram: Datagram) {
@@ -255,13 +411,22 @@ impl Network {
             u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 datagrams are under way")
         });
         self.slots[slot as usize] = Some(datagram);
-        self.events.push(Reverse(Event { at, sequence: self.next_sequence, slot }));
+        self.push_event(at, What::Arrival { slot });
+    }
+
+    fn push_event(&mut self, at: SimTime, what: What) {
+        self.events.push(Reverse(Event { at, sequence: self.next_sequence, what }));
         self.next_sequence += 1;
     }
 
     fn take(&mut self, slot: u32) -> Datagram {
         self.free_slots.push(slot);
         self.slots[slot as usize].take().expect("an event points to its datagram")
+    }
+
+    /// A stream of random numbers for one thing about one node.
+    fn stream(&self, base: u64, node: NodeId) -> SimRng {
+        SimRng::new(self.seed, base + u64::from(node.0))
     }
 
     fn node(&self, id: NodeId) -> &Node {
@@ -327,15 +492,31 @@ struct Node {
     private: SocketAddr,
     public: SocketAddr,
     link: AccessLink,
+    nat: Option<Nat>,
+    /// Of the changes of cell, those with a new address that have been seen.
+    new_addresses: u64,
+    /// What waits for the radio to listen.
+    held: VecDeque<Datagram>,
+    /// The earliest paging that is planned.
+    release_at: Option<SimTime>,
+    filtered: Tally,
     unroutable: Tally,
 }
 
-/// The end of a hop. Ordered by time, then by creation; the slot never decides.
+/// Something to be done. Ordered by time, then by creation; what it is never decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Event {
     at: SimTime,
     sequence: u64,
-    slot: u32,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    /// The end of a hop.
+    Arrival { slot: u32 },
+    /// A device listens, and something waits for it.
+    Paging { node: NodeId },
 }
 
 #[derive(Clone, Debug)]
@@ -363,6 +544,9 @@ enum Hop {
 
 /// Where the search for a free port goes on after the last one: the first port that is not reserved.
 const FIRST_NAT_PORT: u16 = 1_024;
+/// Apart from those of the links, which are counted from 0.
+const MOBILITY_STREAMS: u64 = 1 << 43;
+const OUTAGE_STREAMS: u64 = 1 << 44;
 
 #[cfg(test)]
 mod tests;

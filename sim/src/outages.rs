@@ -1,4 +1,8 @@
-//! When a node is cut off from the network.
+//! When a node is cut off from the network: now, until further notice, or as a [`Schedule`] says.
+
+pub mod schedule;
+
+pub use schedule::{Length, Rule, RuleError, Schedule, ScheduleError, Window};
 
 use std::collections::VecDeque;
 
@@ -45,13 +49,6 @@ pub struct Outages {
     current: Option<Cut>,
     /// Sorted by `from`; those that have ended are dropped once they come to the front.
     planned: VecDeque<Window>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Window {
-    from: SimTime,
-    until: SimTime,
-    cut: Cut,
 }
 
 impl Outages {

@@ -34,6 +34,8 @@ pub enum DropCause {
     Partitioned,
     /// Larger than the link's MTU.
     TooBig,
+    /// The device does not listen, and the network keeps enough packets for it already.
+    Unreachable,
 }
 
 /// The state of one direction of a link. About 400 bytes; an offer costs constant time.
@@ -111,7 +113,9 @@ impl Pipe {
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
-    fn transmission_ns(&self, ip_len: u32) -> u64 {
+    /// How long a packet of this length is in transmission, in nanoseconds.
+    #[must_use]
+    pub fn transmission_ns(&self, ip_len: u32) -> u64 {
         let Some(rate_bps) = self.profile.rate_bps else { return 0 };
         let ns = u128::from(ip_len) * BIT_NS_PER_BYTE_S / u128::from(rate_bps.get());
         u64::try_from(ns).unwrap_or(u64::MAX)

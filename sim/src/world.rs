@@ -37,7 +37,8 @@
 //! # Layers
 //!
 //! [`Edit`] and [`Action`] are data; `disk` and `host` are what a process stands on, `documents` and `process` are the
-//! process, `node` is what survives it, `convergence` and `oracle` judge, and [`fleet`] makes up scenarios from seeds.
+//! process, `node` is what survives it, `convergence` and `oracle` judge, [`fleet`] makes up scenarios from seeds, and
+//! [`month`] tells what a fleet that works as it should costs.
 
 mod action;
 mod convergence;
@@ -46,6 +47,7 @@ mod documents;
 mod edit;
 pub mod fleet;
 mod host;
+pub mod month;
 mod node;
 mod oracle;
 mod policy;
@@ -65,8 +67,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crdt_core::{DocumentName, Heap, PathError, Replica, Role};
-use transport_quic::Config;
+use crdt_core::{DocumentName, Heap, PathError, Replica, Role, Stamp};
+use transport_quic::{Config, Ledger};
 
 use crate::clock::{Clock, SimTime, WallClock};
 use crate::link_profiles::{Link, LinkProfile};
@@ -97,6 +99,7 @@ pub struct World {
     wakes: BinaryHeap<Reverse<(SimTime, NodeId)>>,
     log: WriteLog,
     violations: Vec<Violation>,
+    receipts: Vec<Duration>,
     trace: Trace,
 }
 
@@ -119,6 +122,7 @@ impl World {
             wakes: BinaryHeap::new(),
             log: WriteLog::default(),
             violations: Vec::new(),
+            receipts: Vec::new(),
             trace: Trace::default(),
         };
         world.nodes[0].wants_receipts = false;
@@ -305,6 +309,31 @@ impl World {
         self.node(node).counters()
     }
 
+    /// What the transport of a node has counted so far, by cause.
+    #[must_use]
+    pub fn ledger(&self, node: NodeId) -> Ledger {
+        self.node(node).ledger()
+    }
+
+    /// How long each update of a device took until its device knew it to be safe: until everything that the device had
+    /// sent was delivered, which the aggregator says of what is on its disk. In the order in which they became known.
+    #[must_use]
+    pub fn receipts(&self) -> &[Duration] {
+        &self.receipts
+    }
+
+    /// How many updates of a device have no such receipt yet.
+    #[must_use]
+    pub fn without_receipt(&self, device: NodeId) -> u64 {
+        self.log.undelivered(device)
+    }
+
+    /// The network, to change what surrounds a node: coverage, mobility, a NAT, planned outages.
+    #[must_use]
+    pub fn network_mut(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
     /// The network: what each link carried, and what became of the rest.
     #[must_use]
     pub fn network(&self) -> &Network {
@@ -424,6 +453,14 @@ impl World {
                 let count = self.log.acknowledged(id, replica, through);
                 self.node_mut(id).count_acknowledged(count);
             }
+            Note::Delivered => {
+                let disk = &self.nodes[0].disk;
+                let is_safe = |document: &DocumentName, stamp: Stamp| {
+                    disk.durable_through(document, stamp.replica) >= stamp.time
+                };
+                let now = self.now;
+                self.receipts.extend(self.log.delivered(id, is_safe).map(|since| now.since(since)));
+            }
             Note::Durable { updates } => self.log.durable(&updates),
             Note::Forked { document, from, to } => {
                 // A refusal for its clock makes a device go on under a new id, too.
@@ -439,7 +476,12 @@ impl World {
                 self.log.written_again(&document, original, reissued);
             }
             Note::Violation(what) => self.violate(id, what),
-            Note::Written { update, stamp } => self.log.written(update, stamp),
+            Note::Written { update, stamp } => {
+                self.log.written(update, stamp);
+                if id != self.aggregator() {
+                    self.log.set_out(update, stamp, self.now);
+                }
+            }
         }
     }
 

@@ -16,6 +16,10 @@ mod bytes;
 mod faults;
 #[path = "world/flaws.rs"]
 mod flaws;
+#[path = "world/month.rs"]
+mod month;
+#[path = "world/times.rs"]
+mod times;
 
 fn cat_m1() -> LinkProfile {
     Link::CatM1.profile().lossless()

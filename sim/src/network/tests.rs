@@ -3,6 +3,7 @@ use std::num::NonZeroU64;
 use super::*;
 use crate::access_link::Dropped;
 use crate::link_profiles::{Link, Loss, PipeProfile};
+use crate::radio::Sleep;
 use crate::rng::{Probability, SimRng};
 
 const FAST: LinkProfile = LinkProfile {
@@ -28,7 +29,7 @@ const ROUGH: LinkProfile = {
         reorder: Probability::percent(2),
         reorder_us: 80_000,
     };
-    let radio = Link::CatM1.profile().radio;
+    let radio = Link::CatM1.profile().sleeping(Sleep::ALWAYS_PAGED).radio;
     LinkProfile { uplink: pipe, downlink: pipe, mtu_bytes: 1_358, radio }
 };
 
@@ -246,7 +247,7 @@ fn every_packet_is_accounted_for() {
             let entered = traffic.offered.ip_bytes + traffic.duplicated.ip_bytes;
             assert_eq!(entered, traffic.carried.ip_bytes + traffic.dropped.in_all().ip_bytes, "node {index}");
             assert!(traffic.duplicated.packets > 0);
-            let Dropped { buffer_full, lost, partitioned, too_big } = traffic.dropped;
+            let Dropped { buffer_full, lost, partitioned, too_big, .. } = traffic.dropped;
             seen.push([buffer_full, lost, partitioned, too_big].map(|tally| tally.packets > 0));
         }
     }

@@ -63,6 +63,8 @@ pub(super) struct OpenDocument {
     uncommitted: Vec<UpdateId>,
     /// Updates in the commit under way.
     committing: Vec<UpdateId>,
+    /// Where frames are written before they are sent; empty while that happens.
+    buffer: Vec<u8>,
 }
 
 impl OpenDocument {
@@ -75,6 +77,7 @@ impl OpenDocument {
             taken: BTreeMap::new(),
             uncommitted: Vec::new(),
             committing: Vec::new(),
+            buffer: vec![0; FRAME_BUFFER_LEN],
         }
     }
 
@@ -103,7 +106,7 @@ impl OpenDocument {
         while let Some(input) = self.inbox.pop_front() {
             self.take(input, host, effects);
         }
-        let mut buffer = [0; FRAME_BUFFER_LEN];
+        let mut buffer = std::mem::take(&mut self.buffer);
         while let Some(output) = self.replica.poll_output(host.moment(), &mut buffer) {
             match output {
                 Output::Close { session } => {
@@ -135,6 +138,7 @@ impl OpenDocument {
                 }
             }
         }
+        self.buffer = buffer;
         // What there is to say about them goes first.
         release(durable, effects);
         if !self.is_committing {

@@ -45,6 +45,8 @@ pub(super) enum Note {
         replica: ReplicaId,
         through: Time,
     },
+    /// The transport has delivered all that this node has sent.
+    Delivered,
     /// These updates are durable at the node that made them.
     Durable {
         updates: Vec<UpdateId>,

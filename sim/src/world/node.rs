@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crdt_core::{DocumentName, Role};
-use transport_quic::{Config, Count, Identity, Link, PublicKey};
+use transport_quic::{Config, Identity, Ledger, Link, PublicKey};
 
 use super::disk::{Disk, Image};
 use super::host::{Counters, Host, Note};
@@ -37,8 +37,7 @@ pub(super) struct Node {
     rng: SimRng,
     counters: Counters,
     /// What the links of former processes cost.
-    sent_before: Count,
-    received_before: Count,
+    ledger_before: Ledger,
 }
 
 impl Node {
@@ -67,8 +66,7 @@ impl Node {
             reset_key,
             rng,
             counters: Counters::default(),
-            sent_before: Count::default(),
-            received_before: Count::default(),
+            ledger_before: Ledger::default(),
         }
     }
 
@@ -104,9 +102,7 @@ impl Node {
     /// The power goes.
     pub(super) fn crash(&mut self) {
         let Some(process) = self.process.take() else { return };
-        let ledger = process.ledger();
-        self.sent_before += ledger.sent.total();
-        self.received_before += ledger.received.total();
+        self.ledger_before += process.ledger();
         self.counters.crashes += 1;
         self.disk.cut_power();
         self.wake = SimTime::MAX;
@@ -119,12 +115,18 @@ impl Node {
         self.process = Some(process);
     }
 
-    pub(super) fn counters(&self) -> Counters {
-        let (mut sent, mut received) = (self.sent_before, self.received_before);
+    /// What all its processes have cost.
+    pub(super) fn ledger(&self) -> Ledger {
+        let mut ledger = self.ledger_before;
         if let Some(process) = &self.process {
-            sent += process.ledger().sent.total();
-            received += process.ledger().received.total();
+            ledger += process.ledger();
         }
+        ledger
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        let ledger = self.ledger();
+        let (sent, received) = (ledger.sent.total(), ledger.received.total());
         Counters {
             packets_sent: sent.packets,
             ip_bytes_sent: sent.bytes,

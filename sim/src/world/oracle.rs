@@ -38,6 +38,16 @@ pub(super) struct WriteLog {
     by_stamp: BTreeMap<(DocumentName, Stamp), UpdateId>,
     /// Per node, those that wait for their receipt.
     waiting: BTreeMap<NodeId, Vec<(Stamp, UpdateId)>>,
+    /// Per device, those of its present process that its transport has not said to be delivered.
+    undelivered: BTreeMap<NodeId, Vec<Undelivered>>,
+}
+
+/// An update on its way.
+#[derive(Debug)]
+struct Undelivered {
+    document: DocumentName,
+    stamp: Stamp,
+    since: SimTime,
 }
 
 #[derive(Debug)]
@@ -75,6 +85,32 @@ impl WriteLog {
         self.waiting.entry(update.node).or_default().push((stamp, id));
     }
 
+    /// A device has made this update, and waits until its transport says that it was delivered.
+    pub(super) fn set_out(&mut self, id: UpdateId, stamp: Stamp, now: SimTime) {
+        let Update { node, document, .. } = &self.updates[id.0];
+        let undelivered = Undelivered { document: document.clone(), stamp, since: now };
+        self.undelivered.entry(*node).or_default().push(undelivered);
+    }
+
+    /// The transport of `node` has delivered all that was sent: of what was on its way, that which `is_safe` has its
+    /// receipt. Tells since when each of them was on its way.
+    pub(super) fn delivered(
+        &mut self,
+        node: NodeId,
+        is_safe: impl Fn(&DocumentName, Stamp) -> bool,
+    ) -> impl Iterator<Item = SimTime> {
+        let undelivered = self.undelivered.get_mut(&node);
+        let arrived = undelivered.map(|updates| {
+            updates.extract_if(.., move |update| is_safe(&update.document, update.stamp)).collect::<Vec<_>>()
+        });
+        arrived.into_iter().flatten().map(|update| update.since)
+    }
+
+    /// How many updates of `node` are on their way.
+    pub(super) fn undelivered(&self, node: NodeId) -> u64 {
+        self.undelivered.get(&node).map_or(0, |updates| updates.len() as u64)
+    }
+
     pub(super) fn durable(&mut self, updates: &[UpdateId]) {
         updates.iter().for_each(|id| self.updates[id.0].is_durable = true);
     }
@@ -107,6 +143,7 @@ impl WriteLog {
 
     /// The power of `node` went: what its disk did not have was never written, though later stamps of it may be claimed.
     pub(super) fn crashed(&mut self, node: NodeId) {
+        self.undelivered.remove(&node);
         if let Some(waiting) = self.waiting.get_mut(&node) {
             waiting.retain(|(_, id)| self.updates[id.0].is_durable);
         }

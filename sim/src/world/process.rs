@@ -13,7 +13,7 @@ use transport_quic::{CloseCode, ConnectionId, Link, LinkEvent, MessageId, Public
 
 use super::disk::{Change, Disk};
 use super::documents::{Channel, Effect, Input, OpenDocument};
-use super::host::Host;
+use super::host::{Host, Note};
 use super::policy::Policy;
 use crate::clock::SimTime;
 
@@ -53,6 +53,8 @@ struct Connection {
     backlog: VecDeque<Outgoing>,
     /// Messages that are not known to have arrived.
     undelivered: BTreeMap<MessageId, Undelivered>,
+    /// Since when this side, which made the connection to open documents on it, has heard nothing of any.
+    unanswered: Option<SimTime>,
 }
 
 /// A frame that one of the documents sends.
@@ -254,6 +256,9 @@ impl Process {
                     self.give(&name, Input::Delivered(channel, claims));
                 }
                 self.flush(conn, now, host);
+                if self.uplink.is_some() && self.connections.get(&conn).is_some_and(Connection::is_at_rest) {
+                    host.notes.push(Note::Delivered);
+                }
             }
             LinkEvent::Message { conn, message } => self.take_message(conn, message, disk, now, host),
             _ => {}
@@ -272,9 +277,11 @@ impl Process {
             handles: BTreeMap::new(),
             backlog: VecDeque::new(),
             undelivered: BTreeMap::new(),
+            unanswered: None,
         };
         if let Some(uplink) = &mut self.uplink {
             uplink.attempt = 0;
+            connection.unanswered = (!self.documents.is_empty()).then_some(host.now);
             for (handle, (name, document)) in (0..).zip(&mut self.documents) {
                 connection.handles.insert(handle, name.clone());
                 document.give(Input::Connect { channel: Channel { conn, handle }, peer, initiator: true });
@@ -308,6 +315,7 @@ impl Process {
         host.counters.frames_received += 1;
         host.counters.payload_bytes_received += message.len() as u64;
         let Some(connection) = self.connections.get_mut(&conn) else { return };
+        connection.unanswered = None;
         let Some(handle) = peek_handle(&message) else {
             host.violation("a message without a handle".into());
             return;
@@ -408,9 +416,16 @@ impl Process {
 }
 
 impl Connection {
-    /// Since when the oldest message waits to be delivered.
+    /// Whether everything that it was given has arrived.
+    fn is_at_rest(&self) -> bool {
+        self.undelivered.is_empty() && self.backlog.is_empty()
+    }
+
+    /// Since when the oldest message waits to be delivered, or the first one of the peer is due. That all was delivered is
+    /// not enough: the answer may be lost for good, because a NAT has forgotten this side.
     fn waiting_since(&self) -> Option<SimTime> {
-        self.undelivered.first_key_value().map(|(_, sent)| sent.since)
+        let oldest = self.undelivered.first_key_value().map(|(_, sent)| sent.since);
+        [oldest, self.unanswered].into_iter().flatten().min()
     }
 
     fn is_deaf(&self, now: SimTime, patience: Duration) -> bool {
