@@ -19,6 +19,8 @@ use crate::config::Config;
 use crate::connection::{Connection, ConnectionStats};
 use crate::error::{ConnectError, SendError};
 use crate::event::{CloseReason, ConnectionId, LinkEvent, MessageId};
+use crate::faults::{Fault, Faults};
+use crate::hold::Arrival;
 use crate::identity::{Identity, PublicKey};
 use crate::ledger::{IPV6_UDP_HEADER_BYTES, Ledger, header_bytes, ip_bytes};
 use crate::roaming::Route;
@@ -67,6 +69,9 @@ pub struct Link {
     /// Datagrams that belong to no connection: resets and refusals.
     responses: VecDeque<Response>,
     ledger: Ledger,
+    faults: Faults,
+    /// The latest time that a call gave; for those that give none.
+    latest: Option<Instant>,
     /// The ledger's total beyond which nothing is transmitted.
     limit_bytes: Option<u64>,
     kind_of: fn(&[u8]) -> MessageKind,
@@ -147,6 +152,8 @@ impl Link {
             ready: VecDeque::new(),
             responses: VecDeque::new(),
             ledger: Ledger::default(),
+            faults: Faults::default(),
+            latest: None,
             limit_bytes: None,
             kind_of: |_| MessageKind::Cells,
         }
@@ -162,6 +169,7 @@ impl Link {
     /// Transmits nothing any more, acknowledgements included, that could bring the total of the [ledger](Self::ledger)
     /// above this, until another limit is set; `None` takes the limit away. What comes in counts too, but cannot be
     /// held back: it makes less room for what goes out. A datagram is held back where the longest one would not fit.
+    /// QUIC's timers rest meanwhile, so that nothing is saved up; time limits of handshakes and holds do not.
     pub fn set_limit(&mut self, limit_bytes: Option<u64>) {
         self.limit_bytes = limit_bytes;
         let ids: Vec<_> = self.connections.keys().copied().collect();
@@ -181,6 +189,7 @@ impl Link {
         remote: SocketAddr,
         expected: PublicKey,
     ) -> Result<ConnectionId, ConnectError> {
+        self.note_time(now);
         if remote.port() == 0 || remote.ip().is_unspecified() {
             return Err(ConnectError::InvalidAddress { remote });
         }
@@ -211,6 +220,7 @@ impl Link {
     /// # Errors
     /// [`SendError::Full`] where too much waits already: try again after the next `Delivered` event.
     pub fn send(&mut self, now: Instant, conn: ConnectionId, message: &[u8]) -> Result<MessageId, SendError> {
+        self.note_time(now);
         let connection = self.connections.get_mut(&conn).ok_or(SendError::Closed { conn })?;
         connection.set_now(now);
         let id = connection.send(message)?;
@@ -246,10 +256,16 @@ impl Link {
 
     /// Takes a datagram that came in. Nothing in it can do more than end the connection that it proves to belong to.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        self.note_time(now);
         let bytes = ip_bytes(from, datagram.len());
+        if datagram.len() > DATAGRAM_RECEIVED_LEN_MAX {
+            self.faults.count(Fault::DatagramOversized);
+            return self.count_received(None, bytes);
+        }
         let mut response = Vec::new();
         // The marks of explicit congestion notification are left out: reporting them back costs 8 bytes a packet.
         let alias = self.alias(from);
+        let is_limited = self.is_limited();
         let event = self.endpoint.handle(now, alias, None, None, BytesMut::from(datagram), &mut response);
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
@@ -257,33 +273,48 @@ impl Link {
                 let connection =
                     id.and_then(|id| self.connections.get_mut(&id)).filter(|it| it.accepts(from));
                 let Some((id, connection)) = id.zip(connection) else {
+                    self.faults.count(Fault::DatagramUnknown);
                     return self.count_received(None, bytes);
                 };
                 connection.set_now(now);
-                let shares = connection.receive(from, event, bytes, header_bytes(from));
-                connection.ledger.received.count(&shares);
-                self.ledger.received.count(&shares);
+                let arrival = Arrival { from, event, ip_bytes: bytes, header_bytes: header_bytes(from) };
+                if let Some(arrival) = connection.put_off(arrival, is_limited) {
+                    self.receive_put_off(id);
+                    self.receive(id, arrival);
+                }
                 self.settle(id);
             }
             Some(DatagramEvent::NewConnection(incoming)) => self.accept(now, incoming, from, bytes),
             Some(DatagramEvent::Response(_)) => {
+                self.faults.count(Fault::of_stray(datagram, self.cid_len));
                 self.count_received(None, bytes);
                 self.respond(from, response);
             }
-            None => self.count_received(None, bytes),
+            None => {
+                self.faults.count(Fault::of_stray(datagram, self.cid_len));
+                self.count_received(None, bytes);
+            }
         }
     }
 
     /// Does what is due. Spurious calls are harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.note_time(now);
+        let is_limited = self.is_limited();
         let due: Vec<_> = self.timers.iter().take_while(|(at, _)| *at <= now).map(|&(_, id)| id).collect();
         for id in due {
             let Some(connection) = self.connections.get_mut(&id) else { continue };
             connection.set_now(now);
             match connection.is_overdue() {
-                Some(after) => self.forget(id, CloseReason::HandshakeTimeout { after }),
+                Some(after) => {
+                    self.faults.count(Fault::HandshakeOverdue);
+                    self.forget(id, CloseReason::HandshakeTimeout { after });
+                }
                 None => {
-                    connection.handle_timeout();
+                    connection.handle_timeout(is_limited);
+                    if connection.is_put_off_due() {
+                        self.receive_put_off(id);
+                    }
                     self.settle(id);
                 }
             }
@@ -292,9 +323,9 @@ impl Link {
 
     /// Writes the next datagram to send into `buffer`, over what was in it.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        self.note_time(now);
         buffer.clear();
-        let longest = IPV6_UDP_HEADER_BYTES + DATAGRAM_LEN_MAX;
-        if self.limit_bytes.is_some_and(|limit| self.ledger.bytes().saturating_add(longest) > limit) {
+        if self.is_limited() {
             return None;
         }
         if let Some(Response { to, datagram, cause }) = self.responses.pop_front() {
@@ -318,12 +349,15 @@ impl Link {
         None
     }
 
-    /// The next event. Connections take turns. Call [`Link::poll_transmit`] afterwards: a message that is taken may
+    /// The next event, at the latest time that another call was given. Connections take turns. Call [`Link::poll_transmit`] afterwards: a message that is taken may
     /// give the peer credit.
     pub fn poll_event(&mut self) -> Option<LinkEvent> {
         while let Some(id) = self.ready.pop_front() {
             let Some(connection) = self.connections.get_mut(&id) else { continue };
             connection.is_ready = false;
+            if let Some(latest) = self.latest {
+                connection.set_now(latest);
+            }
             let event = connection.poll_event();
             // Puts it back into the queues that it belongs to, or drops it if this was its end.
             self.settle(id);
@@ -344,6 +378,12 @@ impl Link {
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         self.ledger
+    }
+
+    /// What came in that was not in order, since the link began.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.faults
     }
 
     /// A snapshot of one connection, or `None` once its end has been reported.
@@ -371,14 +411,14 @@ impl Link {
 
     fn accept(&mut self, now: Instant, incoming: Incoming, from: SocketAddr, bytes: u64) {
         if self.handshakes >= self.config.handshakes_max as usize {
-            tracing::debug!(%from, limit = self.config.handshakes_max, "too many handshakes under way");
+            self.faults.count(Fault::HandshakeIgnored);
             self.count_received(None, bytes);
             self.endpoint.ignore(incoming);
             return;
         }
         let mut response = Vec::new();
         if self.connections.len() >= self.config.connections_max as usize {
-            tracing::debug!(%from, limit = self.config.connections_max, "too many connections");
+            self.faults.count(Fault::ConnectionRefused);
             self.count_received(None, bytes);
             let _ = self.endpoint.refuse(incoming, &mut response);
             self.respond(from, response);
@@ -402,7 +442,10 @@ impl Link {
                 tracing::debug!(%from, error = %error.cause, "handshake failed at its first packet");
                 self.count_received(None, bytes);
                 if error.response.is_some() {
+                    self.faults.count(Fault::HandshakeRefused);
                     self.respond(from, response);
+                } else {
+                    self.faults.count(Fault::DatagramUnauthentic);
                 }
             }
         }
@@ -423,7 +466,23 @@ impl Link {
         id
     }
 
+    /// Gives a connection a datagram, and counts it.
+    fn receive(&mut self, id: ConnectionId, arrival: Arrival) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let shares = connection.receive(arrival);
+        connection.ledger.received.count(&shares);
+        self.ledger.received.count(&shares);
+    }
+
+    /// Gives a connection the datagrams that it put off.
+    fn receive_put_off(&mut self, id: ConnectionId) {
+        while let Some(arrival) = self.connections.get_mut(&id).and_then(Connection::take_put_off) {
+            self.receive(id, arrival);
+        }
+    }
+
     fn with(&mut self, now: Instant, id: ConnectionId, change: impl FnOnce(&mut Connection)) {
+        self.note_time(now);
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.set_now(now);
             change(connection);
@@ -456,8 +515,18 @@ impl Link {
 
     /// Brings the link's books about a connection up to date.
     fn note(&mut self, id: ConnectionId) {
+        let is_limited = self.is_limited();
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let timer = connection.poll_timeout();
+        connection.faults.drain(..).for_each(|fault| self.faults.count(fault));
+        if connection.is_ended() {
+            // They came after the end, and are for nobody.
+            while let Some(arrival) = connection.take_put_off() {
+                let shares = Shares::all(Cause::Unrouted, arrival.ip_bytes);
+                connection.ledger.received.count(&shares);
+                self.ledger.received.count(&shares);
+            }
+        }
+        let timer = connection.poll_timeout(is_limited);
         if timer != connection.timer {
             if let Some(at) = connection.timer {
                 self.timers.remove(&(at, id));
@@ -505,9 +574,11 @@ impl Link {
             if !connection.is_ended() {
                 return Err(ConnectError::AlreadyConnected { conn, remote });
             }
-            // Its last words still leave.
+            // Its last words still leave, if there is room for them.
             let mut datagram = Vec::new();
-            if let Some((to, shares)) = connection.poll_transmit(now, &mut datagram) {
+            if self.responses.len() < RESPONSES_MAX
+                && let Some((to, shares)) = connection.poll_transmit(now, &mut datagram)
+            {
                 connection.ledger.sent.count(&shares);
                 self.responses.push_back(Response { to, datagram, cause: shares.dominating });
             }
@@ -521,6 +592,16 @@ impl Link {
         if self.responses.len() < RESPONSES_MAX {
             self.responses.push_back(Response { to, datagram, cause: Cause::Unrouted });
         }
+    }
+
+    /// Whether the longest datagram would bring the ledger above the limit.
+    fn is_limited(&self) -> bool {
+        let longest = IPV6_UDP_HEADER_BYTES + DATAGRAM_LEN_MAX;
+        self.limit_bytes.is_some_and(|limit| self.ledger.bytes().saturating_add(longest) > limit)
+    }
+
+    fn note_time(&mut self, now: Instant) {
+        self.latest = self.latest.max(Some(now));
     }
 
     /// Counts a first datagram of a connection, or one of none.
@@ -560,6 +641,8 @@ struct Response {
 const PEER_ALIAS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 /// The longest datagram that is sent, in bytes of UDP payload: there is no path-MTU discovery.
 const DATAGRAM_LEN_MAX: u64 = 1200;
+/// The longest datagram that is looked at, in bytes of UDP payload: what QUIC announces to take.
+const DATAGRAM_RECEIVED_LEN_MAX: usize = 1472;
 /// Most datagrams of no connection that wait to be sent.
 const RESPONSES_MAX: usize = 64;
 /// Least time between two stateless resets. Short, because after a restart a whole fleet waits for its resets; not

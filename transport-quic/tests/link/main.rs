@@ -3,9 +3,12 @@
 mod bytes;
 mod faults;
 mod floor;
+mod hostile;
 mod identity;
+mod limit;
 mod messages;
 mod pipe;
 mod receipts;
+mod resumption;
 mod roaming;
 mod stranger;
