@@ -22,7 +22,7 @@ use crate::scalar::Scalar;
 /// Reads what stands at a path and below it; the answer is a value, or nested objects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Get {
-    /// Which document; a process that has only one needs no name.
+    /// Which document; the main one, or the only one, needs no name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
     /// Where; the whole document without it.
@@ -33,7 +33,7 @@ pub struct Get {
 /// Puts a value at a path. The answer comes when it is on the disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Set {
-    /// Which document; a process that has only one needs no name.
+    /// Which document; the main one, or the only one, needs no name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
     /// Where.
@@ -45,7 +45,7 @@ pub struct Set {
 /// Deletes what stands at a path and below it. The answer comes when that is on the disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delete {
-    /// Which document; a process that has only one needs no name.
+    /// Which document; the main one, or the only one, needs no name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
     /// Where.
@@ -56,7 +56,7 @@ pub struct Delete {
 /// which the first is a [`Change::Snapshot`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
-    /// Which document; a process that has only one needs no name.
+    /// Which document; the main one, or the only one, needs no name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
     /// Where; the whole document without it.

@@ -84,4 +84,4 @@ pub use storage::{CellStore, Fixed, FixedCells, Storage, Stored};
 pub use storage::{Heap, HeapCells};
 pub use sync::{Conflict, SessionId, Version};
 pub use time::{Moment, Time};
-pub use wire::{DecodeError, Refusal, Resource, peek_handle, peek_open};
+pub use wire::{DecodeError, Refusal, Resource, peek_handle, peek_open, write_refusal};

@@ -69,7 +69,7 @@ pub struct CounterStatus {
     pub frames_received: u64,
     /// Frames made for devices.
     pub frames_sent: u64,
-    /// Connections turned away: unknown key, or a document that the key may not open.
+    /// Connections turned away because of an unknown key, and documents that a key may not open.
     pub access_denied: u64,
     /// Connections closed because of what came over them.
     pub protocol_errors: u64,

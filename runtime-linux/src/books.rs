@@ -3,6 +3,7 @@
 //! | setting | content |
 //! |---|---|
 //! | `ledger/day/N` | JSON: first day of the record, and a [`Ledger`]; N is the day modulo [`DAYS_KEPT`] |
+//! | `ledger/clock` | 8 bytes, little endian: the time of the last save, in milliseconds since 1970 |
 //! | `ledger/month/N` | the same for the billing period that begins in calendar month N, modulo [`MONTHS_KEPT`] |
 //!
 //! A new record takes the place of the oldest one, so the history is bounded whatever happens to the clock, and a save
@@ -29,6 +30,8 @@ pub struct Books {
     days: BTreeMap<Day, Ledger>,
     /// By the first day of the period; one for each calendar month.
     months: BTreeMap<Day, Ledger>,
+    /// The time that was noted last, in milliseconds since 1970.
+    clock_ms: u64,
     unsaved_days: BTreeSet<Day>,
     unsaved_months: BTreeSet<Day>,
 }
@@ -56,6 +59,8 @@ impl Books {
                 books.months.insert(record.start, record.ledger);
             }
         }
+        let clock = store.setting(CLOCK_SETTING)?.and_then(|bytes| bytes.try_into().ok());
+        books.clock_ms = clock.map_or(0, u64::from_le_bytes);
         books.follow_reset_day();
         Ok(books)
     }
@@ -75,8 +80,22 @@ impl Books {
         self.months.retain(|old, _| *old == period || old.month() % MONTHS_KEPT != slot);
     }
 
-    /// Adds what changed since the last call to a batch. Cost: two records in a day.
+    /// Notes the time, for a device without a clock: after a restart it counts on from there.
+    pub fn note_time(&mut self, ms: u64) {
+        self.clock_ms = ms;
+    }
+
+    /// The last time that is known, in milliseconds since 1970: the one that was noted, or the newest day with traffic.
+    #[must_use]
+    pub fn known_ms(&self) -> u64 {
+        self.newest_day().map_or(0, Day::start_ms).max(self.clock_ms)
+    }
+
+    /// Adds what changed since the last call to a batch. Cost: two records in a day, and the time.
     pub fn stage(&mut self, batch: &mut Batch<'_>) {
+        if self.clock_ms > 0 {
+            batch.set(CLOCK_SETTING, self.clock_ms.to_le_bytes().to_vec());
+        }
         for start in std::mem::take(&mut self.unsaved_days) {
             if let Some(ledger) = self.days.get(&start) {
                 batch.set(day_setting((start.0 % DAYS_KEPT).into()), write(start, *ledger));
@@ -126,7 +145,7 @@ impl Books {
         LedgerReport {
             reset_day: self.reset_day,
             months: self.months.iter().map(|it| row(it, it.0.period_end(self.reset_day))).collect(),
-            days: self.days.iter().map(|it| row(it, Day(it.0.0 + 1))).collect(),
+            days: self.days.iter().map(|it| row(it, Day(it.0.0.saturating_add(1)))).collect(),
         }
     }
 
@@ -166,6 +185,9 @@ fn read(store: &Store, setting: &str) -> Result<Option<Record>, StoreError> {
 fn write(start: Day, ledger: Ledger) -> Vec<u8> {
     serde_json::to_vec(&Record { start, ledger }).expect("numbers under fixed names are JSON")
 }
+
+/// See the [module](self).
+const CLOCK_SETTING: &str = "ledger/clock";
 
 fn day_setting(slot: u64) -> String {
     format!("ledger/day/{slot}")

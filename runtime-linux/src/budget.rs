@@ -58,6 +58,19 @@ pub enum PlanError {
         /// What was given.
         percent: u8,
     },
+    /// The reserve leaves so little that nothing else would ever be sent.
+    #[error(
+        "with {percent} % of {cap_bytes} bytes a month kept for what is urgent, {share_bytes} bytes a day are left for the rest, \
+         and {ROOM_MIN} are the least: keep less, or plan with more"
+    )]
+    Share {
+        /// The cap, in bytes.
+        cap_bytes: u64,
+        /// What is kept for what is urgent.
+        percent: u8,
+        /// What is left for a day, in bytes.
+        share_bytes: u64,
+    },
 }
 
 /// What may be sent now.
@@ -117,7 +130,12 @@ impl Plan {
         if reserve_percent > 90 {
             return Err(PlanError::Reserve { percent: reserve_percent });
         }
-        Ok(Self { cap_bytes, reset_day, reserve_percent })
+        let plan = Self { cap_bytes, reset_day, reserve_percent };
+        let share_bytes = plan.usable_bytes().saturating_sub(plan.reserve_bytes()) / 31;
+        if share_bytes < ROOM_MIN {
+            return Err(PlanError::Share { cap_bytes, percent: reserve_percent, share_bytes });
+        }
+        Ok(plan)
     }
 
     /// The cap of a period, in bytes of IP, both directions.
@@ -178,18 +196,38 @@ impl Budget {
     /// Goes on to a day. A clock that is set back opens no period twice: what was spent stays spent. Only a clock that
     /// had been more than two months ahead is followed back.
     pub fn advance(&mut self, today: Day) {
+        let was_ahead = self.spent.period.0 > today.0.saturating_add(CLOCK_ERROR_DAYS);
+        self.go_to(today, was_ahead);
+    }
+
+    /// The clock is said to have been ahead, and this to be the day: if it opened the period too early, what was spent in
+    /// that one belongs to the one before it. False, and nothing changes, where that does not fit: only the step that this
+    /// copy took itself can be taken back, so that nobody's word opens a period anew.
+    pub fn correct(&mut self, today: Day) -> bool {
+        let period = today.period_start(self.plan.reset_day);
+        let is_early = self.spent.period > period && self.spent.left.is_some_and(|(left, _)| left == period);
+        if is_early {
+            self.go_to(today, true);
+        }
+        is_early
+    }
+
+    fn go_to(&mut self, today: Day, was_ahead: bool) {
         let Self { plan, spent, lost_bytes } = self;
         if today == spent.day {
             return;
         }
         let period = today.period_start(plan.reset_day);
-        let was_ahead = spent.period.0 > today.0.saturating_add(CLOCK_ERROR_DAYS);
         if period > spent.period || was_ahead {
             let left = spent.left.replace((spent.period, spent.in_period_bytes));
             let before = left.filter(|(left, _)| *left == period).map(|(_, bytes)| bytes);
             match before {
                 // Back from a time that was too late: what was spent there belongs here.
-                Some(before) if was_ahead => spent.in_period_bytes += before,
+                Some(before) if was_ahead => {
+                    spent.in_period_bytes = spent.in_period_bytes.saturating_add(before);
+                    // Nothing of it is left for the later period, when that comes.
+                    spent.left = None;
+                }
                 // Back from a time that was too early, in which the bytes of this period stayed spent.
                 Some(before) => spent.in_period_bytes = spent.in_period_bytes.max(before),
                 None if was_ahead => {}
@@ -331,6 +369,19 @@ mod tests {
         assert_eq!(Plan::try_new(250_000, 29, 10), Err(PlanError::ResetDay { day: 29 }));
         assert_eq!(Plan::try_new(250_000, 0, 10), Err(PlanError::ResetDay { day: 0 }));
         assert_eq!(Plan::try_new(250_000, 28, 91), Err(PlanError::Reserve { percent: 91 }));
+        let share = PlanError::Share { cap_bytes: 250_000, percent: 60, share_bytes: 2_419 };
+        assert_eq!(Plan::try_new(250_000, 28, 60), Err(share));
+        // What is allowed suffices on the first day of the longest month.
+        for percent in 0..=90 {
+            for cap in (250_000..3_000_000).step_by(10_000) {
+                let first = Day(START.0 + 30);
+                let level = Plan::try_new(cap, 1, percent).map(|plan| Budget::new(plan, first, 0, 0).level());
+                assert!(
+                    matches!(level, Ok(Level::Everything) | Err(PlanError::Share { .. })),
+                    "{cap} {percent}"
+                );
+            }
+        }
     }
 
     #[test]
@@ -379,6 +430,22 @@ mod tests {
         assert_eq!(budget.level(), Level::Everything);
     }
 
+    /// A clock 40 days ahead is believed, until the aggregator's tells better: the cap of the real month holds.
+    #[test]
+    fn a_period_that_was_opened_too_early_is_taken_back() {
+        let mut budget = Budget::new(plan(), START, 44_000_000, 0);
+        budget.advance(Day(START.0 + 40));
+        assert_eq!((budget.level(), budget.spent().in_period_bytes), (Level::Everything, 0));
+        budget.spend(10_000);
+        assert!(!budget.correct(Day(START.0 - 1)), "it did not come from there");
+        assert!(budget.correct(START));
+        assert_eq!((budget.spent().period, budget.spent().in_period_bytes), (START, 44_010_000));
+        assert!(!budget.correct(START) && !budget.correct(Day(START.0 - 1)));
+        // And the real next one is opened once.
+        budget.advance(Day(START.0 + 30));
+        assert_eq!(budget.spent().in_period_bytes, 0);
+    }
+
     #[test]
     fn a_lease_that_is_nearly_used_up_is_followed_by_whatever_there_is() {
         let mut budget = Budget::new(plan(), START, 0, 0);
@@ -418,7 +485,7 @@ mod tests {
             reset_day in 1_u8..=28,
             reserve in 0_u8..=90,
         ) {
-            let plan = Plan::try_new(cap, reset_day, reserve).unwrap();
+            let Ok(plan) = Plan::try_new(cap, reset_day, reserve) else { return Ok(()) };
             let mut budget = Budget::new(plan, START, 0, 0);
             let mut saved = budget.spent();
             let mut left = 0_u64;

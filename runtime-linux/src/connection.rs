@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crdt_core::{SessionId, Time};
+use crdt_core::SessionId;
 
 use crate::backoff::Backoff;
 use crate::options::Timing;
@@ -38,21 +38,35 @@ pub(crate) enum State {
 #[derive(Debug)]
 pub(crate) struct Open {
     pub(crate) attempt: Attempt,
-    pub(crate) session: SessionId,
-    /// The aggregator has opened the document.
+    /// The aggregator has opened some document.
     pub(crate) is_heard: bool,
-    /// The acknowledgement that was asked for: when, and up to which own time.
-    pub(crate) asked: Option<(Instant, Time)>,
-    /// The aggregator refused some content: another connection is tried then.
-    pub(crate) retry_at: Option<Instant>,
     since: Instant,
     last_activity: Instant,
     last_delivery: Instant,
     /// Number of the next message of this connection.
     next_message: u64,
-    /// Lengths of the messages that the peer's transport has not acknowledged, by their numbers.
-    in_flight: BTreeMap<u64, usize>,
+    /// Messages that the peer's transport has not acknowledged, by their numbers.
+    in_flight: BTreeMap<u64, Sent>,
     in_flight_bytes: usize,
+}
+
+/// Something that the aggregator owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Debt {
+    pub(crate) since: Instant,
+    pub(crate) what: Awaited,
+}
+
+/// What a message carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// Length of the frame, in bytes.
+    pub(crate) len: usize,
+    /// Index of the document.
+    pub(crate) document: usize,
+    pub(crate) session: SessionId,
+    /// Claims that the session had sent by then.
+    pub(crate) claims: u32,
 }
 
 impl Connector {
@@ -79,13 +93,10 @@ impl Connector {
         Some(attempt)
     }
 
-    pub(crate) fn opened(&mut self, now: Instant, attempt: Attempt, session: SessionId) {
+    pub(crate) fn opened(&mut self, now: Instant, attempt: Attempt) {
         self.state = State::Open(Open {
             attempt,
-            session,
             is_heard: false,
-            asked: None,
-            retry_at: None,
             since: now,
             last_activity: now,
             last_delivery: now,
@@ -95,22 +106,19 @@ impl Connector {
         });
     }
 
-    /// The connection is gone, or is given up: pauses before the next attempt.
-    pub(crate) fn pause(&mut self, now: Instant, random: u64, problem: Option<Problem>) {
+    /// The connection is gone, or is given up: pauses before the next attempt. `is_refused`: the aggregator took nothing
+    /// of what is here, so the pause is a long one.
+    pub(crate) fn pause(&mut self, now: Instant, random: u64, problem: Option<Problem>, is_refused: bool) {
         if let State::Open(open) = &self.state
             && open.is_heard
             && now.duration_since(open.since) > self.timing.backoff_last
         {
             self.failed.reset();
         }
-        // That the connection ended says less than why the aggregator did not take something on it.
-        let is_explained = self.open().is_some_and(|open| open.retry_at.is_some());
-        if let Some(problem) = problem
-            && (problem.is_refusal() || !is_explained)
-        {
-            self.problem = Some(problem);
+        if problem.is_some() {
+            self.problem = problem;
         }
-        let is_refused = self.problem.as_ref().is_some_and(Problem::is_refusal);
+        let is_refused = is_refused || self.problem.as_ref().is_some_and(Problem::is_refusal);
         let backoff = if is_refused { &mut self.refused } else { &mut self.failed };
         self.state = State::Waiting { until: now + backoff.next(random) };
     }
@@ -126,23 +134,13 @@ impl Connector {
         self.state = State::Waiting { until: now };
     }
 
-    /// The aggregator refused some content. What it sends is still welcome, so the connection stays for a while.
-    pub(crate) fn note_refusal(&mut self, now: Instant, random: u64, text: String) {
-        self.problem = Some(Problem::Refused { text });
-        let pause = self.refused.next(random);
-        if let State::Open(open) = &mut self.state {
-            open.retry_at = Some(now + pause);
-        }
-    }
-
     /// The aggregator did its part. Only what it had not done before (`is_news`) makes the next pause short again: one
     /// that takes connections, agrees, and drops them would be paid a handshake a second otherwise.
     pub(crate) fn note_progress(&mut self, is_news: bool) {
         if is_news {
             self.failed.reset();
         }
-        let State::Open(open) = &self.state else { return };
-        if open.retry_at.is_none() {
+        if let State::Open(_) = &self.state {
             self.refused.reset();
             self.problem = None;
         }
@@ -190,51 +188,51 @@ impl Connector {
         }
     }
 
-    /// When something is to be done if nothing happens before.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    /// When something is to be done if nothing happens before. `owed`: what the aggregator owes the documents.
+    pub(crate) fn deadline(&self, owed: Option<Debt>) -> Option<Instant> {
         match &self.state {
             State::Connecting(_) | State::Off => None,
             State::Open(open) => {
-                let answer = open.debt(&self.timing).map(|(until, _)| until);
+                let answer = open.debt(owed).map(|debt| debt.since + self.timing.answer_timeout);
                 let silence = Some(open.last_activity + self.timing.silence_max);
-                [answer, silence, open.retry_at].into_iter().flatten().min()
+                answer.into_iter().chain(silence).min()
             }
             State::Waiting { until } => Some(*until),
         }
     }
 
     /// What the aggregator owes for too long.
-    pub(crate) fn overdue(&self, now: Instant) -> Option<Problem> {
-        let (until, what) = self.open()?.debt(&self.timing)?;
-        (now >= until).then_some(Problem::NoAnswer { what, after: self.timing.answer_timeout })
+    pub(crate) fn overdue(&self, now: Instant, owed: Option<Debt>) -> Option<Problem> {
+        let Debt { since, what } = self.open()?.debt(owed)?;
+        let after = self.timing.answer_timeout;
+        (now >= since + after).then_some(Problem::NoAnswer { what, after })
     }
 
-    /// Whether the connection should be made anew although nothing is owed.
+    /// Whether nothing was said for so long that the connection should be made anew although nothing is owed.
     pub(crate) fn is_stale(&self, now: Instant) -> bool {
-        self.open().is_some_and(|open| {
-            open.retry_at.is_some_and(|at| now >= at) || now >= open.last_activity + self.timing.silence_max
-        })
+        self.open().is_some_and(|open| now >= open.last_activity + self.timing.silence_max)
     }
 }
 
 impl Open {
     /// Counts a message that is handed to the transport.
-    pub(crate) fn note_sent(&mut self, now: Instant, len: usize) {
+    pub(crate) fn note_sent(&mut self, now: Instant, sent: Sent) {
         if self.in_flight.is_empty() {
             self.last_delivery = now;
         }
         self.last_activity = now;
-        self.in_flight.insert(self.next_message, len);
-        self.in_flight_bytes += len;
+        self.in_flight.insert(self.next_message, sent);
+        self.in_flight_bytes += sent.len;
         self.next_message += 1;
     }
 
-    pub(crate) fn note_delivered(&mut self, now: Instant, message: u64) {
-        if let Some(len) = self.in_flight.remove(&message) {
-            self.in_flight_bytes -= len;
-            self.last_delivery = now;
-            self.last_activity = now;
-        }
+    /// The peer's transport has a message. Gives what it carried.
+    pub(crate) fn note_delivered(&mut self, now: Instant, message: u64) -> Option<Sent> {
+        let sent = self.in_flight.remove(&message)?;
+        self.in_flight_bytes -= sent.len;
+        self.last_delivery = now;
+        self.last_activity = now;
+        Some(sent)
     }
 
     pub(crate) fn note_received(&mut self, now: Instant) {
@@ -246,13 +244,16 @@ impl Open {
         self.in_flight_bytes + self.in_flight.len() * transport_quic::MESSAGE_OVERHEAD < IN_FLIGHT_MAX
     }
 
-    /// What the aggregator owes first, and until when.
-    fn debt(&self, timing: &Timing) -> Option<(Instant, Awaited)> {
-        let open = (!self.is_heard).then_some((self.since, Awaited::Open));
-        let delivery = (!self.in_flight.is_empty()).then_some((self.last_delivery, Awaited::Delivery));
-        let asked = self.asked.map(|(at, _)| (at, Awaited::Acknowledgement));
-        let oldest = [open, delivery, asked].into_iter().flatten().min_by_key(|(since, _)| *since)?;
-        Some((oldest.0 + timing.answer_timeout, oldest.1))
+    /// Whether the peer's transport has everything.
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    /// What the aggregator owes first: to the documents, or to the connection itself.
+    fn debt(&self, owed: Option<Debt>) -> Option<Debt> {
+        let delivery = Debt { since: self.last_delivery, what: Awaited::Delivery };
+        let delivery = (!self.is_delivered()).then_some(delivery);
+        owed.into_iter().chain(delivery).min_by_key(|debt| debt.since)
     }
 }
 

@@ -95,9 +95,9 @@ impl Network {
         Some((attempt, input))
     }
 
-    async fn send(&self, attempt: Attempt, frame: Vec<u8>) {
+    async fn send(&self, attempt: Attempt, frames: Vec<Vec<u8>>) {
         let Some(&connection) = self.by_attempt.get(&attempt) else { return };
-        if let Err(error) = self.handle.send(connection, frame).await {
+        if let Err(error) = self.handle.send_all(connection, frames).await {
             // The end of a connection comes as an event too. The engine sends no more than there is room for; if that
             // went wrong nevertheless, the connection must end, because what follows would lack this message.
             tracing::debug!(%error, "a message was not sent");
@@ -197,9 +197,9 @@ impl Driver {
                         let _ = network.handle.set_limit(Some(limit_bytes)).await;
                     }
                 }
-                Output::Send { attempt, frame } => {
+                Output::Send { attempt, frames } => {
                     if let Some(network) = &self.network {
-                        network.send(attempt, frame).await;
+                        network.send(attempt, frames).await;
                     }
                 }
                 Output::Stopped => return true,

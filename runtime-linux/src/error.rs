@@ -58,6 +58,14 @@ pub enum OpenError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// More documents than an edge may have.
+    #[error("{documents} documents were named, but an edge has at most {limit}: leave some out")]
+    TooManyDocuments {
+        /// Documents that were named.
+        documents: usize,
+        /// Most that an edge has.
+        limit: usize,
+    },
     /// What is to be urgent is no path.
     #[error("{path:?}, which is to be urgent, is no path")]
     Urgent {
@@ -101,6 +109,16 @@ pub enum EdgeError {
         /// Most that one may have.
         limit: usize,
     },
+    /// The edge does not have this document.
+    #[error(
+        "this edge has no document {name:?}, only {known}: name it when the edge is opened (edge run --document)"
+    )]
+    UnknownDocument {
+        /// What was asked for.
+        name: String,
+        /// Those that it has, the main one first.
+        known: String,
+    },
     /// The document does not take it.
     #[error(transparent)]
     Update(#[from] UpdateError),
@@ -123,6 +141,7 @@ impl EdgeError {
             Self::Store(_) => "store_failed",
             Self::TooManyReceipts { .. } => "too_many_receipts",
             Self::TooManyWrites { .. } => "too_many_writes",
+            Self::UnknownDocument { .. } => "other_document",
             Self::Update(UpdateError::Capacity(_)) => "full",
             Self::Update(UpdateError::Value(_)) | Self::Value { .. } => "bad_value",
             Self::Update(_) => "refused",

@@ -1,67 +1,49 @@
 //! What an application holds of a running edge.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use control::{Change, Scalar};
-use crdt_core::{Config, DocumentName, Heap, Moment, Replica, ReplicaId, Role, Stamp};
+use control::Scalar;
+use crdt_core::{Config, DocumentName, Heap, Moment, Replica, ReplicaId, Role};
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::Value as Json;
 use storage_redb::{Batch, Store, StoreError, load};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use transport_quic::{Identity, Link, PublicKey};
 
 use crate::books::Books;
 use crate::budget::{Budget, Level, Plan};
 use crate::calendar::Day;
-use crate::changes::Cursor;
 use crate::clock::Now;
+use crate::document::{Document, Receipt, Transaction, Watch, ask};
 use crate::driver::{Driver, Ended, Network, Request};
-use crate::engine::{BUDGET_SETTING, Command, Engine, Parts, Reply};
+use crate::engine::{BUDGET_SETTING, Command, DOCUMENTS_MAX, DocumentIndex, Engine, Parts};
 use crate::error::{EdgeError, OpenError};
 use crate::options::Options;
 use crate::report::LedgerReport;
 use crate::status::Status;
 
-/// A running edge. Clones speak to the same one; when all are dropped it shuts down in order.
+/// A running edge. Clones, and their [`Document`]s, speak to the same one; when all are dropped it shuts down in order.
+///
+/// What is said of a document here is said of the main one, which is all that most devices have.
 #[derive(Clone, Debug)]
 pub struct Edge {
     requests: mpsc::Sender<Request>,
     ended: watch::Receiver<Ended>,
     level: watch::Receiver<Level>,
     public_key: PublicKey,
-    document: Arc<str>,
-}
-
-/// A transaction being put together: all of it happens, or nothing.
-#[derive(Clone, Debug, Default)]
-#[must_use = "nothing happens before Edge::update"]
-pub struct Transaction {
-    writes: Vec<(String, Option<Scalar>)>,
-}
-
-/// What a write left behind: it is on this device's disk. Ask it when the aggregator has it on its own.
-#[derive(Clone, Debug)]
-pub struct Receipt {
-    requests: mpsc::Sender<Request>,
-    stamp: Option<Stamp>,
-}
-
-/// The changes at a path, as they come. See [`Edge::watch`].
-#[derive(Debug)]
-pub struct Watch {
-    requests: mpsc::Sender<Request>,
-    prefix: Option<String>,
-    waiting: VecDeque<Change>,
-    cursor: Option<Cursor>,
+    /// By their numbers; the main one is the first.
+    documents: Arc<[Arc<str>]>,
+    main: Document,
 }
 
 impl Edge {
-    /// Opens the store in a directory, or makes it, with an identity and a document, and starts a task of the current
-    /// tokio runtime that syncs it. Returns once the document can be used, which needs no connection.
+    /// Opens the store in a directory, or makes it, with an identity and its documents, and starts a task of the current
+    /// tokio runtime that syncs it. Returns once the documents can be used, which needs no connection.
     ///
     /// # Errors
     /// [`OpenError`]. Nothing in an existing store has changed then.
@@ -76,7 +58,7 @@ impl Edge {
             Ok(opened) => opened?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
-        let Opened { store, identity, replica, books, budget, options } = opened;
+        let Opened { store, identity, replicas, books, budget, options } = opened;
         let public_key = identity.public_key();
         let network = match &options.aggregator {
             Some(aggregator) => {
@@ -87,9 +69,10 @@ impl Edge {
             }
             None => None,
         };
-        let document = replica.name().as_str().into();
+        let documents: Arc<[Arc<str>]> =
+            replicas.iter().map(|replica| Arc::from(replica.name().as_str())).collect();
         let parts = Parts {
-            replica,
+            replicas,
             public_key,
             aggregator: options.aggregator,
             timing: options.timing,
@@ -111,7 +94,8 @@ impl Edge {
             level: level_sender,
         };
         tokio::spawn(driver.run());
-        Ok(Self { requests, ended, level, public_key, document })
+        let main = Document::new(requests.clone(), documents[0].clone(), DocumentIndex(0));
+        Ok(Self { requests, ended, level, public_key, documents, main })
     }
 
     /// Puts a value at a path. Returns when it is on this device's disk; what happens at the same time shares a commit.
@@ -119,7 +103,7 @@ impl Edge {
     /// # Errors
     /// [`EdgeError`].
     pub async fn set(&self, path: &str, value: impl Into<Scalar>) -> Result<Receipt, EdgeError> {
-        self.update(Transaction::new().set(path, value)).await
+        self.main.set(path, value).await
     }
 
     /// Deletes what is at a path and below. Returns when that is on this device's disk. Deleting what is not there
@@ -128,7 +112,7 @@ impl Edge {
     /// # Errors
     /// [`EdgeError`].
     pub async fn delete(&self, path: &str) -> Result<Receipt, EdgeError> {
-        self.update(Transaction::new().delete(path)).await
+        self.main.delete(path).await
     }
 
     /// Makes a transaction: all writes, under one stamp. Returns when it is on this device's disk.
@@ -136,9 +120,7 @@ impl Edge {
     /// # Errors
     /// [`EdgeError`]; nothing of it has changed anything then.
     pub async fn update(&self, transaction: Transaction) -> Result<Receipt, EdgeError> {
-        let writes = transaction.writes;
-        let stamp = ask(&self.requests, |reply| Command::Update { writes, reply }).await?;
-        Ok(Receipt { requests: self.requests.clone(), stamp })
+        self.main.update(transaction).await
     }
 
     /// The scalar at a path; `None` where nothing or a container stands. What it gives is on the disk.
@@ -146,7 +128,7 @@ impl Edge {
     /// # Errors
     /// [`EdgeError`].
     pub async fn get(&self, path: &str) -> Result<Option<Scalar>, EdgeError> {
-        ask(&self.requests, |reply| Command::Get { path: path.to_owned(), reply }).await
+        self.main.get(path).await
     }
 
     /// What stands at a path and below it, as nested JSON objects; the whole document without a path.
@@ -154,22 +136,53 @@ impl Edge {
     /// # Errors
     /// [`EdgeError`].
     pub async fn tree(&self, path: Option<&str>) -> Result<Option<Json>, EdgeError> {
-        ask(&self.requests, |reply| Command::Tree { path: path.map(str::to_owned), reply }).await
+        self.main.tree(path).await
     }
 
     /// The changes at a path and below it (everywhere without one), whoever makes them. It begins with a
-    /// [`Change::Snapshot`], and there is another one whenever changes cannot be told one by one.
+    /// [`Change::Snapshot`](crate::Change::Snapshot), and there is another one whenever changes cannot be told one by one.
     ///
     /// It takes no memory while nobody reads it: whoever is slow is told the newest values only.
     ///
     /// # Errors
     /// [`EdgeError::Path`]; the edge may have stopped too, which the watch will tell.
     pub fn watch(&self, prefix: Option<&str>) -> Result<Watch, EdgeError> {
-        if let Some(path) = prefix {
-            crdt_core::Path::new(path).map_err(|source| EdgeError::Path { path: path.to_owned(), source })?;
-        }
-        let prefix = prefix.map(str::to_owned);
-        Ok(Watch { requests: self.requests.clone(), prefix, waiting: VecDeque::new(), cursor: None })
+        self.main.watch(prefix)
+    }
+
+    /// A document of this edge, by its name.
+    ///
+    /// # Errors
+    /// [`EdgeError::UnknownDocument`], which tells those that there are.
+    pub fn document(&self, name: &str) -> Result<Document, EdgeError> {
+        let place = self.documents.iter().position(|document| document.as_ref() == name);
+        let Some(index) = place.and_then(|place| u16::try_from(place).ok()) else {
+            let known: Vec<_> = self.document_names().map(|name| format!("{name:?}")).collect();
+            let name = name.chars().take(80).collect();
+            return Err(EdgeError::UnknownDocument { name, known: known.join(", ") });
+        };
+        Ok(Document::new(self.requests.clone(), name.into(), DocumentIndex(index)))
+    }
+
+    /// The document that was named first.
+    #[must_use]
+    pub fn main_document(&self) -> &Document {
+        &self.main
+    }
+
+    /// The names of its documents, the main one first.
+    pub fn document_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.documents.iter().map(AsRef::as_ref)
+    }
+
+    /// Sends at once whatever waits in any document, and ends a pause between attempts to connect, unless there is one
+    /// because the aggregator or the budget said no. Returns when the link has as much as it takes; without a
+    /// connection at once. It says nothing of what arrives: a [`Receipt`] does.
+    ///
+    /// # Errors
+    /// [`EdgeError`].
+    pub async fn flush(&self) -> Result<(), EdgeError> {
+        ask(&self.requests, |reply| Command::Flush { reply }).await
     }
 
     /// How it is, and why it does not sync if it does not. Cost: `[cells]`.
@@ -216,77 +229,10 @@ impl Edge {
         }
     }
 
-    /// The receipt of a write that another receipt told of, in this process.
-    pub(crate) fn receipt(&self, stamp: Option<Stamp>) -> Receipt {
-        Receipt { requests: self.requests.clone(), stamp }
-    }
-
     /// The device's public key: what the aggregator must let in.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
         self.public_key
-    }
-
-    /// The document's name.
-    #[must_use]
-    pub fn document(&self) -> &str {
-        &self.document
-    }
-}
-
-impl Transaction {
-    /// An empty transaction.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a write: a value at a path, in place of what is there and below.
-    pub fn set(mut self, path: &str, value: impl Into<Scalar>) -> Self {
-        self.writes.push((path.to_owned(), Some(value.into())));
-        self
-    }
-
-    /// Adds a write: nothing at a path and below.
-    pub fn delete(mut self, path: &str) -> Self {
-        self.writes.push((path.to_owned(), None));
-        self
-    }
-}
-
-impl Receipt {
-    /// Resolves when the aggregator has the write on its disk, or knows of a newer one in its place. That may take as
-    /// long as the device is offline; dropping the future gives up waiting, not the write. It costs an acknowledgement
-    /// on the wire, which several receipts share.
-    ///
-    /// # Errors
-    /// [`EdgeError`]; the write is on this device's disk in any case.
-    pub async fn durable_at_aggregator(&self) -> Result<(), EdgeError> {
-        let Some(stamp) = self.stamp else { return Ok(()) };
-        ask(&self.requests, |reply| Command::Receipt { stamp, reply }).await
-    }
-
-    /// The stamp of the transaction; `None` when there was nothing to do.
-    #[must_use]
-    pub fn stamp(&self) -> Option<Stamp> {
-        self.stamp
-    }
-}
-
-impl Watch {
-    /// The next change. Nothing is lost if the future is dropped.
-    ///
-    /// # Errors
-    /// [`EdgeError`] when the edge has stopped.
-    pub async fn next(&mut self) -> Result<Change, EdgeError> {
-        loop {
-            if let Some(change) = self.waiting.pop_front() {
-                return Ok(change);
-            }
-            let (prefix, after) = (self.prefix.clone(), self.cursor);
-            let changes = ask(&self.requests, |reply| Command::Changes { prefix, after, reply }).await?;
-            self.cursor = Some(changes.cursor);
-            self.waiting = changes.changes.into();
-        }
     }
 }
 
@@ -314,20 +260,11 @@ pub fn socket_path(directory: &Path) -> PathBuf {
     directory.join("control.sock")
 }
 
-async fn ask<T>(
-    requests: &mpsc::Sender<Request>,
-    command: impl FnOnce(Reply<T>) -> Command,
-) -> Result<T, EdgeError> {
-    let (reply, answer) = oneshot::channel();
-    requests.send(Request::Command(command(reply))).await.map_err(|_| EdgeError::Stopped)?;
-    answer.await.map_err(|_| EdgeError::Stopped)?
-}
-
 /// What is on the disk.
 struct Opened {
     store: Store,
     identity: Identity,
-    replica: Replica<Heap>,
+    replicas: Vec<Replica<Heap>>,
     books: Books,
     budget: Option<Budget>,
     options: Options,
@@ -335,35 +272,34 @@ struct Opened {
 
 impl Opened {
     fn open(options: Options, seed: [u8; 32]) -> Result<Self, OpenError> {
-        if let Some(name) = &options.document {
-            checked_name(name)?;
-        }
+        let named = checked_names(&options.documents)?;
         let store = open_store(&options.directory, options.create)?;
-        let remembered = store.setting(DOCUMENT_SETTING)?;
-        let remembered = remembered.map(|name| String::from_utf8_lossy(&name).into_owned());
-        let name = match options.document.clone().or_else(|| remembered.clone()) {
-            Some(name) => checked_name(&name)?,
-            None => return Err(OpenError::NoDocument { path: options.directory }),
-        };
-        let identity = identity(&store)?;
-        if remembered.as_deref() != Some(name.as_str()) {
-            let mut batch = Batch::new();
-            batch.set(DOCUMENT_SETTING, name.as_str().as_bytes());
-            store.commit(&batch)?;
+        let remembered = remembered_names(&store)?;
+        let names = if named.is_empty() { checked_names(&remembered)? } else { named };
+        if names.is_empty() {
+            return Err(OpenError::NoDocument { path: options.directory });
         }
+        let identity = identity(&store)?;
         let config = Config { limits: options.limits, ..Config::new(Role::Member) };
-        let [first, second, ..] = halves(&seed);
-        let moment = Moment { now: Now::read().wall, random: first };
-        let replica = load(&store, name.as_str(), config, moment)?
-            .unwrap_or_else(|| Replica::new(&name, ReplicaId::new(second), config));
+        let mut random = ChaCha12Rng::from_seed(seed);
+        let mut replicas = Vec::new();
+        for name in &names {
+            let moment = Moment { now: Now::read().wall, random: random.next_u64() };
+            let id = ReplicaId::new(random.next_u64());
+            let replica = load(&store, name.as_str(), config, moment)?;
+            replicas.push(replica.unwrap_or_else(|| Replica::new(name, id, config)));
+        }
         for prefix in &options.urgent {
             crdt_core::Path::new(prefix)
                 .map_err(|source| OpenError::Urgent { path: prefix.chars().take(80).collect(), source })?;
         }
+        if !names.iter().map(DocumentName::as_str).eq(&remembered) {
+            remember(&store, &names)?;
+        }
         let reset_day = reset_day(&store, &options)?;
         let books = Books::load(&store, reset_day)?;
         let budget = options.plan.map(|plan| budget(&store, plan, &books)).transpose()?;
-        Ok(Self { store, identity, replica, books, budget, options })
+        Ok(Self { store, identity, replicas, books, budget, options })
     }
 }
 
@@ -389,8 +325,12 @@ fn budget(store: &Store, plan: Plan, books: &Books) -> Result<Budget, StoreError
     let known = books.newest_day().unwrap_or_default();
     let today = Now::read().wall.map_or(known, Day::of);
     let saved = store.setting(BUDGET_SETTING)?;
-    let mut budget = match saved.and_then(|saved| serde_json::from_slice(&saved).ok()) {
-        Some(spent) => Budget::resume(plan, spent),
+    let mut budget = match saved.as_deref().map(serde_json::from_slice) {
+        Some(Ok(spent)) => Budget::resume(plan, spent),
+        Some(Err(error)) => {
+            tracing::error!(%error, "what was spent of the budget cannot be read; the ledger's figures count instead");
+            Budget::new(plan, today, 0, 0)
+        }
         None => Budget::new(plan, today, 0, 0),
     };
     budget.advance(today);
@@ -430,9 +370,38 @@ fn identity(store: &Store) -> Result<Identity, OpenError> {
     Ok(identity)
 }
 
-fn checked_name(name: &str) -> Result<DocumentName, OpenError> {
-    DocumentName::new(name)
-        .map_err(|source| OpenError::Name { name: name.chars().take(80).collect(), source })
+/// The names without those that come twice.
+fn checked_names(names: &[String]) -> Result<Vec<DocumentName>, OpenError> {
+    let mut checked: Vec<DocumentName> = Vec::new();
+    for name in names {
+        let name = DocumentName::new(name)
+            .map_err(|source| OpenError::Name { name: name.chars().take(80).collect(), source })?;
+        if !checked.contains(&name) {
+            checked.push(name);
+        }
+    }
+    if checked.len() > DOCUMENTS_MAX {
+        return Err(OpenError::TooManyDocuments { documents: checked.len(), limit: DOCUMENTS_MAX });
+    }
+    Ok(checked)
+}
+
+/// The documents that were used last, the main one first.
+fn remembered_names(store: &Store) -> Result<Vec<String>, StoreError> {
+    let main = store.setting(DOCUMENT_SETTING)?.map(|name| String::from_utf8_lossy(&name).into_owned());
+    let others = store.setting(OTHER_DOCUMENTS_SETTING)?;
+    let others: Vec<String> =
+        others.and_then(|names| serde_json::from_slice(&names).ok()).unwrap_or_default();
+    Ok(main.into_iter().chain(others).collect())
+}
+
+fn remember(store: &Store, names: &[DocumentName]) -> Result<(), StoreError> {
+    let Some((main, others)) = names.split_first() else { return Ok(()) };
+    let others: Vec<_> = others.iter().map(DocumentName::as_str).collect();
+    let mut batch = Batch::new();
+    batch.set(DOCUMENT_SETTING, main.as_str().as_bytes());
+    batch.set(OTHER_DOCUMENTS_SETTING, serde_json::to_vec(&others).expect("texts are JSON"));
+    store.commit(&batch)
 }
 
 fn random() -> Result<[u8; 32], OpenError> {
@@ -441,19 +410,14 @@ fn random() -> Result<[u8; 32], OpenError> {
     Ok(bytes)
 }
 
-/// The seed as numbers.
-fn halves(seed: &[u8; 32]) -> [u64; 4] {
-    std::array::from_fn(|i| {
-        u64::from_le_bytes(seed[8 * i..8 * (i + 1)].try_into().expect("8 bytes are 8 bytes"))
-    })
-}
-
 /// The file of the store in its directory.
 const STORE_FILE: &str = "store.redb";
 /// The setting with the device's secret key, 32 bytes.
 const IDENTITY_SETTING: &str = "identity";
-/// The setting with the name of the document that was used last, UTF-8.
+/// The setting with the name of the main document that was used last, UTF-8.
 const DOCUMENT_SETTING: &str = "document";
+/// The setting with the names of the documents beside it: a JSON array.
+const OTHER_DOCUMENTS_SETTING: &str = "document/others";
 /// The setting with the day on which the ledger's billing periods begin, one byte.
 const RESET_DAY_SETTING: &str = "ledger/reset-day";
 /// Requests that wait; more wait in their callers.

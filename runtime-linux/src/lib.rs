@@ -1,4 +1,4 @@
-//! The edge runtime: a document on a Linux device that works offline and syncs with an aggregator when it can.
+//! The edge runtime: documents on a Linux device that work offline and sync with an aggregator when they can.
 //!
 //! It is no database server and has no network API: a program embeds it, and people use the binary `edge`.
 //!
@@ -28,6 +28,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! An edge has one document or several, on one connection. Its own methods speak to the main one, which was named first;
+//! [`Edge::document`] gives any of them.
+//!
 //! # What holds
 //!
 //! - What [`Edge::set`] and its like confirm is on the disk, and survives a power cut. What a receipt confirms is on
@@ -40,7 +43,7 @@
 //!
 //! `options`, `error`, `status`, `clock`, `calendar`, `backoff` (data) <- `books`, `budget`, `meter`, `report` (what the
 //! link costs) <- `changes`, `connection`, `frames` <- `engine` (a state machine without
-//! clock, disk or socket) <- `driver` (one tokio task that has them) <- `handle` (what applications hold) <- `service`
+//! clock, disk or socket) <- `driver` (one tokio task that has them) <- `document`, `handle` (what applications hold) <- `service`
 //! (the control socket).
 //!
 //! The [engine] is public for those who bring their own driver, such as a simulation.
@@ -52,6 +55,7 @@ mod calendar;
 mod changes;
 mod clock;
 mod connection;
+mod document;
 mod driver;
 pub mod engine;
 mod error;
@@ -71,10 +75,12 @@ pub use changes::{Changes, Cursor};
 pub use clock::Now;
 pub use connection::Attempt;
 pub use control::{Change, Scalar};
+pub use document::{Document, Receipt, Transaction, Watch};
+pub use engine::DOCUMENTS_MAX;
 pub use error::{EdgeError, OpenError};
-pub use handle::{Edge, Receipt, Transaction, Watch, ledger, public_key, socket_path};
+pub use handle::{Edge, ledger, public_key, socket_path};
 pub use meter::WASTE_BYTES_MAX;
 pub use options::{Aggregator, Options, Timing};
 pub use report::{LedgerReport, ReportRow};
 pub use service::{EdgeRequest, Written, serve};
-pub use status::{Awaited, BudgetStatus, LinkState, Problem, Status};
+pub use status::{Awaited, BudgetStatus, DocumentStatus, LinkState, Problem, Status};

@@ -103,6 +103,17 @@ impl Meter {
         self.wasted = self.wasted.saturating_sub(2 * frame_len as u64 + CHANGED_WORTH);
     }
 
+    /// Whether a window is gone, so that [`pause`](Self::pause) has to be asked. Costs nothing.
+    pub(crate) fn is_full(&mut self) -> bool {
+        let is_full = self.wasted > WASTE_BYTES_MAX;
+        if !is_full {
+            self.wasteful_since = None;
+            // Nobody looks at what waits in the meantime, so later it counts anew.
+            self.backlog = 0;
+        }
+        is_full
+    }
+
     /// How long to leave the aggregator alone, if it has wasted too much while so many bytes of content wait.
     ///
     /// What has come may wait for a commit, and is counted before it is known what it is good for; so the aggregator has

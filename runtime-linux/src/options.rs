@@ -14,13 +14,14 @@ use crate::budget::Plan;
 pub struct Options {
     /// Where the store lies. With [`create`](Self::create) it is made if its parent exists.
     pub directory: PathBuf,
-    /// The document's name, 1 to 64 bytes. It is remembered; `None` takes the one that was used last.
-    pub document: Option<String>,
+    /// The documents' names, 1 to 64 bytes each; the first is the main one, and a name given twice counts once. They
+    /// are remembered; none takes those that were used last. At most [`DOCUMENTS_MAX`](crate::DOCUMENTS_MAX).
+    pub documents: Vec<String>,
     /// Whom to sync with; `None` for nobody.
     pub aggregator: Option<Aggregator>,
     /// Whether a missing store is made.
     pub create: bool,
-    /// Most cells and bytes of the document.
+    /// Most cells and bytes of each document.
     pub limits: Limits,
     /// The transport's settings.
     pub transport: transport_quic::Config,
@@ -55,7 +56,7 @@ pub struct Timing {
     /// How long the aggregator may take to answer what asks for an answer: an Open, a delivery, an acknowledgement.
     /// Then the connection is given up for another one.
     pub answer_timeout: Duration,
-    /// Own writes that are not acknowledged for so long are asked for, even if nobody waits for a receipt.
+    /// Deliveries are receipts. Where own writes are not known to be at the aggregator for so long all the same, it is asked.
     pub acknowledge_after: Duration,
     /// A connection on which nothing was sent or received for so long is made anew, because the other side may be
     /// gone without a word. Costs a handshake of 4 kB each time.
@@ -63,11 +64,11 @@ pub struct Timing {
 }
 
 impl Options {
-    /// The defaults, for a store in this directory: no aggregator, the document that was used last.
+    /// The defaults, for a store in this directory: no aggregator, the documents that were used last.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
-            document: None,
+            documents: Vec::new(),
             aggregator: None,
             create: true,
             limits: Limits::default(),
@@ -79,10 +80,11 @@ impl Options {
         }
     }
 
-    /// The same with a document.
+    /// The same with one more document. The first one is the main one.
     #[must_use]
-    pub fn document(self, name: impl Into<String>) -> Self {
-        Self { document: Some(name.into()), ..self }
+    pub fn document(mut self, name: impl Into<String>) -> Self {
+        self.documents.push(name.into());
+        self
     }
 
     /// The same with an aggregator.
@@ -101,7 +103,7 @@ impl Options {
 }
 
 impl Default for Timing {
-    /// For cellular links: pauses from 1 s to 5 min (1 h when refused), 2 min for an answer, a receipt an hour.
+    /// For cellular links: pauses from 1 s to 5 min (1 h when refused), 2 min for an answer, an hour for a receipt.
     fn default() -> Self {
         Self {
             backoff_first: Duration::from_secs(1),

@@ -6,8 +6,9 @@ use control::{BindError, Delete, ErrorReply, Get, Gone, Replies, Server, Set};
 use crdt_core::{ReplicaId, Stamp, Time};
 use serde::{Deserialize, Serialize};
 
+use crate::document::{Document, Receipt};
 use crate::error::EdgeError;
-use crate::handle::{Edge, Receipt};
+use crate::handle::Edge;
 
 /// A request: one JSON object on one line, such as `{"verb":"get","path":"pump/3"}`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,6 +16,8 @@ use crate::handle::{Edge, Receipt};
 pub enum EdgeRequest {
     /// Deletes; answered by [`Written`].
     Delete(Delete),
+    /// Sends what waits; answered by `null` when the link has it.
+    Flush,
     /// Reads; answered by the value.
     Get(Get),
     /// Answered by a [`LedgerReport`](crate::LedgerReport).
@@ -61,14 +64,15 @@ pub async fn serve(edge: Edge, path: &Path, stop: impl Future<Output = ()>) -> R
 }
 
 async fn handle(edge: Edge, request: EdgeRequest, mut replies: Replies) -> Result<(), Gone> {
-    if let Err(error) = check_document(&edge, &request) {
-        return replies.error(&error).await;
-    }
+    let document = match document(&edge, &request) {
+        Ok(document) => document,
+        Err(error) => return replies.error(&reply(&error)).await,
+    };
     let result = match request {
         EdgeRequest::Delete(Delete { path, .. }) => {
-            edge.delete(&path).await.map(|receipt| Written::new(&edge, &receipt)).map(to_json)
+            document.delete(&path).await.map(|receipt| Written::new(&receipt)).map(to_json)
         }
-        EdgeRequest::Get(Get { path, .. }) => match edge.tree(path.as_deref()).await {
+        EdgeRequest::Get(Get { path, .. }) => match document.tree(path.as_deref()).await {
             Ok(None) => {
                 let place = path.map_or_else(
                     || "the document is empty".to_owned(),
@@ -79,9 +83,10 @@ async fn handle(edge: Edge, request: EdgeRequest, mut replies: Replies) -> Resul
             Ok(Some(json)) => Ok(json),
             Err(error) => Err(error),
         },
+        EdgeRequest::Flush => edge.flush().await.map(to_json),
         EdgeRequest::Ledger => edge.ledger().await.map(to_json),
         EdgeRequest::Receipt(written) => {
-            let receipt = edge.receipt(written.stamp());
+            let receipt = document.receipt(written.stamp());
             tokio::select! {
                 done = receipt.durable_at_aggregator() => {
                     done.map(|()| to_json(Written { at_aggregator: true, ..written }))
@@ -90,10 +95,10 @@ async fn handle(edge: Edge, request: EdgeRequest, mut replies: Replies) -> Resul
             }
         }
         EdgeRequest::Set(Set { path, value, .. }) => {
-            edge.set(&path, value).await.map(|receipt| Written::new(&edge, &receipt)).map(to_json)
+            document.set(&path, value).await.map(|receipt| Written::new(&receipt)).map(to_json)
         }
         EdgeRequest::Status => edge.status().await.map(to_json),
-        EdgeRequest::Watch(watch) => return stream(&edge, watch, replies).await,
+        EdgeRequest::Watch(watch) => return stream(&document, watch, replies).await,
     };
     match result {
         Ok(answer) => replies.ok(&answer).await,
@@ -101,8 +106,8 @@ async fn handle(edge: Edge, request: EdgeRequest, mut replies: Replies) -> Resul
     }
 }
 
-async fn stream(edge: &Edge, request: control::Watch, mut replies: Replies) -> Result<(), Gone> {
-    let mut watch = match edge.watch(request.path.as_deref()) {
+async fn stream(document: &Document, request: control::Watch, mut replies: Replies) -> Result<(), Gone> {
+    let mut watch = match document.watch(request.path.as_deref()) {
         Ok(watch) => watch,
         Err(error) => return replies.error(&reply(&error)).await,
     };
@@ -118,32 +123,26 @@ async fn stream(edge: &Edge, request: control::Watch, mut replies: Replies) -> R
     }
 }
 
-/// A request for another document than the one that this edge has.
-fn check_document(edge: &Edge, request: &EdgeRequest) -> Result<(), ErrorReply> {
+/// The document that a request is about; the main one if it names none.
+fn document(edge: &Edge, request: &EdgeRequest) -> Result<Document, EdgeError> {
     let wanted = match request {
         EdgeRequest::Delete(Delete { document, .. })
         | EdgeRequest::Get(Get { document, .. })
         | EdgeRequest::Set(Set { document, .. })
         | EdgeRequest::Watch(control::Watch { document, .. }) => document.as_deref(),
         EdgeRequest::Receipt(written) => Some(written.document.as_str()),
-        EdgeRequest::Ledger | EdgeRequest::Status => None,
+        EdgeRequest::Flush | EdgeRequest::Ledger | EdgeRequest::Status => None,
     };
-    match wanted {
-        Some(wanted) if wanted != edge.document() => {
-            let message = format!("the running edge has the document {:?}, not {wanted:?}", edge.document());
-            Err(ErrorReply::new("other_document", message))
-        }
-        _ => Ok(()),
-    }
+    wanted.map_or_else(|| Ok(edge.main_document().clone()), |name| edge.document(name))
 }
 
 impl Written {
     /// What a receipt says.
     #[must_use]
-    pub fn new(edge: &Edge, receipt: &Receipt) -> Self {
+    pub fn new(receipt: &Receipt) -> Self {
         let stamp = receipt.stamp();
         Self {
-            document: edge.document().to_owned(),
+            document: receipt.document().to_owned(),
             time_ms: stamp.map(|stamp| stamp.time.as_ms()),
             replica: stamp.map(|stamp| stamp.replica.to_string()),
             at_aggregator: false,

@@ -8,7 +8,7 @@ use crate::meter::WASTE_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use transport_quic::{CloseCode, CloseReason, PublicKey};
 
-/// How an edge is. Made anew for each question.
+/// How an edge is. Made anew for each question. What is about one document is about the main one; `documents` has all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The document's name.
@@ -41,6 +41,9 @@ pub struct Status {
     pub waits_for: String,
     /// What went wrong last, if it has not gone well since.
     pub problem: Option<Problem>,
+    /// Each document, the main one first.
+    #[serde(default)]
+    pub documents: Vec<DocumentStatus>,
     /// Attempts to connect that failed since the last one that went well.
     pub failed_attempts: u32,
     /// Milliseconds until the next attempt, if it waits for one.
@@ -58,6 +61,33 @@ pub struct Status {
     pub payload_bytes_sent: u64,
     /// Bytes of messages received by this process, the same way.
     pub payload_bytes_received: u64,
+}
+
+/// How one document of an edge is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentStatus {
+    /// Its name.
+    pub document: String,
+    /// The id under which this copy writes, 16 hexadecimal digits.
+    pub replica: String,
+    /// Whether the aggregator has opened it in answer.
+    pub connected: bool,
+    /// Whether own writes are held back until the aggregator has told that this copy is not an old one.
+    pub unverified: bool,
+    /// Cells in it, tombstones included.
+    pub cells: usize,
+    /// Bytes of their paths and values.
+    pub bytes: usize,
+    /// Cells that the aggregator is not known to have on its disk.
+    pub backlog_cells: usize,
+    /// Bytes of their paths and values.
+    pub backlog_bytes: usize,
+    /// Own writes up to this time are on the aggregator's disk; in milliseconds since 1970.
+    pub acknowledged_through_ms: u64,
+    /// What has to happen next, for people.
+    pub waits_for: String,
+    /// What went wrong last with it or with the connection, if it has not gone well since.
+    pub problem: Option<Problem>,
 }
 
 /// How a budget is.
@@ -107,7 +137,9 @@ pub enum LinkState {
 #[non_exhaustive]
 pub enum Problem {
     /// The aggregator does not let this device in.
-    #[error("the aggregator refuses this device: {text}; let its key in there: aggregator allow KEY")]
+    #[error(
+        "the aggregator refuses this device: {text}; let its key in there: aggregator allow KEY [--document NAME]"
+    )]
     AccessDenied {
         /// What the aggregator says.
         text: String,
@@ -121,12 +153,24 @@ pub enum Problem {
         detail: String,
     },
     /// The budget does not allow to go on.
-    #[error("the budget allows {} until {resumes} (UTC); edits go on here", match level { Level::Nothing => "nothing", _ => "only what is urgent" })]
+    #[error(
+        "the budget allows {} until {resumes} (UTC): {spent_bytes} of {cap_bytes} bytes of this month are spent, {spent_today_bytes} \
+         of {allowance_bytes} today; edits go on here, and a larger --budget lets them leave sooner",
+        match level { Level::Nothing => "nothing", _ => "only what is urgent" }
+    )]
     Budget {
         /// What it allows.
         level: Level,
         /// The day on which it allows everything again.
         resumes: String,
+        /// What is spent of the billing period, in bytes of IP.
+        spent_bytes: u64,
+        /// The cap of the period.
+        cap_bytes: u64,
+        /// What is spent of this day.
+        spent_today_bytes: u64,
+        /// The allowance of this day, for all but what is urgent.
+        allowance_bytes: u64,
     },
     /// The connection ended.
     #[error("{text}")]

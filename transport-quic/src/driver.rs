@@ -184,6 +184,10 @@ impl Task {
             Command::Send { conn, message, reply } => {
                 let _ = reply.send(self.link.send(now, conn, &message));
             }
+            Command::SendAll { conn, messages, reply } => {
+                let sent = messages.iter().map(|message| self.link.send(now, conn, message)).collect();
+                let _ = reply.send(sent);
+            }
             Command::SetLimit { limit_bytes } => self.link.set_limit(limit_bytes),
             Command::Shutdown { .. } => {}
             Command::Stats { conn, reply } => {

@@ -45,6 +45,19 @@ impl Handle {
         self.ask(|reply| Command::Send { conn, message, reply }).await?.map_err(HandleError::Link)
     }
 
+    /// Sends messages in order, all of them before the link speaks again, so that short ones share a datagram. The
+    /// first one that is not taken ends it: those before it are on their way.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub async fn send_all(
+        &self,
+        conn: ConnectionId,
+        messages: Vec<Vec<u8>>,
+    ) -> Result<Vec<MessageId>, HandleError<SendError>> {
+        self.ask(|reply| Command::SendAll { conn, messages, reply }).await?.map_err(HandleError::Link)
+    }
+
     /// See [`Link::close`](crate::Link::close).
     ///
     /// # Errors
@@ -222,6 +235,11 @@ pub(crate) enum Command {
         conn: ConnectionId,
         message: Vec<u8>,
         reply: oneshot::Sender<Result<MessageId, SendError>>,
+    },
+    SendAll {
+        conn: ConnectionId,
+        messages: Vec<Vec<u8>>,
+        reply: oneshot::Sender<Result<Vec<MessageId>, SendError>>,
     },
     SetLimit {
         limit_bytes: Option<u64>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use transport_quic::{
     CloseCode, CloseReason, Config, ConnectionId, Driver, EventReceiver, Handle, HandleError, Identity, Link,
-    LinkEvent, MessageId, SendError, Stopped,
+    LinkEvent, MESSAGE_LEN_MAX, MessageId, SendError, Stopped,
 };
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -31,6 +31,33 @@ async fn connected(events: &mut EventReceiver) -> ConnectionId {
         LinkEvent::Connected { conn, .. } => conn,
         event => panic!("{event:?}"),
     }
+}
+
+#[tokio::test]
+async fn messages_that_are_handed_over_together_share_a_datagram() {
+    let (device, mut device_events) = client(LOOPBACK);
+    let (cloud, mut cloud_events) = server(LOOPBACK);
+    let conn = device.connect(cloud.local_addr(), cloud.public_key()).await.expect("the link runs");
+    assert_eq!(connected(&mut device_events).await, conn);
+    connected(&mut cloud_events).await;
+    let packets = async || device.ledger().await.expect("the link runs").sent.cells.packets;
+    let before = packets().await;
+    let messages: Vec<_> = (0..10).map(|number| vec![number; 16]).collect();
+    let sent = device.send_all(conn, messages.clone()).await.expect("there is room");
+    assert_eq!(sent, (0..10).map(MessageId).collect::<Vec<_>>());
+    for expected in messages {
+        let LinkEvent::Message { message, .. } = next(&mut cloud_events).await else { panic!("no message") };
+        assert_eq!(message, expected);
+    }
+    // A repetition would be none of the first sending.
+    assert_eq!(packets().await - before, 1);
+    let too_long = vec![vec![1], vec![0; MESSAGE_LEN_MAX + 1], vec![2]];
+    assert!(matches!(
+        device.send_all(conn, too_long).await,
+        Err(HandleError::Link(SendError::TooLong { .. }))
+    ));
+    let LinkEvent::Message { message, .. } = next(&mut cloud_events).await else { panic!("no message") };
+    assert_eq!(message, [1], "what came before is on its way");
 }
 
 /// Both ways at once, more than the channels and the credit hold.

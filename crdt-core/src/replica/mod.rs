@@ -313,6 +313,31 @@ impl<S: Storage> Replica<S> {
         }
     }
 
+    /// How many claims were sent in `session` so far: what [`note_delivered`](Self::note_delivered) is told of the frame that
+    /// was polled last. 0 without such a session.
+    pub fn claims_sent(&self, session: SessionId) -> u32 {
+        self.sessions.iter().find(|s| s.id == session).map_or(0, |s| s.claims_sent)
+    }
+
+    /// The transport delivered a frame, and all before it, after which [`claims_sent`](Self::claims_sent) was `claims`.
+    ///
+    /// For a transport whose peer acknowledges only what it has made durable: then a delivery is a receipt, and costs no
+    /// byte. [`acknowledged_through`](Self::acknowledged_through) rises, with an [`Event::Acknowledged`], as long as the
+    /// session lasts. What a peer refuses or needs anew is no receipt; its word about that has to be handed in first. What
+    /// may be forgotten, and what outlives the session, still rests on what the peer says itself
+    /// ([`request_acknowledgement`](Self::request_acknowledgement)).
+    pub fn note_delivered(&mut self, session: SessionId, claims: u32) {
+        let Some(index) = self.session_index(session) else { return };
+        let session = &mut self.sessions[index];
+        let claim = session.own_times.iter().rev().find(|claim| claim.number <= claims);
+        let Some(claim) = claim.filter(|claim| claim.number > session.rebased_at) else { return };
+        let (peer, through) = (session.peer, claim.own_time);
+        if session.confirmed && session.heard && !session.refused && through > session.delivered {
+            session.delivered = through;
+            self.events.push(Event::Acknowledged { peer, through: self.acknowledged_through(peer) });
+        }
+    }
+
     /// What is at `path` and below goes ahead of everything else that waits in the open sessions.
     ///
     /// It arrives, and can be seen, before the rest of a long batch; it is claimed and acknowledged with it. At most
@@ -451,17 +476,24 @@ impl<S: Storage> Replica<S> {
         self.peers.iter().find(|p| p.id == peer).map(|p| &p.acked)
     }
 
-    /// Own writes up to this time are durable at `peer`.
+    /// Own writes up to this time are durable at `peer`: it said so, or the transport did in the session that is open.
     pub fn acknowledged_through(&self, peer: PeerId) -> Time {
-        self.acknowledged_by(peer).map_or(Time::ZERO, |acked| acked.time_of(self.id()))
+        let told = self.acknowledged_by(peer).map_or(Time::ZERO, |acked| acked.time_of(self.id()));
+        let delivered = self.sessions.iter().filter(|s| s.peer == peer && !s.closing).map(|s| s.delivered);
+        delivered.fold(told, Time::max)
     }
 
     /// Cells that `peer` is not known to have, and the bytes of their paths and payloads. O(cells).
     pub fn backlog(&self, peer: PeerId) -> Limits {
-        let acked = self.acknowledged_by(peer);
+        let (acked, own) =
+            (self.acknowledged_by(peer), Stamp::new(self.acknowledged_through(peer), self.id()));
+        let is_there = |stamp: Stamp| {
+            let is_told = acked.is_some_and(|acked| acked.covers(stamp));
+            is_told || (stamp.replica == own.replica && stamp.time <= own.time)
+        };
         let mut backlog = Limits { cells: 0, bytes: 0 };
         for cell in self.document.cells.below(None) {
-            if acked.is_none_or(|acked| !acked.covers(cell.stamp)) {
+            if !is_there(cell.stamp) {
                 backlog.cells += 1;
                 backlog.bytes += cell.path.len() + cell.payload.len();
             }

@@ -74,6 +74,8 @@ pub struct Session<S: Storage> {
     pub(crate) ask: bool,
     /// Claims that the peer has acknowledged.
     pub(crate) claims_acked: u32,
+    /// Own time in the last claim that the transport delivered, and that the peer so has made durable.
+    pub(crate) delivered: Time,
     /// The latest claims: what an Ack of them means.
     pub(crate) own_times: heapless::Deque<ClaimSent, 8>,
     pub(crate) tx: Names<S>,
@@ -188,6 +190,7 @@ impl<S: Storage> Session<S> {
             refused: false,
             ask: false,
             claims_acked: 0,
+            delivered: Time::ZERO,
             own_times: heapless::Deque::new(),
             tx: Names::new(),
             frame_len_max: crate::limits::FRAME_LEN_MAX,
@@ -271,6 +274,7 @@ impl<S: Storage> Session<S> {
         self.batch = None;
         self.explicit = true;
         self.rebased_at = self.claims_sent;
+        self.delivered = Time::ZERO;
         self.seen_seq = 0;
     }
 }

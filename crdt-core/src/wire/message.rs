@@ -628,6 +628,21 @@ pub fn peek_open(frame: &[u8]) -> Option<(u16, &str)> {
     messages.name().ok().map(|name| (handle, name))
 }
 
+/// Writes a frame that refuses a document, to whoever opened it under this handle: for an aggregator that has no replica
+/// to refuse it. The frame's length, or `None` if it does not fit; 64 bytes are enough.
+pub fn write_refusal(handle: u16, reason: Refusal, buffer: &mut [u8]) -> Option<usize> {
+    let mut writer = Writer::new(buffer);
+    let mut write = || {
+        writer.varint(handle.into())?;
+        writer.byte(tag::REFUSED)?;
+        // No batch: nothing was taken.
+        writer.varint(0)?;
+        reason.write(&mut writer)
+    };
+    write().ok()?;
+    Some(writer.len())
+}
+
 impl Cursor {
     /// Nothing is defined, and nothing can be.
     pub(crate) fn none() -> Self {
@@ -638,6 +653,15 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_is_refused_in_a_frame_of_its_own() {
+        let mut buffer = [0; 64];
+        let len = write_refusal(300, Refusal::Access, &mut buffer).unwrap();
+        assert_eq!(buffer[..len], [0xac, 0x02, tag::REFUSED, 0, 0]);
+        assert_eq!(peek_handle(&buffer[..len]), Some(300));
+        assert_eq!(write_refusal(300, Refusal::Access, &mut buffer[..4]), None);
+    }
 
     #[test]
     fn a_refusal_has_the_bytes_that_it_always_had() {

@@ -24,7 +24,7 @@ pub(crate) use cells::{Cursor, RunWriter, WireCell, WirePath, cell_len_max};
 pub(crate) use message::{
     Message, MessageReader, OpenHead, OpenVector, OwnReplica, Refused, highest_time, write_relative_time,
 };
-pub use message::{Refusal, Resource, peek_handle, peek_open};
+pub use message::{Refusal, Resource, peek_handle, peek_open, write_refusal};
 pub use reader::DecodeError;
 pub(crate) use reader::{Damaged, Reader};
 pub(crate) use vector::{ReplicaRef, VectorReference, VectorSection, write_entry, write_replica};

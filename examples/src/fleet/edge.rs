@@ -234,7 +234,7 @@ async fn cells(edge: &Edge) -> Result<Cells, EdgeError> {
 const HOST_EVERY_TURNS: u64 = 5;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const RECEIPTS_MAX: usize = 64;
-/// Reports between two whose receipt is waited for. A receipt costs an acknowledgement on the wire, and covers all before it.
+/// Reports between two whose receipt is waited for. A receipt covers all before it.
 const RECEIPT_EVERY_TURNS: u64 = 5;
 /// Where no set-point says otherwise.
 const REPORT_EVERY: Duration = Duration::from_secs(1);

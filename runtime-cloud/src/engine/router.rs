@@ -1,6 +1,6 @@
 //! Connections: whose they are, what their handles mean, and what waits to be sent on them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crdt_core::Time;
@@ -30,6 +30,8 @@ pub(super) struct Connection {
     pub(super) since: Time,
     /// The documents that the device opened, by the number it gave them.
     pub(super) handles: BTreeMap<u16, Arc<str>>,
+    /// Numbers of documents that the device may not open.
+    pub(super) refused: BTreeSet<u16>,
     next_message: MessageId,
     /// What each message counts that was not delivered yet.
     sent: BTreeMap<MessageId, usize>,
@@ -67,6 +69,7 @@ impl Router {
             key,
             since: now,
             handles: BTreeMap::new(),
+            refused: BTreeSet::new(),
             next_message: MessageId(0),
             sent: BTreeMap::new(),
             sent_bytes: 0,

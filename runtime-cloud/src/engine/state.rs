@@ -5,7 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use control::{Delete, Get, Set, Watch};
-use crdt_core::{Config, DocumentName, Heap, Path, Replica, ReplicaId, Role, Time, peek_handle, peek_open};
+use crdt_core::{
+    Config, DocumentName, Heap, Path, Refusal, Replica, ReplicaId, Role, Time, peek_handle, peek_open,
+    write_refusal,
+};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::json;
@@ -71,6 +74,17 @@ pub struct Setup {
     pub seed: [u8; 32],
 }
 
+/// Why a frame belongs to no open document.
+enum Unopened {
+    /// The connection is to end.
+    Connection(CloseCode, String),
+    /// The device may not open this document; the connection is fine.
+    Document {
+        /// The device has asked for it in this frame.
+        is_asked: bool,
+    },
+}
+
 #[derive(Debug, Default)]
 struct Collecting {
     batch: Batch<'static>,
@@ -113,7 +127,7 @@ impl Engine {
     pub fn handle_link(&mut self, now: Time, event: LinkEvent) {
         match event {
             LinkEvent::Connected { conn, peer, .. } => self.connected(now, conn, peer),
-            LinkEvent::Message { conn, message } => self.take_frame(conn, message),
+            LinkEvent::Message { conn, message } => self.take_frame(now, conn, message),
             LinkEvent::Delivered { conn, id } => {
                 for frame in self.router.delivered(now, conn, id) {
                     self.outputs.push_back(Output::Send { conn, frame });
@@ -342,7 +356,7 @@ impl Engine {
         self.router.connect(now, conn, key);
     }
 
-    fn take_frame(&mut self, conn: ConnectionId, frame: Vec<u8>) {
+    fn take_frame(&mut self, now: Time, conn: ConnectionId, frame: Vec<u8>) {
         // Frames of a connection that was closed here may still come.
         let Some(connection) = self.router.get_mut(conn) else { return };
         let key = connection.key;
@@ -358,8 +372,22 @@ impl Engine {
         };
         match opened {
             Ok(name) => self.push(&name, Input::Frame { conn, handle, key, frame }),
-            Err((code, text)) => self.close(conn, code, text),
+            Err(Unopened::Connection(code, text)) => self.close(conn, code, text),
+            Err(Unopened::Document { is_asked }) => {
+                if is_asked {
+                    self.refuse(now, conn, handle);
+                }
+                // Nothing of it is taken, so nothing is waited for.
+                self.outputs.push_back(Output::Release { conn, messages: 1 });
+            }
         }
+    }
+
+    /// Tells a device that it may not open a document. Its others go on.
+    fn refuse(&mut self, now: Time, conn: ConnectionId, handle: u16) {
+        let Some(len) = write_refusal(handle, Refusal::Access, &mut self.buffer) else { return };
+        let frame = self.buffer[..len].to_vec();
+        self.send(now, conn, frame);
     }
 
     /// The first frame of a handle: names the document, which is looked up, or made.
@@ -369,31 +397,39 @@ impl Engine {
         key: PublicKey,
         handle: u16,
         frame: &[u8],
-    ) -> Result<Arc<str>, (CloseCode, String)> {
-        let Some((_, name)) = peek_open(frame) else {
-            let text = format!("handle {handle} was never opened on this connection; begin with Open");
-            return Err((CloseCode::ProtocolError, text));
-        };
-        if !self.access.may_open(key, name) {
-            self.counters.access_denied += 1;
-            let text = format!(
-                "key {key} may not open document {name:?}; to let it: aggregator allow {key} --document {name:?}"
-            );
-            return Err((CloseCode::AccessDenied, text));
-        }
+    ) -> Result<Arc<str>, Unopened> {
+        let protocol_error = |text| Unopened::Connection(CloseCode::ProtocolError, text);
         let Some(connection) = self.router.get_mut(conn) else {
-            return Err((CloseCode::ProtocolError, "the connection has ended".to_owned()));
+            return Err(protocol_error("the connection has ended".to_owned()));
+        };
+        let is_full = connection.handles.len() + connection.refused.len() >= SESSIONS_PER_CONNECTION_MAX;
+        let is_refused = connection.refused.contains(&handle);
+        let Some((_, name)) = peek_open(frame) else {
+            if is_refused {
+                // Sent before the device knew.
+                return Err(Unopened::Document { is_asked: false });
+            }
+            let text = format!("handle {handle} was never opened on this connection; begin with Open");
+            return Err(protocol_error(text));
         };
         if let Some((other, _)) = connection.handles.iter().find(|(_, opened)| opened.as_ref() == name) {
             let text = format!("document {name:?} is open on this connection with handle {other} already");
-            return Err((CloseCode::ProtocolError, text));
+            return Err(protocol_error(text));
         }
-        if connection.handles.len() >= SESSIONS_PER_CONNECTION_MAX {
+        if is_full && !is_refused {
             let text =
                 format!("{SESSIONS_PER_CONNECTION_MAX} documents are open on this connection, the limit");
-            return Err((CloseCode::Overloaded, text));
+            return Err(Unopened::Connection(CloseCode::Overloaded, text));
         }
-        let opened = self.host(name).map_err(|error| (CloseCode::Overloaded, error.to_string()))?;
+        if !self.access.may_open(key, name) {
+            connection.refused.insert(handle);
+            self.counters.access_denied += 1;
+            tracing::info!(%conn, "key {key} may not open document {name:?}; to let it: aggregator allow {key} --document {name:?}");
+            return Err(Unopened::Document { is_asked: true });
+        }
+        connection.refused.remove(&handle);
+        let overloaded = |error: RequestError| Unopened::Connection(CloseCode::Overloaded, error.to_string());
+        let opened = self.host(name).map_err(overloaded)?;
         if let Some(connection) = self.router.get_mut(conn) {
             connection.handles.insert(handle, opened.clone());
         }
@@ -605,14 +641,18 @@ impl Engine {
                     }
                 }
                 Effect::Reply { id, reply } => self.reply(id, reply),
-                Effect::Frame { conn, frame } => match self.router.queue(now, conn, frame) {
-                    Queued::Now(frame) => self.outputs.push_back(Output::Send { conn, frame }),
-                    Queued::Gone | Queued::Waits => {}
-                    Queued::TooMuch { waiting } => {
-                        let text = format!("{waiting} bytes wait for this device, too much; connect again");
-                        self.close(conn, CloseCode::Overloaded, text);
-                    }
-                },
+                Effect::Frame { conn, frame } => self.send(now, conn, frame),
+            }
+        }
+    }
+
+    fn send(&mut self, now: Time, conn: ConnectionId, frame: Vec<u8>) {
+        match self.router.queue(now, conn, frame) {
+            Queued::Now(frame) => self.outputs.push_back(Output::Send { conn, frame }),
+            Queued::Gone | Queued::Waits => {}
+            Queued::TooMuch { waiting } => {
+                let text = format!("{waiting} bytes wait for this device, too much; connect again");
+                self.close(conn, CloseCode::Overloaded, text);
             }
         }
     }

@@ -1,5 +1,8 @@
 //! Who gets in, and what those are told who do not.
 
+use crdt_core::{Event, Refusal};
+use serde_json::json;
+
 use crate::device::{Device, identity};
 use crate::process::{Aggregator, done, status};
 
@@ -36,10 +39,12 @@ async fn another_document_than_the_allowed_one_is_refused() {
     done(store, &["allow", &device.key().to_string(), "--document", "pump"]);
     device.set("a", 1);
     device.connect(&aggregator).await;
-    let (code, text) = device.told().await;
-    assert_eq!(code, 1);
-    assert!(text.contains("may not open document \"boiler\"") && text.contains("--document"), "{text}");
-    assert_eq!(status(store)["documents_stored"], 0);
+    let is_refused = |event: &Event| matches!(event, Event::Refused { reason: Refusal::Access, .. });
+    device.until("the refusal", |device| device.events.iter().any(is_refused)).await;
+    let status = status(store);
+    assert_eq!((&status["documents_stored"], &status["counters"]["access_denied"]), (&json!(0), &json!(1)));
+    // The connection is not at fault.
+    assert_eq!(status["devices"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use control::{Client, ConnectError, Delete, ErrorReply, Get, RequestError, Scalar, Set};
 use runtime_linux::{
-    Edge, EdgeError, EdgeRequest, LedgerReport, Level, OpenError, Options, Plan, Status, Written, ledger,
-    public_key, serve, socket_path,
+    Document, DocumentStatus, Edge, EdgeError, EdgeRequest, LedgerReport, Level, OpenError, Options, Plan,
+    Status, Written, ledger, public_key, serve, socket_path,
 };
 use serde_json::Value as Json;
 use storage_redb::StoreError;
@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use transport_quic::PublicKey;
 
 #[derive(Parser)]
-#[command(name = "edge", version, about = "A document on this device, in sync with an aggregator", after_help = HELP)]
+#[command(name = "edge", version, about = "Documents on this device, in sync with an aggregator", after_help = HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -24,7 +24,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run in the foreground: keep the document in sync until SIGTERM or Ctrl-C
+    /// Run in the foreground: keep the documents in sync until SIGTERM or Ctrl-C
     #[command(after_help = RUN_HELP)]
     Run {
         #[command(flatten)]
@@ -35,9 +35,10 @@ enum Command {
         /// The aggregator's public key, 64 hexadecimal digits
         #[arg(long, requires = "aggregator")]
         key: Option<PublicKey>,
-        /// The document's name; it is remembered in the store
-        #[arg(long, value_name = "NAME")]
-        document: Option<String>,
+        /// A document's name; may be given several times, up to 64. The first is the main one. They are remembered in
+        /// the store, and without this the ones of the last run are taken
+        #[arg(long = "document", value_name = "NAME")]
+        documents: Vec<String>,
         #[command(flatten)]
         plan: PlanArgs,
     },
@@ -79,6 +80,11 @@ enum Command {
         path: Option<String>,
         #[command(flatten)]
         target: TargetArgs,
+    },
+    /// Send at once what waits in any document; the running edge does not wait for its next attempt to connect
+    Flush {
+        #[command(flatten)]
+        store: StoreArgs,
     },
     /// Print what the link cost, by billing period, by day and by cause
     #[command(after_help = LEDGER_HELP)]
@@ -131,7 +137,7 @@ struct PlanArgs {
 struct TargetArgs {
     #[command(flatten)]
     store: StoreArgs,
-    /// The document's name; the one of the last run without it
+    /// The document's name; the main one without it
     #[arg(long, value_name = "NAME")]
     document: Option<String>,
 }
@@ -159,6 +165,9 @@ Examples:
   edge set pump/3/mode auto --wait --timeout 30   with GODWIT_STORE set, or in the directory of the store
   edge get pump/3
   edge watch pump
+  edge run --document pump-42 --document town     several documents share one connection
+  edge get mode --document town                   one that is not the main one, which was named first
+  edge flush                                      before the device is switched off: send now what waits
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 50MB/month --budget-reset-day 15 --urgent alarms
   edge ledger                                     what the link cost, by day and by month
   edge status                                     what of the budget is left, and when sending goes on
@@ -167,7 +176,7 @@ Exit codes:
   0  done
   1  failed; stderr tells why
   2  wrong arguments, or a path or a value that cannot be stored
-  3  no edge is running (watch, status, set --wait)
+  3  no edge is running (watch, status, flush, set --wait)
   4  nothing stands at the path (get)
   5  the aggregator's receipt did not come in time; the write is on this device's disk
   6  the store cannot be used: missing, damaged, of a newer version, or in use by another process
@@ -177,6 +186,7 @@ Log: stderr; RUST_LOG=debug for more.";
 const RUN_HELP: &str = "\
 Examples:
   edge run --store /var/lib/pump --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42
+  edge run --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42 --document town
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 50MB/month --budget-reset-day 15
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 5MB --budget-reserve 20% --urgent alarms --urgent doors
 
@@ -227,13 +237,18 @@ fn main() -> ExitCode {
 
 async fn execute(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Run { store, aggregator, key, document, plan } => {
+        Command::Run { store, aggregator, key, documents, plan } => {
             let mut options = Options::new(store.directory);
-            options.document = document;
+            options.documents = documents;
             if let (Some(address), Some(key)) = (aggregator, key) {
                 options = options.aggregator(address, key);
             }
             run(plan.apply(options)?).await
+        }
+        Command::Flush { store } => {
+            let mut client = connect(&store.directory).await?;
+            client.request(&EdgeRequest::Flush).await?;
+            Ok(())
         }
         Command::Ledger { store, json } => print_ledger(&store.directory, json).await,
         Command::Key { store } => print_key(&store.directory).await,
@@ -278,15 +293,12 @@ async fn run(options: Options) -> Result<(), Failure> {
     let socket = socket_path(&directory);
     let edge = Edge::open(options).await?;
     let status = edge.status().await?;
-    println!(
-        "key {} document {:?} cells {} backlog {} link {} socket {}",
-        status.public_key,
-        status.document,
-        status.cells,
-        status.backlog_cells,
-        status.link,
-        socket.display()
-    );
+    print!("key {}", status.public_key);
+    for document in &status.documents {
+        let DocumentStatus { document, cells, backlog_cells, .. } = document;
+        print!(" document {document:?} cells {cells} backlog {backlog_cells}");
+    }
+    println!(" link {} socket {}", status.link, socket.display());
     let serving = serve(edge.clone(), &socket, stop_signal()?).await;
     let ended = edge.shut_down().await;
     serving.map_err(|error| Failure::of(FAILED, &error))?;
@@ -346,13 +358,13 @@ async fn change(args: WriteArgs, request: EdgeRequest) -> Result<(), Failure> {
             }
             written
         }
-        Reached::Opened(edge) => {
+        Reached::Opened(edge, document) => {
             let receipt = match request {
-                EdgeRequest::Set(Set { path, value, .. }) => edge.set(&path, value).await,
-                EdgeRequest::Delete(Delete { path, .. }) => edge.delete(&path).await,
+                EdgeRequest::Set(Set { path, value, .. }) => document.set(&path, value).await,
+                EdgeRequest::Delete(Delete { path, .. }) => document.delete(&path).await,
                 _ => return Err(Failure { code: FAILED, message: "this is no change".to_owned() }),
             };
-            let written = receipt.map(|receipt| Written::new(&edge, &receipt));
+            let written = receipt.map(|receipt| Written::new(&receipt));
             edge.shut_down().await?;
             let written = written?;
             if args.wait {
@@ -377,8 +389,8 @@ async fn get(target: TargetArgs, path: Option<String>, raw: bool) -> Result<(), 
         Reached::Running(mut client) => {
             client.request(&EdgeRequest::Get(Get { document: target.document, path })).await?
         }
-        Reached::Opened(edge) => {
-            let found = edge.tree(path.as_deref()).await;
+        Reached::Opened(edge, document) => {
+            let found = document.tree(path.as_deref()).await;
             edge.shut_down().await?;
             found?.ok_or_else(|| {
                 let message = path
@@ -409,17 +421,19 @@ async fn watch(target: TargetArgs, path: Option<String>) -> Result<(), Failure> 
 }
 
 fn print_status(status: &Status) {
-    println!("document      {:?}, {} cells, {} bytes", status.document, status.cells, status.bytes);
     println!("public key    {}", status.public_key);
     println!("aggregator    {}", status.aggregator.as_deref().unwrap_or("none"));
     println!("link          {}", status.link);
-    println!("waits for     {}", status.waits_for);
-    if let Some(problem) = &status.problem {
-        println!("problem       {problem}");
-    }
-    println!("backlog       {} cells, {} bytes", status.backlog_cells, status.backlog_bytes);
-    if status.unverified {
-        println!("unverified    own writes are held back until the aggregator has verified this copy");
+    for document in &status.documents {
+        println!("document      {:?}, {} cells, {} bytes", document.document, document.cells, document.bytes);
+        println!("waits for     {}", document.waits_for);
+        if let Some(problem) = &document.problem {
+            println!("problem       {problem}");
+        }
+        println!("backlog       {} cells, {} bytes", document.backlog_cells, document.backlog_bytes);
+        if document.unverified {
+            println!("unverified    own writes are held back until the aggregator has verified this copy");
+        }
     }
     if !status.clock_is_trusted {
         println!("clock         not set; times go on from the last one seen");
@@ -447,8 +461,8 @@ fn print_status(status: &Status) {
 enum Reached {
     /// An edge that runs.
     Running(Client),
-    /// The store, opened by this process.
-    Opened(Edge),
+    /// The store, opened by this process, and the document that is wanted of it.
+    Opened(Edge, Document),
 }
 
 /// The running edge, or else the store. An edge that is just starting or stopping has the store and no socket; it is
@@ -463,10 +477,26 @@ async fn reach(target: &TargetArgs) -> Result<Reached, Failure> {
             Err(error) => return Err(Failure::of(FAILED, &error)),
         }
         let mut options = Options::new(directory);
-        options.document.clone_from(&target.document);
         options.create = false;
-        match Edge::open(options).await {
-            Ok(edge) => return Ok(Reached::Opened(edge)),
+        let opened = match (Edge::open(options.clone()).await, &target.document) {
+            // It would be the first one of this store.
+            (Err(OpenError::NoDocument { .. }), Some(name)) => Edge::open(options.document(name)).await,
+            (opened, _) => opened,
+        };
+        match opened {
+            Ok(edge) => {
+                let document = match &target.document {
+                    Some(name) => edge.document(name),
+                    None => Ok(edge.main_document().clone()),
+                };
+                match document {
+                    Ok(document) => return Ok(Reached::Opened(edge, document)),
+                    Err(error) => {
+                        edge.shut_down().await?;
+                        return Err(error.into());
+                    }
+                }
+            }
             Err(OpenError::Store(StoreError::InUse { .. })) if attempts > 0 => {
                 attempts -= 1;
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -552,7 +582,10 @@ impl From<OpenError> for Failure {
             | OpenError::SecretKey { .. }
             | OpenError::Store(_)
             | OpenError::Directory { .. } => BAD_STORE,
-            OpenError::Name { .. } | OpenError::NoDocument { .. } | OpenError::Urgent { .. } => BAD_ARGUMENT,
+            OpenError::Name { .. }
+            | OpenError::NoDocument { .. }
+            | OpenError::TooManyDocuments { .. }
+            | OpenError::Urgent { .. } => BAD_ARGUMENT,
             _ => FAILED,
         };
         Self::of(code, &error)

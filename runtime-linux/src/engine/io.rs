@@ -19,9 +19,41 @@ use crate::status::{Problem, Status};
 /// Where the answer to a command goes.
 pub type Reply<T> = oneshot::Sender<Result<T, EdgeError>>;
 
+/// A document of an edge: its place among those that the edge was opened with, from 0; the main one is the first.
+/// It is the document's handle on the wire too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DocumentIndex(pub u16);
+
 /// What an application wants.
 #[derive(Debug)]
 pub enum Command {
+    /// Something of one document.
+    Document {
+        /// Which one.
+        document: DocumentIndex,
+        /// What.
+        command: DocumentCommand,
+    },
+    /// Whatever waits is sent now.
+    Flush {
+        /// The answer, when the link has it; at once where there is no connection.
+        reply: Reply<()>,
+    },
+    /// What the link cost, by day and by billing period.
+    Ledger {
+        /// The answer.
+        reply: Reply<LedgerReport>,
+    },
+    /// How it is.
+    Status {
+        /// The answer.
+        reply: Reply<Status>,
+    },
+}
+
+/// What an application wants of one document.
+#[derive(Debug)]
+pub enum DocumentCommand {
     /// Changes at a prefix, as soon as there are some; at once, and everything, without `after`.
     Changes {
         /// Where; everywhere without it.
@@ -38,22 +70,12 @@ pub enum Command {
         /// The answer.
         reply: Reply<Option<Scalar>>,
     },
-    /// What the link cost, by day and by billing period.
-    Ledger {
-        /// The answer.
-        reply: Reply<LedgerReport>,
-    },
     /// Wait until the aggregator has a write on its disk.
     Receipt {
         /// The write.
         stamp: Stamp,
         /// The answer.
         reply: Reply<()>,
-    },
-    /// How it is.
-    Status {
-        /// The answer.
-        reply: Reply<Status>,
     },
     /// What stands at a path and below, as JSON.
     Tree {
@@ -105,12 +127,12 @@ pub enum Output {
     Level(Level),
     /// The link may send until its ledger shows so many bytes. Without a budget there is no limit and no such output.
     Limit(u64),
-    /// Send a message.
+    /// Send messages, all of them in one go: so short ones of several documents share a datagram.
     Send {
         /// On which connection.
         attempt: Attempt,
-        /// Its bytes.
-        frame: Vec<u8>,
+        /// Their bytes, in order.
+        frames: Vec<Vec<u8>>,
     },
     /// After [`Engine::shut_down`](super::Engine::shut_down): everything is durable and said. The engine is of no more use.
     Stopped,
@@ -119,8 +141,8 @@ pub enum Output {
 /// What an engine is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// The document.
-    pub replica: Replica<Heap>,
+    /// The documents, of which there is at least one; the first is the main one. Each has its own name.
+    pub replicas: Vec<Replica<Heap>>,
     /// The device's public key.
     pub public_key: PublicKey,
     /// Whom to sync with.
@@ -142,11 +164,22 @@ impl Command {
     pub(crate) fn fail(self, error: EdgeError) {
         // Whoever does not wait any more needs no answer.
         match self {
+            Self::Document { command, .. } => command.fail(error),
+            Self::Flush { reply } => drop(reply.send(Err(error))),
+            Self::Ledger { reply } => drop(reply.send(Err(error))),
+            Self::Status { reply } => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+impl DocumentCommand {
+    /// Answers with an error.
+    pub(crate) fn fail(self, error: EdgeError) {
+        // Whoever does not wait any more needs no answer.
+        match self {
             Self::Changes { reply, .. } => drop(reply.send(Err(error))),
             Self::Get { reply, .. } => drop(reply.send(Err(error))),
-            Self::Ledger { reply } => drop(reply.send(Err(error))),
             Self::Receipt { reply, .. } => drop(reply.send(Err(error))),
-            Self::Status { reply } => drop(reply.send(Err(error))),
             Self::Tree { reply, .. } => drop(reply.send(Err(error))),
             Self::Update { reply, .. } => drop(reply.send(Err(error))),
         }

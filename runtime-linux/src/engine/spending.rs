@@ -10,7 +10,7 @@ use crdt_core::{Path, Stamp, Time};
 use storage_redb::Batch;
 use transport_quic::{CloseCode, Ledger};
 
-use super::{Engine, Output};
+use super::{DocumentIndex, Engine, Output};
 use crate::books::Books;
 use crate::budget::{Budget, Level};
 use crate::calendar::{DAY_MS, Day};
@@ -29,25 +29,24 @@ pub(super) struct Spending {
     meter: Meter,
     /// The link's ledger as it was told last.
     pub(super) seen: Ledger,
-    /// When this process began, and the day that was known then: for a device without a clock.
-    began: (Instant, Day),
+    /// When this process began, and the time that was known then, in milliseconds since 1970: for a device without a clock.
+    began: (Instant, u64),
+    /// What the aggregator said about the time, and when, if it showed that the own clock had opened a period too early.
+    told: Option<(Time, Instant)>,
+    /// The time in the last save, in milliseconds since 1970.
+    saved_ms: u64,
     unsaved_since: Option<Instant>,
     /// The lease was made longer, and that is not on the disk yet.
     has_new_lease: bool,
     /// Paths that are urgent, with what is below them.
     urgent: Vec<String>,
-    /// The newest own write that is urgent.
-    urgent_through: Option<Time>,
-    /// Up to where own writes were known to be at the aggregator.
-    acknowledged: Time,
     /// The next attempt waits for the budget.
     is_held: bool,
 }
 
 impl Spending {
     pub(super) fn new(now: Now, books: Books, budget: Option<Budget>, urgent: Vec<String>) -> Self {
-        let known =
-            books.newest_day().max(budget.as_ref().map(|budget| budget.spent().day)).unwrap_or_default();
+        let known = books.known_ms().max(budget.as_ref().map_or(0, |budget| budget.spent().day.start_ms()));
         Self {
             books,
             budget,
@@ -55,30 +54,52 @@ impl Spending {
             meter: Meter::new(),
             seen: Ledger::default(),
             began: (now.at, known),
+            told: None,
+            saved_ms: known,
             unsaved_since: None,
             has_new_lease: false,
             urgent,
-            urgent_through: None,
-            acknowledged: Time::ZERO,
             is_held: false,
         }
     }
 
-    /// Milliseconds since 1970 for the accounts. Only the device's own clock counts: the aggregator's word about time
-    /// must not open a new period. A device without one counts from the last day that it knew, while it runs.
+    /// Milliseconds since 1970 for the accounts. Only the device's own clock opens a new period; the aggregator's word
+    /// about time can only take one back that was opened too early. A device without a clock counts from the last time
+    /// that it knew, while it runs.
     fn now_ms(&self, now: Now) -> u64 {
+        let since = |at| now.at.saturating_duration_since(at).as_millis() as u64;
         let (began, known) = self.began;
-        let counted = || known.start_ms() + now.at.saturating_duration_since(began).as_millis() as u64;
-        now.wall.map_or_else(counted, Time::as_ms)
+        let own = now.wall.map_or_else(|| known + since(began), Time::as_ms);
+        self.told.map_or(own, |(told, at)| own.min(told.as_ms().saturating_add(since(at))))
     }
 
-    fn today(&self, now: Now) -> Day {
+    /// The aggregator's clock shows this.
+    pub(super) fn note_told(&mut self, now: Now, told: Time) {
+        if let Some(budget) = &mut self.budget
+            && budget.correct(Day::of(told))
+        {
+            tracing::warn!(aggregator = %told, "this device's clock opened a billing period too early; it is taken back");
+            self.told = Some((told, now.at));
+        }
+    }
+
+    /// Notes the time, so that a device without a clock goes on from there after a restart.
+    pub(super) fn note_time(&mut self, now: Now) {
+        let ms = self.now_ms(now);
+        self.books.note_time(ms);
+        if now.wall.is_none() && ms > self.saved_ms.saturating_add(SAVE_TIME_MS) {
+            self.unsaved_since.get_or_insert(now.at);
+        }
+    }
+
+    pub(super) fn today(&self, now: Now) -> Day {
         Day(u32::try_from(self.now_ms(now) / DAY_MS).unwrap_or(u32::MAX))
     }
 
     /// Adds what is not on the disk yet. Tells the limit that the transport may have when it is, if that is a new one.
     pub(super) fn stage(&mut self, batch: &mut Batch<'_>) -> Option<u64> {
         self.books.stage(batch);
+        self.saved_ms = self.books.known_ms();
         self.unsaved_since = None;
         let budget = self.budget.as_ref()?;
         let spent = serde_json::to_vec(&budget.spent()).expect("numbers under fixed names are JSON");
@@ -105,14 +126,9 @@ impl Spending {
         self.meter.note_written();
     }
 
-    /// Own writes up to this time are at the aggregator. True if that is news.
-    pub(super) fn note_acknowledged(&mut self, through: Time) -> bool {
-        let is_news = through > self.acknowledged;
-        if is_news {
-            self.acknowledged = through;
-            self.meter.note_acknowledged();
-        }
-        is_news
+    /// Own writes are at the aggregator that were not known to be.
+    pub(super) fn note_acknowledged(&mut self) {
+        self.meter.note_acknowledged();
     }
 
     /// So much was spent that the aggregator should confirm what it has.
@@ -158,6 +174,7 @@ impl Engine {
             return;
         }
         let today = spending.today(now);
+        spending.note_time(now);
         spending.books.record(today, added);
         spending.unsaved_since.get_or_insert(now.at);
         if let Some(budget) = &mut spending.budget {
@@ -184,30 +201,24 @@ impl Engine {
 
     /// What was urgent before this process began, and is not at the aggregator, still is.
     pub(super) fn find_urgent(&mut self) {
-        let (own, acknowledged) = (self.replica.id(), self.acknowledged());
-        let cells = self.replica.document().changes_since(0);
-        let waiting = cells.filter(|cell| cell.stamp.replica == own && cell.stamp.time > acknowledged);
-        let urgent = waiting.filter(|cell| self.spending.is_urgent(cell.path)).map(|cell| cell.stamp.time);
-        self.spending.urgent_through = urgent.max();
-    }
-
-    /// Own writes have new stamps now, up to `through`; it may be lower.
-    pub(super) fn note_forked(&mut self, through: Time) {
-        self.spending.acknowledged = Time::ZERO;
-        if self.spending.urgent_through.is_some() {
-            self.spending.urgent_through = Some(through);
+        for hosted in &mut self.documents {
+            let (own, acknowledged) = (hosted.replica.id(), hosted.acknowledged());
+            let cells = hosted.replica.document().changes_since(0);
+            let waiting = cells.filter(|cell| cell.stamp.replica == own && cell.stamp.time > acknowledged);
+            let urgent = waiting.filter(|cell| self.spending.is_urgent(cell.path));
+            hosted.urgent_through = urgent.map(|cell| cell.stamp.time).max();
         }
     }
 
     /// Notes own writes, and sends those that are urgent ahead of others.
-    pub(super) fn note_writes<'a>(&mut self, stamp: Option<Stamp>, paths: impl Iterator<Item = &'a str>) {
-        let Some(stamp) = stamp else { return };
+    pub(super) fn note_writes(&mut self, document: DocumentIndex, stamp: Stamp, paths: &[String]) {
         self.spending.note_written();
+        let Some(hosted) = self.documents.get_mut(usize::from(document.0)) else { return };
         for path in paths {
             if self.spending.is_urgent(path) {
-                self.spending.urgent_through = Some(stamp.time);
+                hosted.urgent_through = Some(stamp.time);
                 if let Ok(path) = Path::new(path) {
-                    self.replica.hurry(path);
+                    hosted.replica.hurry(path);
                 }
             }
         }
@@ -217,14 +228,14 @@ impl Engine {
     pub(super) fn hurry_urgent(&mut self) {
         for prefix in &self.spending.urgent {
             if let Ok(path) = Path::new(prefix) {
-                self.replica.hurry(path);
+                self.documents.iter_mut().for_each(|hosted| hosted.replica.hurry(path));
             }
         }
     }
 
-    /// The time of the newest urgent write that the aggregator does not have.
-    pub(super) fn urgent_waits(&self) -> Option<Time> {
-        self.spending.urgent_through.filter(|through| *through > self.acknowledged())
+    /// Whether something urgent is not at the aggregator.
+    fn urgent_waits(&self) -> bool {
+        self.documents.iter().any(|hosted| hosted.urgent_waits().is_some())
     }
 
     /// Follows the budget: closes and holds the connection, or lets it go on, and leases what it may cost.
@@ -233,7 +244,8 @@ impl Engine {
             return;
         }
         let today = self.spending.today(now);
-        let is_urgent = self.urgent_waits().is_some();
+        self.spending.note_time(now);
+        let is_urgent = self.urgent_waits();
         let Some(budget) = &mut self.spending.budget else { return };
         budget.advance(today);
         let (level, resumes) = (budget.level(), budget.resumes());
@@ -252,6 +264,11 @@ impl Engine {
         };
         if !is_allowed {
             return self.hold_for_budget(now, level, resumes.unwrap_or(today));
+        }
+        let waits = matches!(self.connector.state, State::Waiting { until } if until > now.at);
+        // What is written just after midnight does not bring the whole fleet back at once.
+        if self.spending.is_held && waits && !is_urgent {
+            return;
         }
         if self.spending.is_held {
             self.spending.is_held = false;
@@ -276,10 +293,20 @@ impl Engine {
             return;
         }
         let ms = resumes.start_ms().saturating_sub(self.spending.now_ms(now)).max(1000);
-        // A fleet does not come back in the same second; and the clock may be set in the meantime, so look now and then.
-        let until = now.at + (Duration::from_millis(ms) + self.jitter(RESUME_JITTER)).min(HOLD_MAX);
+        // A fleet does not come back in the same second; and the clock may be set in the meantime, so look now and then,
+        // but not so late that nothing of the jitter is left.
+        let pause = Duration::from_millis(ms) + self.jitter(RESUME_JITTER);
+        let until = now.at + if pause > HOLD_MAX { HOLD_MAX / 2 } else { pause };
         self.spending.is_held = true;
-        let problem = Problem::Budget { level, resumes: resumes.to_string() };
+        let Some(budget) = &self.spending.budget else { return };
+        let problem = Problem::Budget {
+            level,
+            resumes: resumes.to_string(),
+            spent_bytes: budget.spent().in_period_bytes,
+            cap_bytes: budget.plan().cap_bytes(),
+            spent_today_bytes: budget.spent().in_day_bytes,
+            allowance_bytes: budget.allowance_bytes(),
+        };
         self.end_attempt(now, &problem);
         self.connector.hold(until, problem);
     }
@@ -289,7 +316,10 @@ impl Engine {
         if !matches!(self.connector.state, State::Connecting(_) | State::Open(_)) {
             return;
         }
-        let backlog = self.peer().map_or(0, |peer| self.replica.backlog(peer).bytes);
+        if !self.spending.meter.is_full() {
+            return;
+        }
+        let backlog = self.documents.iter().map(|hosted| hosted.backlog().bytes).sum();
         let random = self.random();
         if let Some(pause) = self.spending.meter.pause(now.at, backlog, random) {
             let problem = Problem::Wasted { pause };
@@ -317,7 +347,9 @@ impl Engine {
 /// The setting with what is spent of the budget: JSON, [`Spent`](crate::budget::Spent).
 pub(crate) const BUDGET_SETTING: &str = "budget";
 /// Traffic that is not on the disk for so long has a commit of its own; what a kill loses of the causes is no more.
-const SAVE_INTERVAL: Duration = Duration::from_secs(60);
+const SAVE_INTERVAL: Duration = Duration::from_secs(900);
+/// How far the time may go on before a device without a clock saves it, in milliseconds.
+const SAVE_TIME_MS: u64 = 3_600_000;
 /// How long the budget is believed without another look.
 const HOLD_MAX: Duration = Duration::from_secs(3600);
 /// Devices come back within so long after the beginning of a day.

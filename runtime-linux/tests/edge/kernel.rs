@@ -97,7 +97,7 @@ async fn the_ledger_is_what_the_kernel_counted() {
         eprintln!("skipped: network namespaces need root and the command ip (Debian: iproute2)");
         return;
     };
-    let aggregator = Aggregator::start_at(Ipv4Addr::new(198, 18, 77, 1), "pump", HashSet::new()).await;
+    let aggregator = Aggregator::start_at(Ipv4Addr::new(198, 18, 77, 1), &["pump"], HashSet::new()).await;
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path();
     let mut running = Command::new("ip")

@@ -49,7 +49,7 @@ fn the_commands_work_with_and_without_a_running_edge() {
         (&["set", "a//b", "1"][..], "is no path"),
         (&["set", "a", &"x".repeat(5000)], "at most 4096 bytes"),
         (&["set", "a", "99999999999999999999"], ""),
-        (&["get", "a", "--document", "other"], "not \"other\""),
+        (&["get", "a", "--document", "other"], "no document \"other\", only \"pump\""),
         (&["fly"], "unrecognized subcommand"),
     ] {
         let output = edge(store, arguments);
@@ -126,6 +126,50 @@ async fn watch_wait_and_an_orderly_end() {
     let late = edge(&store, &["set", "set/point", "5", "--wait"]);
     assert_eq!(code(&late), 3, "{}", stderr(&late));
     assert_eq!(stdout(&edge(&store, &["get", "set/point"])), "5\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_documents_of_one_process() {
+    let aggregator = Aggregator::start_with(&["pump", "town"]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path();
+    let key = aggregator.key.to_string();
+    let arguments = ["--aggregator", &aggregator.address, "--key", &key];
+    let named = ["--document", "pump", "--document", "town"];
+    let running = Running::start(store, &[&arguments[..], &named].concat());
+    for (path, name) in [("a", &[][..]), ("b", &["--document", "town"])] {
+        let set = edge(store, &[&["set", path, "1", "--wait", "--timeout", "10"][..], name].concat());
+        assert_eq!(code(&set), 0, "{}", stderr(&set));
+    }
+    assert_eq!(code(&edge(store, &["flush"])), 0);
+    assert_eq!(aggregator.tree().await, json!({"a": 1}));
+    assert_eq!(aggregator.tree_of("town").await, json!({"b": 1}));
+    let status = stdout(&edge(store, &["status"]));
+    assert!(status.contains("document      \"pump\", 1 cells"), "{status}");
+    assert!(status.contains("document      \"town\", 1 cells"), "{status}");
+    let unknown = edge(store, &["watch", "--document", "twon"]);
+    assert_eq!(code(&unknown), 2);
+    assert!(
+        stderr(&unknown).contains("no document \"twon\", only \"pump\", \"town\""),
+        "{}",
+        stderr(&unknown)
+    );
+    drop(running);
+
+    // Without names, and without a running edge, it is the same documents.
+    let town = ["--document", "town"];
+    assert_eq!(stdout(&edge(store, &[&["get", "b"][..], &town].concat())), "1\n");
+    assert_eq!(code(&edge(store, &[&["set", "b", "2"][..], &town].concat())), 0);
+    let unknown = edge(store, &["get", "a", "--document", "twon"]);
+    assert!(
+        code(&unknown) == 2 && stderr(&unknown).contains("only \"pump\", \"town\""),
+        "{}",
+        stderr(&unknown)
+    );
+    assert_eq!(code(&edge(store, &["flush"])), 3);
+    let _running = Running::start(store, &arguments);
+    until("the change", async || aggregator.tree_of("town").await == json!({"b": 2})).await;
+    assert_eq!(stdout(&edge(store, &["get", "a"])), "1\n");
 }
 
 /// A receipt that does not come in time has its own exit code, and the write stays.

@@ -8,45 +8,58 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crdt_core::{
     Config as ReplicaConfig, Connect, DocumentName, Heap, Moment, Output as ReplicaOutput, Path as CellPath,
-    PeerId, Replica, ReplicaId, Role, SessionId, Write, peek_open,
+    PeerId, Refusal, Replica, ReplicaId, Role, SessionId, Write, peek_handle, peek_open, write_refusal,
 };
 use tokio::sync::{mpsc, oneshot};
 use transport_quic::{CloseCode, Config, ConnectionId, Driver, Handle, Identity, Link, LinkEvent, PublicKey};
 
-/// One document in memory, on a real socket. It acknowledges what it was sent, as if memory were a disk.
+/// Documents in memory, on a real socket. It acknowledges what it was sent, as if memory were a disk.
 pub(crate) struct Aggregator {
     pub(crate) address: String,
     pub(crate) key: PublicKey,
-    asks: mpsc::Sender<Ask>,
+    asks: mpsc::Sender<(String, Ask)>,
 }
 
 type Ask = Box<dyn FnOnce(&mut Replica<Heap>) + Send>;
 
+/// What it holds, and whom it speaks to.
+struct Memory {
+    documents: HashMap<String, Replica<Heap>>,
+    sessions: HashMap<(ConnectionId, u16), (String, SessionId)>,
+}
+
 impl Aggregator {
     /// Starts one on a free port; the keys in `denied` are turned away.
     pub(crate) async fn start(document: &str, denied: HashSet<PublicKey>) -> Self {
-        Self::start_at(Ipv4Addr::LOCALHOST, document, denied).await
+        Self::start_at(Ipv4Addr::LOCALHOST, &[document], denied).await
+    }
+
+    /// Starts one that lets everybody open these documents, and no others.
+    pub(crate) async fn start_with(documents: &[&str]) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST, documents, HashSet::new()).await
     }
 
     /// Starts one at an address of this host.
-    pub(crate) async fn start_at(ip: Ipv4Addr, document: &str, denied: HashSet<PublicKey>) -> Self {
+    pub(crate) async fn start_at(ip: Ipv4Addr, documents: &[&str], denied: HashSet<PublicKey>) -> Self {
         let identity = Identity::generate().unwrap();
         let key = identity.public_key();
         let link = Link::server(identity, Config::cat_m1(), [1; 32], random_seed());
         let local = SocketAddr::new(ip.into(), 0);
         let (handle, mut events) = Driver::bind(local, link).unwrap();
         let address = handle.local_addr().to_string();
-        let name = DocumentName::new(document).unwrap();
-        let mut replica =
-            Replica::<Heap>::new(&name, ReplicaId::new(random()), ReplicaConfig::new(Role::Aggregator));
-        let (asks, mut asked) = mpsc::channel::<Ask>(16);
+        let host = |name: &&str| {
+            let config = ReplicaConfig::new(Role::Aggregator);
+            let replica = Replica::new(&DocumentName::new(name).unwrap(), ReplicaId::new(random()), config);
+            ((*name).to_owned(), replica)
+        };
+        let mut memory = Memory { documents: documents.iter().map(host).collect(), sessions: HashMap::new() };
+        let (asks, mut asked) = mpsc::channel::<(String, Ask)>(16);
         tokio::spawn(async move {
             let mut peers: HashMap<ConnectionId, PublicKey> = HashMap::new();
-            let mut sessions: HashMap<ConnectionId, SessionId> = HashMap::new();
             loop {
                 tokio::select! {
                     ask = asked.recv() => match ask {
-                        Some(ask) => ask(&mut replica),
+                        Some((document, ask)) => ask(memory.documents.get_mut(&document).unwrap()),
                         None => return handle.shutdown(CloseCode::ShuttingDown.into(), "the test is over").await,
                     },
                     Some(event) = events.recv() => match event {
@@ -57,25 +70,13 @@ impl Aggregator {
                         LinkEvent::Message { conn, message } => {
                             // Who was turned away may have sent something before it knew.
                             let Some(peer) = peers.get(&conn) else { continue };
-                            if let Some((number, _)) = peek_open(&message) {
-                                let peer = PeerId(peer.0);
-                                let connect =
-                                    Connect { peer, with_aggregator: false, initiator: false, confirmed: true, handle: number };
-                                sessions.insert(conn, replica.connect(connect).unwrap());
-                            }
-                            if let Some(session) = sessions.get(&conn) {
-                                replica.handle_frame(moment(), *session, &message).unwrap();
-                            }
+                            memory.take(&handle, conn, PeerId(peer.0), &message).await;
                         }
-                        LinkEvent::Closed { conn, .. } => {
-                            if let Some(session) = sessions.remove(&conn) {
-                                replica.disconnect(session);
-                            }
-                        }
+                        LinkEvent::Closed { conn, .. } => memory.forget(conn),
                         _ => {}
                     },
                 }
-                transmit(&mut replica, &handle, &sessions).await;
+                memory.transmit(&handle).await;
             }
         });
         Self { address, key, asks }
@@ -83,38 +84,76 @@ impl Aggregator {
 
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
+        document: &str,
         ask: impl FnOnce(&mut Replica<Heap>) -> T + Send + 'static,
     ) -> T {
         let (reply, answer) = oneshot::channel();
-        let ask = move |replica: &mut Replica<Heap>| assert!(reply.send(ask(replica)).is_ok());
-        assert!(self.asks.send(Box::new(ask)).await.is_ok(), "the aggregator runs");
+        let ask: Ask = Box::new(move |replica| assert!(reply.send(ask(replica)).is_ok()));
+        assert!(self.asks.send((document.to_owned(), ask)).await.is_ok(), "the aggregator runs");
         answer.await.unwrap()
     }
 
     pub(crate) async fn set(&self, path: &'static str, value: i64) {
-        self.ask(move |replica| {
+        self.ask("pump", move |replica| {
             replica.update(moment(), &[Write::set(CellPath::new(path).unwrap(), value)]).unwrap();
         })
         .await;
     }
 
-    /// The document as JSON.
+    /// The document "pump" as JSON.
     pub(crate) async fn tree(&self) -> serde_json::Value {
-        self.ask(|replica| control::tree(None, replica.document().iter(None)).unwrap_or_default()).await
+        self.tree_of("pump").await
+    }
+
+    pub(crate) async fn tree_of(&self, document: &str) -> serde_json::Value {
+        let tree = |replica: &mut Replica<Heap>| control::tree(None, replica.document().iter(None));
+        self.ask(document, tree).await.unwrap_or_default()
     }
 }
 
-async fn transmit(replica: &mut Replica<Heap>, handle: &Handle, sessions: &HashMap<ConnectionId, SessionId>) {
-    let mut buffer = vec![0; 1200];
-    while let Some(output) = replica.poll_output(moment(), &mut buffer) {
-        match output {
-            ReplicaOutput::Persist(token) => replica.handle_persisted(token),
-            ReplicaOutput::Transmit { session, len } => {
-                let (conn, _) = sessions.iter().find(|(_, s)| **s == session).unwrap();
-                // A connection that has just ended takes no more.
-                let _ = handle.send(*conn, buffer[..len].to_vec()).await;
+impl Memory {
+    async fn take(&mut self, handle: &Handle, conn: ConnectionId, peer: PeerId, frame: &[u8]) {
+        let number = peek_handle(frame).unwrap();
+        if let Some((_, name)) = peek_open(frame) {
+            let Some(replica) = self.documents.get_mut(name) else {
+                let mut buffer = [0; 64];
+                let len = write_refusal(number, Refusal::Access, &mut buffer).unwrap();
+                let _ = handle.send(conn, buffer[..len].to_vec()).await;
+                return;
+            };
+            let connect =
+                Connect { peer, with_aggregator: false, initiator: false, confirmed: true, handle: number };
+            let session = replica.connect(connect).unwrap();
+            self.sessions.insert((conn, number), (name.to_owned(), session));
+        }
+        if let Some((name, session)) = self.sessions.get(&(conn, number)) {
+            let replica = self.documents.get_mut(name).unwrap();
+            replica.handle_frame(moment(), *session, frame).unwrap();
+        }
+    }
+
+    fn forget(&mut self, conn: ConnectionId) {
+        for (_, (name, session)) in self.sessions.extract_if(|(of, _), _| *of == conn) {
+            self.documents.get_mut(&name).unwrap().disconnect(session);
+        }
+    }
+
+    async fn transmit(&mut self, handle: &Handle) {
+        let mut buffer = vec![0; 1200];
+        for (name, replica) in &mut self.documents {
+            while let Some(output) = replica.poll_output(moment(), &mut buffer) {
+                match output {
+                    ReplicaOutput::Persist(token) => replica.handle_persisted(token),
+                    ReplicaOutput::Transmit { session, len } => {
+                        let of = |carried: &&(String, SessionId)| carried.0 == *name && carried.1 == session;
+                        let carrier = self.sessions.iter().find(|(_, carried)| of(carried));
+                        let (conn, _) = carrier.unwrap().0;
+                        // A connection that has just ended takes no more.
+                        let _ = handle.send(*conn, buffer[..len].to_vec()).await;
+                    }
+                    ReplicaOutput::Event(_) | ReplicaOutput::Close { .. } => {}
+                }
             }
-            ReplicaOutput::Event(_) | ReplicaOutput::Close { .. } => {}
         }
     }
 }

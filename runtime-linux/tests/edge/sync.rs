@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::support::{Aggregator, until};
-use runtime_linux::{Change, Edge, LinkState, Options, Problem, Scalar, Timing, Transaction};
+use runtime_linux::{
+    Change, DOCUMENTS_MAX, Edge, LinkState, OpenError, Options, Problem, Scalar, Timing, Transaction,
+};
 use serde_json::json;
 use transport_quic::Identity;
 
@@ -55,9 +57,9 @@ async fn what_was_written_offline_arrives_later() {
 
     // The same document and identity, from the disk.
     let mut options = options(directory.path(), &aggregator);
-    options.document = None;
+    options.documents.clear();
     let edge = Edge::open(options).await.unwrap();
-    assert_eq!((edge.document(), edge.public_key()), ("pump", key));
+    assert_eq!((edge.main_document().name(), edge.public_key()), ("pump", key));
     assert_eq!(edge.get("a/7").await.unwrap(), Some(Scalar::I64(7)));
     let receipt = edge.set("a/50", 50).await.unwrap();
     tokio::time::timeout(Duration::from_secs(10), receipt.durable_at_aggregator()).await.unwrap().unwrap();
@@ -85,4 +87,67 @@ async fn an_edge_that_is_not_let_in_says_why() {
     until("the refusal", async || edge.status().await.unwrap().problem.is_some()).await;
     let problem = edge.status().await.unwrap().problem;
     assert_eq!(problem, Some(Problem::WrongKey { expected: wrong, presented: aggregator.key }));
+}
+
+#[tokio::test]
+async fn two_documents_share_a_connection_and_come_back_after_a_restart() {
+    let aggregator = Aggregator::start_with(&["pump", "town"]).await;
+    let directory = tempfile::tempdir().unwrap();
+    // Begun with one; the other one is added later.
+    let edge = Edge::open(options(directory.path(), &aggregator)).await.unwrap();
+    edge.set("a", 1).await.unwrap();
+    edge.shut_down().await.unwrap();
+    let edge = Edge::open(options(directory.path(), &aggregator).document("town")).await.unwrap();
+    let town = edge.document("town").unwrap();
+    let mut watch = town.watch(None).unwrap();
+    assert_eq!(watch.next().await.unwrap(), Change::Snapshot { value: json!(null) });
+    let (first, second) = tokio::join!(edge.set("a", 2), town.set("b", 3));
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!((first.document(), second.document()), ("pump", "town"));
+    edge.flush().await.unwrap();
+    first.durable_at_aggregator().await.unwrap();
+    second.durable_at_aggregator().await.unwrap();
+    assert_eq!(aggregator.tree().await, json!({"a": 2}));
+    assert_eq!(aggregator.tree_of("town").await, json!({"b": 3}));
+    assert_eq!(watch.next().await.unwrap(), Change::Set { path: "b".to_owned(), value: json!(3) });
+    assert_eq!((edge.get("b").await.unwrap(), town.get("b").await.unwrap()), (None, Some(Scalar::I64(3))));
+    let error = edge.document("twon").unwrap_err().to_string();
+    assert!(error.contains("no document \"twon\", only \"pump\", \"town\""), "{error}");
+    edge.shut_down().await.unwrap();
+
+    // Both are remembered.
+    let mut options = options(directory.path(), &aggregator);
+    options.documents.clear();
+    let edge = Edge::open(options).await.unwrap();
+    assert!(edge.document_names().eq(["pump", "town"]));
+    assert_eq!(edge.document("town").unwrap().tree(None).await.unwrap(), Some(json!({"b": 3})));
+}
+
+#[tokio::test]
+async fn a_document_that_may_not_be_opened_keeps_no_other_waiting() {
+    let aggregator = Aggregator::start("pump", HashSet::new()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let edge = Edge::open(options(directory.path(), &aggregator).document("secret")).await.unwrap();
+    edge.document("secret").unwrap().set("b", 3).await.unwrap();
+    edge.set("a", 2).await.unwrap().durable_at_aggregator().await.unwrap();
+    until("the refusal", async || edge.status().await.unwrap().documents[1].problem.is_some()).await;
+    let status = edge.status().await.unwrap();
+    assert_eq!((status.problem, status.link), (None, LinkState::Connected));
+    let [first, second] = &status.documents[..] else { panic!() };
+    assert!(first.connected && !second.connected);
+    let problem = second.problem.as_ref().unwrap().to_string();
+    assert!(problem.contains("may not open document \"secret\""), "{problem}");
+    assert_eq!(second.waits_for, "the aggregator, which is asked again later");
+}
+
+#[tokio::test]
+async fn more_documents_than_there_may_be_are_too_many() {
+    let directory = tempfile::tempdir().unwrap();
+    let many = (0..=DOCUMENTS_MAX).fold(Options::new(directory.path()), |o, i| o.document(i.to_string()));
+    let error = Edge::open(many).await.unwrap_err();
+    assert!(matches!(error, OpenError::TooManyDocuments { documents: 65, limit: 64 }), "{error}");
+    // A name that is given twice counts once.
+    let twice = Options::new(directory.path()).document("pump").document("pump");
+    let edge = Edge::open(twice).await.unwrap();
+    assert_eq!(edge.document_names().len(), 1);
 }

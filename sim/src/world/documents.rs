@@ -13,6 +13,7 @@ use transport_quic::ConnectionId;
 use super::Edit;
 use super::disk::Change;
 use super::host::{Host, Note, UpdateId};
+use super::process::Outgoing;
 
 /// A document on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +25,13 @@ pub(super) struct Channel {
 /// What a document is given, in the order in which it came.
 #[derive(Debug)]
 pub(super) enum Input {
-    Connect { channel: Channel, peer: PeerId, initiator: bool },
+    Connect {
+        channel: Channel,
+        peer: PeerId,
+        initiator: bool,
+    },
+    /// The transport delivered a frame, after which the session had sent so many claims.
+    Delivered(Channel, u32),
     Disconnect(Channel),
     ForgetStable,
     Frame(Channel, Vec<u8>),
@@ -40,7 +47,7 @@ pub(super) enum Effect {
     Refused(Channel),
     /// So many more frames that came on this connection are durable.
     Release(ConnectionId, u64),
-    Send(Channel, Vec<u8>),
+    Send(Outgoing),
     Persist(Change),
 }
 
@@ -118,7 +125,12 @@ impl OpenDocument {
                 }
                 Output::Transmit { session, len } => {
                     if let Some(channel) = self.channel(session) {
-                        effects.push(Effect::Send(channel, buffer[..len].to_vec()));
+                        let claims = self.replica.claims_sent(session);
+                        effects.push(Effect::Send(Outgoing {
+                            channel,
+                            frame: buffer[..len].to_vec(),
+                            claims,
+                        }));
                     }
                 }
             }
@@ -148,6 +160,11 @@ impl OpenDocument {
                         }
                     }
                     Err(error) => host.violation(format!("no session: {error}")),
+                }
+            }
+            Input::Delivered(channel, claims) => {
+                if let Some(&session) = self.sessions.get(&channel) {
+                    self.replica.note_delivered(session, claims);
                 }
             }
             Input::Disconnect(channel) => {

@@ -50,9 +50,24 @@ struct Connection {
     peer: PeerId,
     handles: BTreeMap<u16, DocumentName>,
     /// Messages that the transport has no room for yet.
-    backlog: VecDeque<Vec<u8>>,
-    /// When messages were sent that are not known to have arrived.
-    undelivered: BTreeMap<MessageId, SimTime>,
+    backlog: VecDeque<Outgoing>,
+    /// Messages that are not known to have arrived.
+    undelivered: BTreeMap<MessageId, Undelivered>,
+}
+
+/// A frame that one of the documents sends.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) channel: Channel,
+    pub(super) frame: Vec<u8>,
+    /// Claims that the session had sent by then.
+    pub(super) claims: u32,
+}
+
+struct Undelivered {
+    channel: Channel,
+    claims: u32,
+    since: SimTime,
 }
 
 struct Commit {
@@ -230,8 +245,13 @@ impl Process {
             }
             LinkEvent::Connected { conn, peer, .. } => self.connected(conn, PeerId(*peer.as_bytes()), host),
             LinkEvent::Delivered { conn, id } => {
-                if let Some(connection) = self.connections.get_mut(&conn) {
-                    connection.undelivered.remove(&id);
+                let connection = self.connections.get_mut(&conn);
+                let sent = connection.and_then(|connection| connection.undelivered.remove(&id));
+                // Only the aggregator withholds acknowledgements until what came is durable.
+                if let Some(Undelivered { channel, claims, .. }) = sent.filter(|_| self.uplink.is_some())
+                    && let Some(name) = self.name_of(channel)
+                {
+                    self.give(&name, Input::Delivered(channel, claims));
                 }
                 self.flush(conn, now, host);
             }
@@ -314,6 +334,10 @@ impl Process {
         self.give(&name, Input::Frame(channel, message));
     }
 
+    fn name_of(&self, channel: Channel) -> Option<DocumentName> {
+        self.connections.get(&channel.conn)?.handles.get(&channel.handle).cloned()
+    }
+
     /// Whether any document wanted something.
     fn run_documents(&mut self, now: Instant, host: &mut Host<'_>) -> bool {
         let mut effects = Vec::new();
@@ -329,10 +353,11 @@ impl Process {
                 Effect::Persist(change) => self.staged.push(change),
                 Effect::Refused(channel) => self.pause_uplink(channel.conn, now, host.now),
                 Effect::Release(conn, frames) => self.link.release(now, conn, frames),
-                Effect::Send(channel, frame) => {
-                    if let Some(connection) = self.connections.get_mut(&channel.conn) {
-                        connection.backlog.push_back(frame);
-                        self.flush(channel.conn, now, host);
+                Effect::Send(outgoing) => {
+                    let conn = outgoing.channel.conn;
+                    if let Some(connection) = self.connections.get_mut(&conn) {
+                        connection.backlog.push_back(outgoing);
+                        self.flush(conn, now, host);
                     }
                 }
             }
@@ -350,12 +375,13 @@ impl Process {
 
     fn flush(&mut self, conn: ConnectionId, now: Instant, host: &mut Host<'_>) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
-        while let Some(frame) = connection.backlog.front() {
+        while let Some(Outgoing { channel, frame, claims }) = connection.backlog.front() {
             match self.link.send(now, conn, frame) {
                 Ok(id) => {
                     host.counters.frames_sent += 1;
                     host.counters.payload_bytes_sent += frame.len() as u64;
-                    connection.undelivered.insert(id, host.now);
+                    let sent = Undelivered { channel: *channel, claims: *claims, since: host.now };
+                    connection.undelivered.insert(id, sent);
                     connection.backlog.pop_front();
                 }
                 // Its end is reported, or there will be a delivery.
@@ -384,7 +410,7 @@ impl Process {
 impl Connection {
     /// Since when the oldest message waits to be delivered.
     fn waiting_since(&self) -> Option<SimTime> {
-        self.undelivered.first_key_value().map(|(_, since)| *since)
+        self.undelivered.first_key_value().map(|(_, sent)| sent.since)
     }
 
     fn is_deaf(&self, now: SimTime, patience: Duration) -> bool {

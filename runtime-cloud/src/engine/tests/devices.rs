@@ -1,6 +1,8 @@
 //! Devices that come, go, and misbehave.
 
-use crdt_core::{Value, Write};
+use crdt_core::{
+    Config, Connect, DocumentName, Heap, Moment, Output, PeerId, Replica, ReplicaId, Role, Value, Write,
+};
 use transport_quic::{CloseCode, LinkEvent};
 
 use super::world::{World, key, path};
@@ -17,6 +19,55 @@ fn an_unknown_key_is_told_how_to_get_in() {
     assert!(text.contains(&format!("aggregator allow {}", key(77))), "{text}");
     assert_eq!(world.engine.status(world.now()).documents_stored, 0);
     assert!(text.len() < 1_000, "the transport cuts longer texts");
+}
+
+/// A device had two documents and might open one: the connection was closed, so it never got to sync the other.
+#[test]
+fn a_document_that_a_device_may_not_open_is_refused_alone() {
+    let mut world = World::new();
+    world.request(0, Request::Revoke { key: key(1) });
+    world.request(1, Request::Allow { key: key(1), document: Some("site".into()) });
+    world.settle();
+    let conn = world.connect(1, "site");
+    let name = DocumentName::new("boiler").unwrap();
+    let mut boiler = Replica::<Heap>::new(&name, ReplicaId::new(99), Config::new(Role::Member));
+    let connect = Connect {
+        peer: PeerId([255; 32]),
+        with_aggregator: true,
+        initiator: true,
+        confirmed: true,
+        handle: 1,
+    };
+    boiler.connect(connect).unwrap();
+    let mut buffer = [0; 1200];
+    let open = loop {
+        match boiler.poll_output(Moment::new(world.now_ms, 1), &mut buffer).unwrap() {
+            Output::Persist(token) => {
+                boiler.take_unsaved(|_| {});
+                boiler.handle_persisted(token);
+            }
+            Output::Transmit { len, .. } => break buffer[..len].to_vec(),
+            _ => {}
+        }
+    };
+    world.others.clear();
+    world.message(conn, &open);
+    // Sent before the device knew.
+    world.message(conn, &[1, 0x7f]);
+    world.set(conn, "a", 1);
+    world.settle();
+    assert_eq!(world.others, [(conn, 1)]);
+    assert!(world.closed.is_empty(), "{:?}", world.closed);
+    assert_eq!(world.released[&conn], world.came[&conn], "nothing is waited for");
+    assert_eq!(world.engine.replica("site").unwrap().document().get(path("a")), Some(Value::I64(1)));
+    assert!(world.engine.replica("boiler").is_none());
+
+    // It may ask again on the same connection, and what helps, helps at once.
+    world.request(2, Request::Allow { key: key(1), document: Some("boiler".into()) });
+    world.message(conn, &open);
+    world.settle();
+    assert!(world.others.len() > 1 && world.closed.is_empty(), "{:?}", world.others);
+    assert!(world.engine.replica("boiler").is_some());
 }
 
 #[test]
@@ -134,7 +185,7 @@ fn tombstones_that_everybody_has_are_forgotten() {
     for number in 0..count {
         let replica = &mut world.devices.get_mut(&left).unwrap().replica;
         let at = format!("cell/{number}");
-        let moment = crdt_core::Moment::new(world.now_ms, 1 << 40 | number as u64);
+        let moment = Moment::new(world.now_ms, 1 << 40 | number as u64);
         replica.update(moment, &[Write::delete(path(&at))]).unwrap();
     }
     world.settle();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crdt_core::{
     Config, Connect, DocumentName, Heap, Moment, Output as Work, Path, PeerId, Replica, ReplicaId, Role,
-    SessionId, Time, Value, Write,
+    SessionId, Time, Value, Write, peek_handle,
 };
 use storage_redb::{Batch, Store};
 use tempfile::TempDir;
@@ -27,6 +27,8 @@ pub(super) struct World {
     pub(super) devices: BTreeMap<ConnectionId, Device>,
     pub(super) closed: Vec<(ConnectionId, CloseCode, String)>,
     pub(super) abandoned: Vec<ConnectionId>,
+    /// Frames of other documents than the device's first one.
+    pub(super) others: Vec<(ConnectionId, u16)>,
     pub(super) replies: Vec<(RequestId, Reply)>,
     /// Messages that came on each connection, and how many of them the transport may acknowledge.
     pub(super) came: BTreeMap<ConnectionId, u64>,
@@ -81,6 +83,7 @@ impl World {
             devices: BTreeMap::new(),
             closed: Vec::new(),
             abandoned: Vec::new(),
+            others: Vec::new(),
             replies: Vec::new(),
             came: BTreeMap::new(),
             released: BTreeMap::new(),
@@ -258,6 +261,11 @@ impl World {
                 let Some(device) = self.devices.get_mut(&conn) else { return };
                 let id = MessageId(device.received);
                 device.received += 1;
+                if let Some(handle) = peek_handle(&frame).filter(|handle| *handle != 0) {
+                    self.others.push((conn, handle));
+                    self.engine.handle_link(now, LinkEvent::Delivered { conn, id });
+                    return;
+                }
                 device.replica.handle_frame(moment, device.session, &frame).unwrap();
                 if delivers {
                     self.engine.handle_link(now, LinkEvent::Delivered { conn, id });

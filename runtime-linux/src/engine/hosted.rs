@@ -1,0 +1,454 @@
+//! One document of an edge: its replica, its session with the aggregator, and who waits for something of it.
+
+use std::time::Instant;
+
+use control::{Scalar, tree};
+use crdt_core::{
+    Heap, Limits, Moment, Path, PeerId, Replica, ReplicaId, SessionId, Stamp, Time, Value, ValueError, Write,
+    limits::VALUE_LEN_MAX,
+};
+
+use super::answers::Answers;
+use super::io::{DocumentCommand, Reply};
+use crate::backoff::Backoff;
+use crate::changes::{Changes, Cursor};
+use crate::connection::Debt;
+use crate::error::EdgeError;
+use crate::options::Timing;
+use crate::status::{Awaited, Problem};
+
+/// A document and what belongs to it alone.
+pub(super) struct Hosted {
+    pub(super) replica: Replica<Heap>,
+    /// The aggregator, if there is one.
+    pub(super) peer: Option<PeerId>,
+    /// What carries it now; there is none without a connection, or while the document is set aside.
+    pub(super) session: Option<Session>,
+    /// What went wrong with this document alone, if it has not gone well since.
+    pub(super) problem: Option<Problem>,
+    /// When the aggregator is asked again, after it had refused something of this document.
+    pub(super) retry: Option<Retry>,
+    pub(super) refused: Backoff,
+    watchers: Vec<Watcher>,
+    receipts: Vec<(Stamp, Reply<()>)>,
+    /// Ids that this copy gave up in this process, and what stands for their writes now.
+    forks: Vec<(ReplicaId, Stamp)>,
+    /// Tombstones were forgotten at this change: who has not seen them yet is told everything anew.
+    pub(super) forgotten_at: u64,
+    /// How often cells went without a trace: who has not seen it is told everything anew.
+    pub(super) drops: u64,
+    /// Since when own writes lack an acknowledgement.
+    unacknowledged_since: Option<Instant>,
+    pub(super) last_acknowledged: Option<Time>,
+    /// Up to where own writes were known to be at the aggregator when it last said so.
+    known_acknowledged: Time,
+    /// The newest own write that is urgent.
+    pub(super) urgent_through: Option<Time>,
+}
+
+/// A document open on the connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    since: Instant,
+    /// The aggregator has opened the document.
+    pub(super) is_heard: bool,
+    /// The aggregator sent what this side does not take.
+    pub(super) is_broken: bool,
+    /// The acknowledgement that was asked for: when, and up to which own time.
+    pub(super) asked: Option<(Instant, Time)>,
+    /// Claims that the transport has delivered.
+    delivered: u32,
+}
+
+/// When and how to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Retry {
+    pub(super) at: Instant,
+    /// The aggregator does not open the document a second time on this connection.
+    pub(super) needs_connection: bool,
+}
+
+struct Watcher {
+    prefix: Option<String>,
+    after: Cursor,
+    reply: Reply<Changes>,
+}
+
+impl Hosted {
+    pub(super) fn new(replica: Replica<Heap>, peer: Option<PeerId>, timing: &Timing) -> Self {
+        Self {
+            replica,
+            peer,
+            session: None,
+            problem: None,
+            retry: None,
+            refused: Backoff::new(timing.backoff_first, timing.refused_last),
+            watchers: Vec::new(),
+            receipts: Vec::new(),
+            forks: Vec::new(),
+            forgotten_at: 0,
+            drops: 0,
+            unacknowledged_since: None,
+            last_acknowledged: None,
+            known_acknowledged: Time::ZERO,
+            urgent_through: None,
+        }
+    }
+
+    /// Takes a command; the stamp and the paths of what it wrote, if it wrote something.
+    pub(super) fn take(
+        &mut self,
+        moment: Moment,
+        command: DocumentCommand,
+        answers: &mut Answers,
+    ) -> Option<(Stamp, Vec<String>)> {
+        match command {
+            DocumentCommand::Changes { prefix, after, reply } => self.watch(prefix, after, reply, answers),
+            DocumentCommand::Get { path, reply } => {
+                let value = checked(&path).map(|path| self.replica.document().get(path).map(Scalar::from));
+                answers.add(reply, value);
+            }
+            DocumentCommand::Receipt { stamp, reply } => self.add_receipt(stamp, reply, answers),
+            DocumentCommand::Tree { path, reply } => {
+                let json = path.as_deref().map(checked).transpose();
+                let json = json.map(|path| tree(path, self.replica.document().iter(path)));
+                answers.add(reply, json);
+            }
+            DocumentCommand::Update { writes, reply } => {
+                let stamp = self.update(moment, &writes);
+                let written = stamp.as_ref().ok().copied().flatten();
+                answers.add(reply, stamp);
+                return written.map(|stamp| (stamp, writes.into_iter().map(|(path, _)| path).collect()));
+            }
+        }
+        None
+    }
+
+    /// Everything is durable: tells the receipts that have come, and the changes.
+    pub(super) fn settle(&mut self) {
+        debug_assert!(!self.replica.has_unsaved(), "answers are given when everything is durable");
+        let acknowledged = self.acknowledged();
+        let id = self.replica.id();
+        for (_, reply) in
+            self.receipts.extract_if(.., |(stamp, _)| stamp.replica == id && stamp.time <= acknowledged)
+        {
+            // Whoever does not wait any more needs no receipt.
+            let _ = reply.send(Ok(()));
+        }
+        let document = self.replica.document();
+        let newest = Cursor { seq: document.seq(), drops: self.drops };
+        if self.watchers.iter().all(|watcher| watcher.after == newest) {
+            return;
+        }
+        for mut watcher in std::mem::take(&mut self.watchers) {
+            let prefix = watcher.prefix.as_deref().and_then(|prefix| checked(prefix).ok());
+            let is_behind = watcher.after.drops != self.drops || watcher.after.seq < self.forgotten_at;
+            let changes = if is_behind {
+                Changes::snapshot(document, prefix, self.drops)
+            } else {
+                Changes::since(document, prefix, watcher.after)
+            };
+            if changes.changes.is_empty() {
+                watcher.after = changes.cursor;
+                self.watchers.push(watcher);
+            } else {
+                // Whoever does not wait any more asks again, with what it knows.
+                let _ = watcher.reply.send(Ok(changes));
+            }
+        }
+    }
+
+    /// Nothing will come any more.
+    pub(super) fn fail(&mut self, error: impl Fn() -> EdgeError) {
+        // Whoever does not wait any more needs no answer.
+        self.watchers.drain(..).for_each(|watcher| drop(watcher.reply.send(Err(error()))));
+        self.receipts.drain(..).for_each(|(_, reply)| drop(reply.send(Err(error()))));
+    }
+
+    /// It is open on the connection from now on.
+    pub(super) fn opened(&mut self, now: Instant, id: SessionId) {
+        self.session =
+            Some(Session { id, since: now, is_heard: false, is_broken: false, asked: None, delivered: 0 });
+        self.retry = None;
+    }
+
+    /// The session is over, and with it what waited for a better one.
+    pub(super) fn leave_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.replica.disconnect(session.id);
+        }
+        self.retry = None;
+    }
+
+    /// A frame has come. True if it was the one that opened the document.
+    pub(super) fn note_heard(&mut self) -> bool {
+        let is_connected = self.peer.is_some_and(|peer| self.replica.is_connected(peer));
+        match &mut self.session {
+            Some(session) if is_connected && !session.is_heard => {
+                session.is_heard = true;
+                // What was delivered before the aggregator's word about it came.
+                self.replica.note_delivered(session.id, session.delivered);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The transport delivered a frame. The aggregator's acknowledges only what is on the disk, so that is a receipt.
+    pub(super) fn note_delivered(&mut self, id: SessionId, claims: u32) {
+        if let Some(session) = self.session.as_mut().filter(|session| session.id == id) {
+            session.delivered = session.delivered.max(claims);
+            self.replica.note_delivered(id, session.delivered);
+        }
+    }
+
+    /// The aggregator acknowledged something. True if that was news.
+    pub(super) fn note_acknowledged(&mut self, now: Instant) -> bool {
+        if let Some((since, _)) = self.session.as_mut().and_then(|session| session.asked.as_mut()) {
+            *since = now;
+        }
+        let through = self.acknowledged();
+        let is_news = through > self.known_acknowledged;
+        self.known_acknowledged = self.known_acknowledged.max(through);
+        is_news
+    }
+
+    /// The aggregator did its part for this document.
+    pub(super) fn note_progress(&mut self) {
+        if self.retry.is_none() {
+            self.refused.reset();
+            self.problem = None;
+        }
+    }
+
+    /// Own writes since some time have new stamps, up to the time of `target`; it may be lower than before.
+    pub(super) fn note_forked(&mut self, from: ReplicaId, to: ReplicaId) {
+        let through = self.replica.document().version_vector().time_of(to);
+        let target = Stamp::new(through, to);
+        self.known_acknowledged = Time::ZERO;
+        if self.urgent_through.is_some() {
+            self.urgent_through = Some(through);
+        }
+        let moved = self.receipts.iter_mut().map(|(stamp, _)| stamp);
+        for stamp in moved.chain(self.forks.iter_mut().map(|(_, stamp)| stamp)) {
+            if stamp.replica == from {
+                *stamp = target;
+            }
+        }
+        self.forks.push((from, target));
+        if self.forks.len() > FORKS_MAX {
+            self.forks.remove(0);
+        }
+    }
+
+    /// Compares own writes with what the aggregator has.
+    pub(super) fn follow_acknowledgements(&mut self, now: Instant) {
+        let acknowledged = self.acknowledged();
+        if self.own_time() <= acknowledged {
+            self.unacknowledged_since = None;
+        } else if self.peer.is_some() {
+            self.unacknowledged_since.get_or_insert(now);
+        }
+        if let Some(session) = &mut self.session
+            && session.asked.is_some_and(|(_, through)| acknowledged >= through)
+        {
+            session.asked = None;
+        }
+    }
+
+    /// Asks for an acknowledgement of everything, unless that was asked for. Deliveries are receipts by themselves; this is
+    /// for whoever doubts them.
+    pub(super) fn ask(&mut self, now: Instant) {
+        let (own, acknowledged) = (self.own_time(), self.acknowledged());
+        let may_ask = self.may_ask() && own > acknowledged && !self.replica.is_unverified();
+        let Some(session) = self.session.as_mut().filter(|_| may_ask) else { return };
+        if session.asked.is_none_or(|(_, through)| through < own) {
+            session.asked = Some((session.asked.map_or(now, |(at, _)| at), own));
+            self.replica.request_acknowledgement();
+        }
+    }
+
+    /// When own writes have lacked an acknowledgement for so long that one is asked for, though nobody waits for it.
+    pub(super) fn late_at(&self, timing: &Timing) -> Option<Instant> {
+        let is_asked = self.session.as_ref().is_some_and(|session| session.asked.is_some());
+        let since = self.unacknowledged_since.filter(|_| self.may_ask() && !is_asked)?;
+        Some(since + timing.acknowledge_after)
+    }
+
+    /// What the aggregator owes this document first.
+    pub(super) fn debt(&self) -> Option<Debt> {
+        let session = self.session.as_ref()?;
+        let open = (!session.is_heard).then_some(Debt { since: session.since, what: Awaited::Open });
+        let asked = session.asked.map(|(since, _)| Debt { since, what: Awaited::Acknowledgement });
+        open.into_iter().chain(asked).min_by_key(|debt| debt.since)
+    }
+
+    /// The time of the newest urgent write that the aggregator does not have.
+    pub(super) fn urgent_waits(&self) -> Option<Time> {
+        self.urgent_through.filter(|through| *through > self.acknowledged())
+    }
+
+    /// Own writes up to this time are on the aggregator's disk.
+    pub(super) fn acknowledged(&self) -> Time {
+        self.peer.map_or(Time::ZERO, |peer| self.replica.acknowledged_through(peer))
+    }
+
+    /// Cells that the aggregator is not known to have; all of them where there is none. Cost: `[cells]`.
+    pub(super) fn backlog(&self) -> Limits {
+        match self.peer {
+            Some(peer) => self.replica.backlog(peer),
+            None => self.replica.document().size(),
+        }
+    }
+
+    /// Whether both sides have opened it.
+    pub(super) fn is_connected(&self) -> bool {
+        self.session.is_some() && self.peer.is_some_and(|peer| self.replica.is_connected(peer))
+    }
+
+    fn own_time(&self) -> Time {
+        self.replica.document().version_vector().time_of(self.replica.id())
+    }
+
+    fn may_ask(&self) -> bool {
+        self.retry.is_none() && self.session.as_ref().is_some_and(|session| session.is_heard)
+    }
+
+    fn update(
+        &mut self,
+        moment: Moment,
+        writes: &[(String, Option<Scalar>)],
+    ) -> Result<Option<Stamp>, EdgeError> {
+        if writes.len() > WRITES_MAX {
+            return Err(EdgeError::TooManyWrites { writes: writes.len(), limit: WRITES_MAX });
+        }
+        let checked: Vec<_> =
+            writes.iter().map(|(path, value)| write(path, value.as_ref())).collect::<Result<_, _>>()?;
+        Ok(self.replica.update(moment, &checked)?)
+    }
+
+    fn watch(
+        &mut self,
+        prefix: Option<String>,
+        after: Option<Cursor>,
+        reply: Reply<Changes>,
+        answers: &mut Answers,
+    ) {
+        let checked = prefix.as_deref().map(checked).transpose();
+        match (checked, after) {
+            (Err(error), _) => answers.add(reply, Err(error)),
+            (Ok(prefix), None) => {
+                let snapshot = Changes::snapshot(self.replica.document(), prefix, self.drops);
+                answers.add(reply, Ok(snapshot));
+            }
+            (Ok(_), Some(after)) => {
+                self.watchers.retain(|watcher| !watcher.reply.is_closed());
+                self.watchers.push(Watcher { prefix, after, reply });
+            }
+        }
+    }
+
+    fn add_receipt(&mut self, stamp: Stamp, reply: Reply<()>, answers: &mut Answers) {
+        self.receipts.retain(|(_, reply)| !reply.is_closed());
+        if self.receipts.len() >= RECEIPTS_MAX {
+            return answers.add(reply, Err(EdgeError::TooManyReceipts { limit: RECEIPTS_MAX }));
+        }
+        let moved = self.forks.iter().rev().find(|(from, _)| *from == stamp.replica);
+        self.receipts.push((moved.map_or(stamp, |(_, to)| *to), reply));
+    }
+}
+
+fn checked(path: &str) -> Result<Path<'_>, EdgeError> {
+    Path::new(path).map_err(|source| EdgeError::Path { path: shortened(path), source })
+}
+
+fn write<'a>(path: &'a str, value: Option<&'a Scalar>) -> Result<Write<'a>, EdgeError> {
+    let checked = checked(path)?;
+    let Some(value) = value else { return Ok(Write::delete(checked)) };
+    match value.as_value() {
+        Value::Str(text) if text.len() > VALUE_LEN_MAX => Err(text.len()),
+        Value::Bytes(bytes) if bytes.len() > VALUE_LEN_MAX => Err(bytes.len()),
+        value => Ok(Write::set(checked, value)),
+    }
+    .map_err(|len| EdgeError::Value { path: path.to_owned(), source: ValueError { len } })
+}
+
+/// The start of a path that may be long, for a message.
+fn shortened(path: &str) -> String {
+    match path.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}...", &path[..end]),
+        None => path.to_owned(),
+    }
+}
+
+/// Most writes of one transaction.
+pub const WRITES_MAX: usize = 4096;
+/// Most receipts of one document that are waited for at once.
+pub const RECEIPTS_MAX: usize = 16_384;
+/// Forks of this process that are remembered for receipts of writes before them.
+const FORKS_MAX: usize = 16;
+/// Characters of a bad path that an error shows.
+const SHOWN_CHARS: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crdt_core::{Config, Connect, DocumentName, Output, Role};
+
+    use super::*;
+
+    /// Deliveries serve as receipts. If they do not for an hour, the aggregator is asked itself.
+    #[test]
+    fn what_is_not_known_to_be_there_is_asked_for_in_the_end() {
+        let (timing, now, peer) = (Timing::default(), Instant::now(), PeerId([2; 32]));
+        let name = DocumentName::new("pump").unwrap();
+        let replica = |id, role| Replica::<Heap>::new(&name, ReplicaId::new(id), Config::new(role));
+        let mut cloud = replica(8, Role::Aggregator);
+        let mut hosted = Hosted::new(replica(7, Role::Member), Some(peer), &timing);
+        let connect =
+            |initiator| Connect { peer, with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
+        let (ours, theirs) =
+            (hosted.replica.connect(connect(true)).unwrap(), cloud.connect(connect(false)).unwrap());
+        hosted.opened(now, ours);
+        let mut at_ms = 1_800_000_000_000;
+        let mut exchange = |hosted: &mut Hosted| {
+            let mut buffer = [0; 512];
+            for _ in 0..3 {
+                for to_cloud in [true, false] {
+                    let (from, to) = match to_cloud {
+                        true => (&mut hosted.replica, &mut cloud),
+                        false => (&mut cloud, &mut hosted.replica),
+                    };
+                    at_ms += 1;
+                    let moment = Moment::new(at_ms, at_ms);
+                    while let Some(output) = from.poll_output(moment, &mut buffer) {
+                        match output {
+                            Output::Persist(token) => from.handle_persisted(token),
+                            Output::Transmit { len, .. } => {
+                                let session = if to_cloud { theirs } else { ours };
+                                to.handle_frame(moment, session, &buffer[..len]).unwrap();
+                            }
+                            Output::Event(_) | Output::Close { .. } => {}
+                        }
+                    }
+                }
+            }
+        };
+        exchange(&mut hosted);
+        assert!(hosted.note_heard());
+        hosted
+            .update(Moment::new(1_800_000_000_100, 1), &[("speed".to_owned(), Some(Scalar::I64(1)))])
+            .unwrap();
+        hosted.follow_acknowledgements(now);
+        exchange(&mut hosted);
+        assert_eq!(hosted.backlog().cells, 1, "nobody said that it arrived");
+        assert_eq!(hosted.late_at(&timing), Some(now + Duration::from_secs(3600)));
+        hosted.ask(now + Duration::from_secs(3600));
+        assert_eq!((hosted.late_at(&timing), hosted.debt().unwrap().what), (None, Awaited::Acknowledgement));
+        exchange(&mut hosted);
+        hosted.follow_acknowledgements(now + Duration::from_secs(3600));
+        assert_eq!((hosted.backlog().cells, hosted.debt().is_none()), (0, true));
+    }
+}

@@ -1,0 +1,100 @@
+//! How the engine is, for the status.
+
+use crdt_core::Time;
+
+use super::Engine;
+use super::hosted::Hosted;
+use crate::clock::Now;
+use crate::connection::State;
+use crate::status::{DocumentStatus, LinkState, Problem, Status};
+
+impl Engine {
+    /// How it is. Cost: `[cells]` of all documents.
+    pub fn status(&self, now: Now) -> Status {
+        let next_attempt_ms = match self.connector.state {
+            State::Waiting { until } => Some(until.saturating_duration_since(now.at).as_millis() as u64),
+            _ => None,
+        };
+        let documents: Vec<_> =
+            self.documents.iter().map(|hosted| self.document_status(hosted, next_attempt_ms)).collect();
+        let main = documents[0].clone();
+        let last_acknowledged = self.documents.iter().filter_map(|hosted| hosted.last_acknowledged).max();
+        let refused = self.documents.iter().map(|hosted| hosted.refused.failures()).max().unwrap_or(0);
+        Status {
+            document: main.document,
+            public_key: self.public_key,
+            replica: main.replica,
+            aggregator: self.aggregator.as_ref().map(|aggregator| aggregator.address.clone()),
+            link: self.connector.link_state(),
+            connected: main.connected,
+            unverified: main.unverified,
+            cells: main.cells,
+            bytes: main.bytes,
+            backlog_cells: main.backlog_cells,
+            backlog_bytes: main.backlog_bytes,
+            last_acknowledged_ms: last_acknowledged.map(Time::as_ms),
+            acknowledged_through_ms: main.acknowledged_through_ms,
+            waits_for: main.waits_for,
+            problem: main.problem,
+            documents,
+            failed_attempts: self.connector.failures().max(refused),
+            next_attempt_ms,
+            clock_is_trusted: now.wall.is_some(),
+            ip_bytes_sent: self.spending.seen.sent.total().bytes,
+            ip_bytes_received: self.spending.seen.received.total().bytes,
+            budget: self.spending.status(),
+            payload_bytes_sent: self.payload.0,
+            payload_bytes_received: self.payload.1,
+        }
+    }
+
+    fn document_status(&self, hosted: &Hosted, next_attempt_ms: Option<u64>) -> DocumentStatus {
+        let (size, backlog) = (hosted.replica.document().size(), hosted.backlog());
+        DocumentStatus {
+            document: hosted.replica.name().as_str().to_owned(),
+            replica: hosted.replica.id().to_string(),
+            connected: hosted.is_connected(),
+            unverified: hosted.replica.is_unverified(),
+            cells: size.cells,
+            bytes: size.bytes,
+            backlog_cells: backlog.cells,
+            backlog_bytes: backlog.bytes,
+            acknowledged_through_ms: hosted.acknowledged().as_ms(),
+            waits_for: self.waits_for(hosted, next_attempt_ms, backlog.cells),
+            problem: self.problem_of(hosted),
+        }
+    }
+
+    /// What is wrong. That the connection ended says less than why the aggregator did not take something on it.
+    fn problem_of(&self, hosted: &Hosted) -> Option<Problem> {
+        let of_connection = self.connector.problem.as_ref();
+        let is_of_all =
+            |problem: &&Problem| !matches!(problem, Problem::Closed { .. } | Problem::NoAnswer { .. });
+        of_connection.filter(is_of_all).or(hosted.problem.as_ref()).or(of_connection).cloned()
+    }
+
+    fn waits_for(&self, hosted: &Hosted, next_attempt_ms: Option<u64>, backlog: usize) -> String {
+        let state = self.connector.link_state();
+        match (state, next_attempt_ms) {
+            (LinkState::Off, _) => "nothing: no aggregator was named".to_owned(),
+            (LinkState::Waiting, _)
+                if let Some(Problem::Budget { resumes, .. }) = &self.connector.problem =>
+            {
+                format!("the budget, which allows to go on from {resumes} (UTC) on")
+            }
+            (LinkState::Waiting, pause) => {
+                format!("the next attempt to connect, in {:.1} s", pause.unwrap_or(0) as f64 / 1000.0)
+            }
+            (LinkState::Connecting, _) => "the end of the handshake".to_owned(),
+            (LinkState::Opening | LinkState::Connected, _) => match &hosted.session {
+                None => "the aggregator, which is asked again later".to_owned(),
+                Some(_) if hosted.retry.is_some() => "the aggregator to take what it refused".to_owned(),
+                Some(session) if !session.is_heard => "the aggregator to open the document".to_owned(),
+                Some(session) if session.asked.is_some() => "the aggregator's acknowledgement".to_owned(),
+                Some(_) if hosted.replica.is_unverified() => "the aggregator to verify this copy".to_owned(),
+                Some(_) if backlog > 0 => "the aggregator's receipt of what was sent".to_owned(),
+                Some(_) => "nothing: everything is at the aggregator".to_owned(),
+            },
+        }
+    }
+}
