@@ -5,6 +5,7 @@ mod faults;
 mod floor;
 mod hostile;
 mod identity;
+mod ipv6;
 mod limit;
 mod messages;
 mod pipe;
