@@ -1,15 +1,16 @@
 //! One UDP socket's worth of connections, without the socket.
 
+mod incoming;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
 use quinn_proto::{
-    ClientConfig, ConnectionHandle, DatagramEvent, Endpoint, EndpointConfig, EndpointEvent, Incoming,
-    NoneTokenStore, ServerConfig, TransportConfig, ValidationTokenConfig,
+    ClientConfig, ConnectionHandle, Endpoint, EndpointConfig, EndpointEvent, NoneTokenStore, ServerConfig,
+    TransportConfig, ValidationTokenConfig,
 };
 use ring::{hkdf, hmac};
 
@@ -20,12 +21,10 @@ use crate::connection::{Connection, ConnectionStats};
 use crate::error::{ConnectError, SendError};
 use crate::event::{CloseReason, ConnectionId, LinkEvent, MessageId};
 use crate::faults::{Fault, Faults};
-use crate::hold::Arrival;
 use crate::identity::{Identity, PublicKey};
-use crate::ledger::{IPV6_UDP_HEADER_BYTES, Ledger, header_bytes, ip_bytes};
+use crate::ledger::{IPV6_UDP_HEADER_BYTES, Ledger, ip_bytes};
 use crate::roaming::Route;
 use crate::tls::{self, Pin, Tls};
-use crate::witness::{Witness, WitnessedConfig};
 
 /// The connections behind one UDP socket, as a state machine: datagrams and times go in, datagrams and events come
 /// out. It never reads a clock, a socket or a random source of its own.
@@ -254,49 +253,6 @@ impl Link {
         self.with(now, conn, Connection::path_changed);
     }
 
-    /// Takes a datagram that came in. Nothing in it can do more than end the connection that it proves to belong to.
-    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
-        self.note_time(now);
-        let bytes = ip_bytes(from, datagram.len());
-        if datagram.len() > DATAGRAM_RECEIVED_LEN_MAX {
-            self.faults.count(Fault::DatagramOversized);
-            return self.count_received(None, bytes);
-        }
-        let mut response = Vec::new();
-        // The marks of explicit congestion notification are left out: reporting them back costs 8 bytes a packet.
-        let alias = self.alias(from);
-        let is_limited = self.is_limited();
-        let event = self.endpoint.handle(now, alias, None, None, BytesMut::from(datagram), &mut response);
-        match event {
-            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                let id = self.by_handle.get(&handle).copied();
-                let connection =
-                    id.and_then(|id| self.connections.get_mut(&id)).filter(|it| it.accepts(from));
-                let Some((id, connection)) = id.zip(connection) else {
-                    self.faults.count(Fault::DatagramUnknown);
-                    return self.count_received(None, bytes);
-                };
-                connection.set_now(now);
-                let arrival = Arrival { from, event, ip_bytes: bytes, header_bytes: header_bytes(from) };
-                if let Some(arrival) = connection.put_off(arrival, is_limited) {
-                    self.receive_put_off(id);
-                    self.receive(id, arrival);
-                }
-                self.settle(id);
-            }
-            Some(DatagramEvent::NewConnection(incoming)) => self.accept(now, incoming, from, bytes),
-            Some(DatagramEvent::Response(_)) => {
-                self.faults.count(Fault::of_stray(datagram, self.cid_len));
-                self.count_received(None, bytes);
-                self.respond(from, response);
-            }
-            None => {
-                self.faults.count(Fault::of_stray(datagram, self.cid_len));
-                self.count_received(None, bytes);
-            }
-        }
-    }
-
     /// Does what is due. Spurious calls are harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.note_time(now);
@@ -409,48 +365,6 @@ impl Link {
         if self.cid_len == CLIENT_CID_LEN { real } else { PEER_ALIAS }
     }
 
-    fn accept(&mut self, now: Instant, incoming: Incoming, from: SocketAddr, bytes: u64) {
-        if self.handshakes >= self.config.handshakes_max as usize {
-            self.faults.count(Fault::HandshakeIgnored);
-            self.count_received(None, bytes);
-            self.endpoint.ignore(incoming);
-            return;
-        }
-        let mut response = Vec::new();
-        if self.connections.len() >= self.config.connections_max as usize {
-            self.faults.count(Fault::ConnectionRefused);
-            self.count_received(None, bytes);
-            let _ = self.endpoint.refuse(incoming, &mut response);
-            self.respond(from, response);
-            return;
-        }
-        let witness = Arc::new(Witness::default());
-        let server = self.server.as_deref().cloned().map(|mut server| {
-            let inner = server.crypto.clone();
-            server.crypto = Arc::new(WitnessedConfig { inner, witness: witness.clone() });
-            Arc::new(server)
-        });
-        match self.endpoint.accept(incoming, now, &mut response, server) {
-            Ok(quic) => {
-                let route = Route::roaming(from, bytes, witness);
-                let id = self.insert(now, quic, route, None);
-                self.handshakes += 1;
-                self.count_received(Some(id), bytes);
-                self.settle(id);
-            }
-            Err(error) => {
-                tracing::debug!(%from, error = %error.cause, "handshake failed at its first packet");
-                self.count_received(None, bytes);
-                if error.response.is_some() {
-                    self.faults.count(Fault::HandshakeRefused);
-                    self.respond(from, response);
-                } else {
-                    self.faults.count(Fault::DatagramUnauthentic);
-                }
-            }
-        }
-    }
-
     fn insert(
         &mut self,
         now: Instant,
@@ -464,21 +378,6 @@ impl Link {
         let connection = Connection::new(now, id, (handle, quic), route, pin, &self.config, self.kind_of);
         self.connections.insert(id, connection);
         id
-    }
-
-    /// Gives a connection a datagram, and counts it.
-    fn receive(&mut self, id: ConnectionId, arrival: Arrival) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        let shares = connection.receive(arrival);
-        connection.ledger.received.count(&shares);
-        self.ledger.received.count(&shares);
-    }
-
-    /// Gives a connection the datagrams that it put off.
-    fn receive_put_off(&mut self, id: ConnectionId) {
-        while let Some(arrival) = self.connections.get_mut(&id).and_then(Connection::take_put_off) {
-            self.receive(id, arrival);
-        }
     }
 
     fn with(&mut self, now: Instant, id: ConnectionId, change: impl FnOnce(&mut Connection)) {
@@ -587,13 +486,6 @@ impl Link {
         Ok(())
     }
 
-    fn respond(&mut self, to: SocketAddr, datagram: Vec<u8>) {
-        // Whoever does not poll while strangers knock need not answer all of them.
-        if self.responses.len() < RESPONSES_MAX {
-            self.responses.push_back(Response { to, datagram, cause: Cause::Unrouted });
-        }
-    }
-
     /// Whether the longest datagram would bring the ledger above the limit.
     fn is_limited(&self) -> bool {
         let longest = IPV6_UDP_HEADER_BYTES + DATAGRAM_LEN_MAX;
@@ -602,19 +494,6 @@ impl Link {
 
     fn note_time(&mut self, now: Instant) {
         self.latest = self.latest.max(Some(now));
-    }
-
-    /// Counts a first datagram of a connection, or one of none.
-    fn count_received(&mut self, conn: Option<ConnectionId>, bytes: u64) {
-        let shares = match conn.and_then(|id| self.connections.get_mut(&id)) {
-            Some(connection) => {
-                let shares = Shares::all(Cause::Handshake, bytes);
-                connection.ledger.received.count(&shares);
-                shares
-            }
-            None => Shares::all(Cause::Unrouted, bytes),
-        };
-        self.ledger.received.count(&shares);
     }
 }
 
@@ -641,8 +520,6 @@ struct Response {
 const PEER_ALIAS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 /// The longest datagram that is sent, in bytes of UDP payload: there is no path-MTU discovery.
 const DATAGRAM_LEN_MAX: u64 = 1200;
-/// The longest datagram that is looked at, in bytes of UDP payload: what QUIC announces to take.
-const DATAGRAM_RECEIVED_LEN_MAX: usize = 1472;
 /// Most datagrams of no connection that wait to be sent.
 const RESPONSES_MAX: usize = 64;
 /// Least time between two stateless resets. Short, because after a restart a whole fleet waits for its resets; not
