@@ -34,7 +34,7 @@ pub(crate) fn status(json: Json) -> String {
         Ok(status) => status,
         Err(raw) => return raw,
     };
-    let Status { counters, queues, bytes, .. } = &status;
+    let Status { counters, faults, queues, bytes, .. } = &status;
     let mut text = format!("key        {}", status.key);
     put(&mut text, format_args!("\nup         {} s", status.uptime_ms / 1000));
     put(
@@ -51,6 +51,28 @@ pub(crate) fn status(json: Json) -> String {
         format_args!(
             "\nrefused    {} without access, {} broke the protocol, {} too much, {} batches",
             counters.access_denied, counters.protocol_errors, counters.overloads, counters.batches_refused
+        ),
+    );
+    put(
+        &mut text,
+        format_args!(
+            "\ndatagrams  {} malformed, {} oversized, {} unauthentic, {} replayed, {} reordered, {} of no connection",
+            faults.datagrams_malformed + faults.datagrams_unversioned,
+            faults.datagrams_oversized,
+            faults.datagrams_unauthentic,
+            faults.datagrams_replayed,
+            faults.datagrams_reordered,
+            faults.datagrams_unknown
+        ),
+    );
+    put(
+        &mut text,
+        format_args!(
+            "\nhandshakes {} refused, {} overdue, {} ignored; {} connections too many",
+            faults.handshakes_refused,
+            faults.handshakes_overdue,
+            faults.handshakes_ignored,
+            faults.connections_refused
         ),
     );
     put(

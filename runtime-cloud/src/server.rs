@@ -252,8 +252,9 @@ impl Server {
                 self.answers.insert(id, answer);
                 if request == Request::Status
                     && let Ok(ledger) = self.link.ledger().await
+                    && let Ok(faults) = self.link.faults().await
                 {
-                    self.engine.note_ledger(ledger);
+                    self.engine.note_link(ledger, faults);
                 }
                 self.engine.handle_request(now(), id, request);
             }

@@ -1,7 +1,7 @@
 //! What `status` and `list` tell.
 
 use serde::{Deserialize, Serialize};
-use transport_quic::{Ledger, PublicKey};
+use transport_quic::{Faults, Ledger, PublicKey};
 
 /// How an aggregator is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub struct Status {
     pub devices: Vec<ConnectionStatus>,
     /// What happened since the process started.
     pub counters: CounterStatus,
+    /// What the transport dropped or refused since the process started.
+    pub faults: Faults,
     /// What waits now.
     pub queues: QueueStatus,
     /// IP bytes since the process started, with headers.

@@ -160,6 +160,11 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
+    /// Whether there is none: QUIC took nothing of the datagram.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// What was added to QUIC's counters.
     pub(crate) fn between(before: &FrameStats, after: &FrameStats) -> Self {
         let added = |of: fn(&FrameStats) -> u64| of(after).saturating_sub(of(before));

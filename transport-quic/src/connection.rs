@@ -11,7 +11,8 @@ use crate::cause::{Cause, Frames, MessageKind, Shares};
 use crate::config::{Config, MESSAGE_LEN_MAX};
 use crate::error::SendError;
 use crate::event::{CloseCode, CloseReason, ConnectionId, LinkEvent, MessageId};
-use crate::hold::Hold;
+use crate::faults::Fault;
+use crate::hold::{Arrival, Hold};
 use crate::identity::PublicKey;
 use crate::inbox::{Inbox, PeerError};
 use crate::ledger::{Ledger, header_bytes};
@@ -51,6 +52,8 @@ pub(crate) struct Connection {
     pub(crate) is_counted_handshake: bool,
     /// Whether QUIC's endpoint has forgotten it. It transmits nothing any more.
     pub(crate) is_drained: bool,
+    /// What was not in order, until the link counts it.
+    pub(crate) faults: Vec<Fault>,
     id: ConnectionId,
     route: Route,
     state: State,
@@ -97,6 +100,7 @@ impl Connection {
             is_ready: false,
             is_counted_handshake: pin.is_none(),
             is_drained: false,
+            faults: Vec::new(),
             id,
             route,
             state: State::Handshake { since: now, deadline: now.checked_add(config.handshake_timeout) },
@@ -123,9 +127,9 @@ impl Connection {
         self.now = now;
     }
 
-    /// Does what is due.
-    pub(crate) fn handle_timeout(&mut self) {
-        if !self.is_silenced() {
+    /// Does what is due. See [`Connection::poll_timeout`] for `is_limited`.
+    pub(crate) fn handle_timeout(&mut self, is_limited: bool) {
+        if !self.rests(is_limited) {
             self.quic.handle_timeout(self.now);
         }
         self.route.handle_timeout(self.now);
@@ -239,8 +243,9 @@ impl Connection {
         }
     }
 
-    /// When [`Connection::is_overdue`] or QUIC's own timeout is next to be looked at.
-    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+    /// When [`Connection::is_overdue`], [`Connection::is_put_off_due`] or QUIC's own timeout is next to be looked at.
+    /// `is_limited` where the link may transmit nothing.
+    pub(crate) fn poll_timeout(&mut self, is_limited: bool) -> Option<Instant> {
         if self.is_drained {
             return None;
         }
@@ -249,12 +254,17 @@ impl Connection {
             State::Established => self.hold.deadline(),
             State::Ended { .. } => None,
         };
-        let quic = if self.is_silenced() { None } else { self.quic.poll_timeout() };
-        [quic, self.route.poll_timeout(), deadline].into_iter().flatten().min()
+        let quic = if self.rests(is_limited) { None } else { self.quic.poll_timeout() };
+        [quic, self.route.poll_timeout(), deadline, self.hold.put_off_until()].into_iter().flatten().min()
     }
 
-    /// Whether it says nothing until messages are durable. Its timers rest, too: each probe that is due in the meantime
-    /// would be made up for.
+    /// Whether QUIC's timers rest, because nothing that they want may leave: each probe that is due in the meantime would
+    /// be made up for. A connection that has ended has nothing to probe for, and ends by a timer.
+    fn rests(&self, is_limited: bool) -> bool {
+        (is_limited || self.hold.is_on()) && !self.is_ended()
+    }
+
+    /// Whether it says nothing until messages are durable.
     fn is_silenced(&self) -> bool {
         self.hold.is_on() && !self.is_ended()
     }
@@ -267,6 +277,23 @@ impl Connection {
             }
             _ => None,
         }
+    }
+
+    /// Puts a datagram off, or gives it back where it is to be [received](Self::receive) now, after those that were put
+    /// off before.
+    pub(crate) fn put_off(&mut self, arrival: Arrival, is_limited: bool) -> Option<Arrival> {
+        // Under a limit nothing can be said before it.
+        if is_limited || self.is_ended() { Some(arrival) } else { self.hold.put_off(self.now, arrival) }
+    }
+
+    /// The next datagram that was put off.
+    pub(crate) fn take_put_off(&mut self) -> Option<Arrival> {
+        self.hold.take_put_off()
+    }
+
+    /// Whether what was put off is to be received now.
+    pub(crate) fn is_put_off_due(&self) -> bool {
+        self.hold.put_off_until().is_some_and(|until| until <= self.now)
     }
 
     pub(crate) fn has_reports(&self) -> bool {
@@ -290,24 +317,25 @@ impl Connection {
     }
 
     /// Gives QUIC a datagram that came in, and tells what it was for.
-    pub(crate) fn receive(
-        &mut self,
-        from: SocketAddr,
-        event: quinn_proto::ConnectionEvent,
-        ip_bytes: u64,
-        header_bytes: u64,
-    ) -> Shares {
-        let is_handshake = self.peer.is_none();
+    pub(crate) fn receive(&mut self, arrival: Arrival) -> Shares {
+        let Arrival { from, event, ip_bytes, header_bytes } = arrival;
+        let (is_handshake, was_ended) = (self.peer.is_none(), self.is_ended());
         let before = self.quic.stats().frame_rx;
+        let opened_before = self.route.opened();
         self.has_news = false;
         self.active_at = self.now;
         self.quic.handle_event(event);
+        let frames = Frames::between(&before, &self.quic.stats().frame_rx);
+        let opened = self.route.opened().zip(opened_before).map(|(now, before)| now.since(before));
         self.route.received(from, ip_bytes);
         self.advance();
+        // What comes after the end, or tells it, is not decrypted.
+        if !was_ended && !self.is_ended() {
+            self.faults.extend(opened.unwrap_or_default().fault(&frames));
+        }
         if is_handshake {
             return Shares::all(Cause::Handshake, ip_bytes);
         }
-        let frames = Frames::between(&before, &self.quic.stats().frame_rx);
         let cause = match self.has_news {
             _ if frames.streams == 0 => Cause::Unrouted,
             true => self.kind_of_next().into(),
@@ -333,12 +361,19 @@ impl Connection {
             None => {
                 let before = self.quic.stats().frame_tx;
                 // It is in the buffer; its destination is the route's business.
-                let _ = self.quic.poll_transmit(now, 1, buffer)?;
+                if self.quic.poll_transmit(now, 1, buffer).is_none() {
+                    // An acknowledgement that is overdue leaves first.
+                    if self.quic.poll_timeout().is_none_or(|at| at > now) {
+                        self.hold.note_spoken(now);
+                    }
+                    return None;
+                }
                 Frames::between(&before, &self.quic.stats().frame_tx)
             }
         };
         if !self.route.admit(now, buffer) {
             self.held_frames = frames;
+            self.hold.note_spoken(now);
             return None;
         }
         let to = self.route.address();
@@ -393,6 +428,9 @@ impl Connection {
                     reason,
                     ConnectionError::ApplicationClosed(_) | ConnectionError::ConnectionClosed(_)
                 );
+                if self.is_handshaking() {
+                    self.faults.push(Fault::HandshakeRefused);
+                }
                 let reason = self.close_reason(reason);
                 tracing::debug!(conn = %self.id, %reason, "connection ended");
                 // The peer's last packet acknowledges whatever has arrived, also what it does not keep.
@@ -416,6 +454,11 @@ impl Connection {
     }
 
     fn fail(&mut self, error: PeerError) {
+        self.faults.push(match error {
+            PeerError::NoKey => Fault::HandshakeRefused,
+            PeerError::Reset | PeerError::Stopped => Fault::MessageBroken,
+            PeerError::TooLong => Fault::MessageOversized,
+        });
         let detail = error.to_string();
         tracing::debug!(conn = %self.id, detail, "the peer broke the protocol");
         let code = CloseCode::ProtocolError.into();

@@ -115,7 +115,8 @@ impl Task {
                 }
                 Wake::Command(None) => return self.stop(CloseCode::ShuttingDown.into(), "").await,
                 Wake::Timeout => self.link.handle_timeout(Instant::now()),
-                Wake::EventsHaveRoom => {}
+                // The link learns the time at which they are taken.
+                Wake::EventsHaveRoom => self.link.handle_timeout(Instant::now()),
                 Wake::NobodyListens => {
                     return self.stop(CloseCode::ShuttingDown.into(), "nobody listens any more").await;
                 }
@@ -171,6 +172,9 @@ impl Task {
             Command::Close { conn, code, reason } => self.link.close(now, conn, code, &reason),
             Command::Connect { remote, expected, reply } => {
                 let _ = reply.send(self.link.connect(now, remote, expected));
+            }
+            Command::Faults { reply } => {
+                let _ = reply.send(self.link.faults());
             }
             Command::Ledger { reply } => {
                 let _ = reply.send(self.link.ledger());

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::connection::ConnectionStats;
 use crate::error::{ConnectError, SendError};
 use crate::event::{ConnectionId, LinkEvent, MessageId};
+use crate::faults::Faults;
 use crate::identity::PublicKey;
 use crate::ledger::Ledger;
 
@@ -100,6 +101,14 @@ impl Handle {
     /// If the link has stopped.
     pub async fn ledger(&self) -> Result<Ledger, Stopped> {
         self.ask(|reply| Command::Ledger { reply }).await
+    }
+
+    /// See [`Link::faults`](crate::Link::faults).
+    ///
+    /// # Errors
+    /// If the link has stopped.
+    pub async fn faults(&self) -> Result<Faults, Stopped> {
+        self.ask(|reply| Command::Faults { reply }).await
     }
 
     /// See [`Link::set_limit`](crate::Link::set_limit).
@@ -208,6 +217,9 @@ pub(crate) enum Command {
         remote: SocketAddr,
         expected: PublicKey,
         reply: oneshot::Sender<Result<ConnectionId, ConnectError>>,
+    },
+    Faults {
+        reply: oneshot::Sender<Faults>,
     },
     Ledger {
         reply: oneshot::Sender<Ledger>,

@@ -65,10 +65,11 @@
 //!   noticed when something is sent: a restarted server answers with a reset, an absent one not at all, and it is
 //!   the application that decides how long to wait for `Delivered`.
 //! - **Cost.** Every datagram is counted with its headers ([`Ledger`]).
+//! - **Harm.** What is malformed, forged, repeated or too much is dropped and counted ([`Faults`]).
 //!
 //! # Layers
 //!
-//! `identity`, `config`, `cause`, `ledger`, `event` and `error` are data. `tls` and `cid` set QUIC up, `witness` sees which
+//! `identity`, `config`, `cause`, `ledger`, `faults`, `event` and `error` are data. `tls` and `cid` set QUIC up, `witness` sees which
 //! of a server's packets are authentic. `outbox` and `inbox` map messages to streams, `roaming` knows where the peer is,
 //! `hold` keeps silence until what came is durable, `connection` joins them to one QUIC connection, `link` holds all
 //! connections of a socket, and `driver` is the socket; `handle` is what an application holds of it.
@@ -84,6 +85,7 @@ mod connection;
 mod driver;
 mod error;
 mod event;
+mod faults;
 mod handle;
 mod hold;
 mod identity;
@@ -101,6 +103,7 @@ pub use connection::ConnectionStats;
 pub use driver::Driver;
 pub use error::{ConnectError, SendError};
 pub use event::{CloseCode, CloseReason, ConnectionId, LinkEvent, MessageId};
+pub use faults::Faults;
 pub use handle::{EventReceiver, Handle, HandleError, Stopped};
 pub use identity::{Identity, KEY_LEN, ParseKeyError, PublicKey};
 pub use ledger::{Count, IPV4_UDP_HEADER_BYTES, IPV6_UDP_HEADER_BYTES, Ledger, Traffic, ip_bytes};

@@ -1,15 +1,16 @@
 //! One UDP socket's worth of connections, without the socket.
 
+mod incoming;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
 use quinn_proto::{
-    ClientConfig, ConnectionHandle, DatagramEvent, Endpoint, EndpointConfig, EndpointEvent, Incoming,
-    NoneTokenStore, ServerConfig, TransportConfig, ValidationTokenConfig,
+    ClientConfig, ConnectionHandle, Endpoint, EndpointConfig, EndpointEvent, NoneTokenStore, ServerConfig,
+    TransportConfig, ValidationTokenConfig,
 };
 use ring::{hkdf, hmac};
 
@@ -19,11 +20,11 @@ use crate::config::Config;
 use crate::connection::{Connection, ConnectionStats};
 use crate::error::{ConnectError, SendError};
 use crate::event::{CloseReason, ConnectionId, LinkEvent, MessageId};
+use crate::faults::{Fault, Faults};
 use crate::identity::{Identity, PublicKey};
-use crate::ledger::{IPV6_UDP_HEADER_BYTES, Ledger, header_bytes, ip_bytes};
+use crate::ledger::{IPV6_UDP_HEADER_BYTES, Ledger, ip_bytes};
 use crate::roaming::Route;
 use crate::tls::{self, Pin, Tls};
-use crate::witness::{Witness, WitnessedConfig};
 
 /// The connections behind one UDP socket, as a state machine: datagrams and times go in, datagrams and events come
 /// out. It never reads a clock, a socket or a random source of its own.
@@ -67,6 +68,9 @@ pub struct Link {
     /// Datagrams that belong to no connection: resets and refusals.
     responses: VecDeque<Response>,
     ledger: Ledger,
+    faults: Faults,
+    /// The latest time that a call gave; for those that give none.
+    latest: Option<Instant>,
     /// The ledger's total beyond which nothing is transmitted.
     limit_bytes: Option<u64>,
     kind_of: fn(&[u8]) -> MessageKind,
@@ -147,6 +151,8 @@ impl Link {
             ready: VecDeque::new(),
             responses: VecDeque::new(),
             ledger: Ledger::default(),
+            faults: Faults::default(),
+            latest: None,
             limit_bytes: None,
             kind_of: |_| MessageKind::Cells,
         }
@@ -162,6 +168,7 @@ impl Link {
     /// Transmits nothing any more, acknowledgements included, that could bring the total of the [ledger](Self::ledger)
     /// above this, until another limit is set; `None` takes the limit away. What comes in counts too, but cannot be
     /// held back: it makes less room for what goes out. A datagram is held back where the longest one would not fit.
+    /// QUIC's timers rest meanwhile, so that nothing is saved up; time limits of handshakes and holds do not.
     pub fn set_limit(&mut self, limit_bytes: Option<u64>) {
         self.limit_bytes = limit_bytes;
         let ids: Vec<_> = self.connections.keys().copied().collect();
@@ -181,6 +188,7 @@ impl Link {
         remote: SocketAddr,
         expected: PublicKey,
     ) -> Result<ConnectionId, ConnectError> {
+        self.note_time(now);
         if remote.port() == 0 || remote.ip().is_unspecified() {
             return Err(ConnectError::InvalidAddress { remote });
         }
@@ -211,6 +219,7 @@ impl Link {
     /// # Errors
     /// [`SendError::Full`] where too much waits already: try again after the next `Delivered` event.
     pub fn send(&mut self, now: Instant, conn: ConnectionId, message: &[u8]) -> Result<MessageId, SendError> {
+        self.note_time(now);
         let connection = self.connections.get_mut(&conn).ok_or(SendError::Closed { conn })?;
         connection.set_now(now);
         let id = connection.send(message)?;
@@ -244,46 +253,24 @@ impl Link {
         self.with(now, conn, Connection::path_changed);
     }
 
-    /// Takes a datagram that came in. Nothing in it can do more than end the connection that it proves to belong to.
-    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
-        let bytes = ip_bytes(from, datagram.len());
-        let mut response = Vec::new();
-        // The marks of explicit congestion notification are left out: reporting them back costs 8 bytes a packet.
-        let alias = self.alias(from);
-        let event = self.endpoint.handle(now, alias, None, None, BytesMut::from(datagram), &mut response);
-        match event {
-            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                let id = self.by_handle.get(&handle).copied();
-                let connection =
-                    id.and_then(|id| self.connections.get_mut(&id)).filter(|it| it.accepts(from));
-                let Some((id, connection)) = id.zip(connection) else {
-                    return self.count_received(None, bytes);
-                };
-                connection.set_now(now);
-                let shares = connection.receive(from, event, bytes, header_bytes(from));
-                connection.ledger.received.count(&shares);
-                self.ledger.received.count(&shares);
-                self.settle(id);
-            }
-            Some(DatagramEvent::NewConnection(incoming)) => self.accept(now, incoming, from, bytes),
-            Some(DatagramEvent::Response(_)) => {
-                self.count_received(None, bytes);
-                self.respond(from, response);
-            }
-            None => self.count_received(None, bytes),
-        }
-    }
-
     /// Does what is due. Spurious calls are harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.note_time(now);
+        let is_limited = self.is_limited();
         let due: Vec<_> = self.timers.iter().take_while(|(at, _)| *at <= now).map(|&(_, id)| id).collect();
         for id in due {
             let Some(connection) = self.connections.get_mut(&id) else { continue };
             connection.set_now(now);
             match connection.is_overdue() {
-                Some(after) => self.forget(id, CloseReason::HandshakeTimeout { after }),
+                Some(after) => {
+                    self.faults.count(Fault::HandshakeOverdue);
+                    self.forget(id, CloseReason::HandshakeTimeout { after });
+                }
                 None => {
-                    connection.handle_timeout();
+                    connection.handle_timeout(is_limited);
+                    if connection.is_put_off_due() {
+                        self.receive_put_off(id);
+                    }
                     self.settle(id);
                 }
             }
@@ -292,9 +279,9 @@ impl Link {
 
     /// Writes the next datagram to send into `buffer`, over what was in it.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        self.note_time(now);
         buffer.clear();
-        let longest = IPV6_UDP_HEADER_BYTES + DATAGRAM_LEN_MAX;
-        if self.limit_bytes.is_some_and(|limit| self.ledger.bytes().saturating_add(longest) > limit) {
+        if self.is_limited() {
             return None;
         }
         if let Some(Response { to, datagram, cause }) = self.responses.pop_front() {
@@ -318,12 +305,15 @@ impl Link {
         None
     }
 
-    /// The next event. Connections take turns. Call [`Link::poll_transmit`] afterwards: a message that is taken may
+    /// The next event, at the latest time that another call was given. Connections take turns. Call [`Link::poll_transmit`] afterwards: a message that is taken may
     /// give the peer credit.
     pub fn poll_event(&mut self) -> Option<LinkEvent> {
         while let Some(id) = self.ready.pop_front() {
             let Some(connection) = self.connections.get_mut(&id) else { continue };
             connection.is_ready = false;
+            if let Some(latest) = self.latest {
+                connection.set_now(latest);
+            }
             let event = connection.poll_event();
             // Puts it back into the queues that it belongs to, or drops it if this was its end.
             self.settle(id);
@@ -344,6 +334,12 @@ impl Link {
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         self.ledger
+    }
+
+    /// What came in that was not in order, since the link began.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.faults
     }
 
     /// A snapshot of one connection, or `None` once its end has been reported.
@@ -369,45 +365,6 @@ impl Link {
         if self.cid_len == CLIENT_CID_LEN { real } else { PEER_ALIAS }
     }
 
-    fn accept(&mut self, now: Instant, incoming: Incoming, from: SocketAddr, bytes: u64) {
-        if self.handshakes >= self.config.handshakes_max as usize {
-            tracing::debug!(%from, limit = self.config.handshakes_max, "too many handshakes under way");
-            self.count_received(None, bytes);
-            self.endpoint.ignore(incoming);
-            return;
-        }
-        let mut response = Vec::new();
-        if self.connections.len() >= self.config.connections_max as usize {
-            tracing::debug!(%from, limit = self.config.connections_max, "too many connections");
-            self.count_received(None, bytes);
-            let _ = self.endpoint.refuse(incoming, &mut response);
-            self.respond(from, response);
-            return;
-        }
-        let witness = Arc::new(Witness::default());
-        let server = self.server.as_deref().cloned().map(|mut server| {
-            let inner = server.crypto.clone();
-            server.crypto = Arc::new(WitnessedConfig { inner, witness: witness.clone() });
-            Arc::new(server)
-        });
-        match self.endpoint.accept(incoming, now, &mut response, server) {
-            Ok(quic) => {
-                let route = Route::roaming(from, bytes, witness);
-                let id = self.insert(now, quic, route, None);
-                self.handshakes += 1;
-                self.count_received(Some(id), bytes);
-                self.settle(id);
-            }
-            Err(error) => {
-                tracing::debug!(%from, error = %error.cause, "handshake failed at its first packet");
-                self.count_received(None, bytes);
-                if error.response.is_some() {
-                    self.respond(from, response);
-                }
-            }
-        }
-    }
-
     fn insert(
         &mut self,
         now: Instant,
@@ -424,6 +381,7 @@ impl Link {
     }
 
     fn with(&mut self, now: Instant, id: ConnectionId, change: impl FnOnce(&mut Connection)) {
+        self.note_time(now);
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.set_now(now);
             change(connection);
@@ -456,8 +414,18 @@ impl Link {
 
     /// Brings the link's books about a connection up to date.
     fn note(&mut self, id: ConnectionId) {
+        let is_limited = self.is_limited();
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let timer = connection.poll_timeout();
+        connection.faults.drain(..).for_each(|fault| self.faults.count(fault));
+        if connection.is_ended() {
+            // They came after the end, and are for nobody.
+            while let Some(arrival) = connection.take_put_off() {
+                let shares = Shares::all(Cause::Unrouted, arrival.ip_bytes);
+                connection.ledger.received.count(&shares);
+                self.ledger.received.count(&shares);
+            }
+        }
+        let timer = connection.poll_timeout(is_limited);
         if timer != connection.timer {
             if let Some(at) = connection.timer {
                 self.timers.remove(&(at, id));
@@ -505,9 +473,11 @@ impl Link {
             if !connection.is_ended() {
                 return Err(ConnectError::AlreadyConnected { conn, remote });
             }
-            // Its last words still leave.
+            // Its last words still leave, if there is room for them.
             let mut datagram = Vec::new();
-            if let Some((to, shares)) = connection.poll_transmit(now, &mut datagram) {
+            if self.responses.len() < RESPONSES_MAX
+                && let Some((to, shares)) = connection.poll_transmit(now, &mut datagram)
+            {
                 connection.ledger.sent.count(&shares);
                 self.responses.push_back(Response { to, datagram, cause: shares.dominating });
             }
@@ -516,24 +486,14 @@ impl Link {
         Ok(())
     }
 
-    fn respond(&mut self, to: SocketAddr, datagram: Vec<u8>) {
-        // Whoever does not poll while strangers knock need not answer all of them.
-        if self.responses.len() < RESPONSES_MAX {
-            self.responses.push_back(Response { to, datagram, cause: Cause::Unrouted });
-        }
+    /// Whether the longest datagram would bring the ledger above the limit.
+    fn is_limited(&self) -> bool {
+        let longest = IPV6_UDP_HEADER_BYTES + DATAGRAM_LEN_MAX;
+        self.limit_bytes.is_some_and(|limit| self.ledger.bytes().saturating_add(longest) > limit)
     }
 
-    /// Counts a first datagram of a connection, or one of none.
-    fn count_received(&mut self, conn: Option<ConnectionId>, bytes: u64) {
-        let shares = match conn.and_then(|id| self.connections.get_mut(&id)) {
-            Some(connection) => {
-                let shares = Shares::all(Cause::Handshake, bytes);
-                connection.ledger.received.count(&shares);
-                shares
-            }
-            None => Shares::all(Cause::Unrouted, bytes),
-        };
-        self.ledger.received.count(&shares);
+    fn note_time(&mut self, now: Instant) {
+        self.latest = self.latest.max(Some(now));
     }
 }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::ledger::ip_bytes;
-use crate::witness::Witness;
+use crate::witness::{Opened, Witness};
 
 /// The way to one peer.
 #[derive(Debug)]
@@ -74,6 +74,8 @@ impl Route {
 
     /// To a peer that called from this address, with a datagram of this many IP bytes.
     pub(crate) fn roaming(address: SocketAddr, bytes: u64, witness: Arc<Witness>) -> Self {
+        // What came with the first packet came from here too, and must not vouch for the source of the next datagram.
+        witness.take_fresh();
         let trial =
             Trial { received: bytes, sent: 0, given: 0, first_number: 0, is_first: true, is_asked: false };
         Self { witness: Some(witness), trial: Some(trial), home: None, ..Self::fixed(address) }
@@ -86,6 +88,11 @@ impl Route {
     /// Whether a datagram from there may belong to the connection.
     pub(crate) fn accepts(&self, from: SocketAddr) -> bool {
         self.witness.is_some() || from == self.address
+    }
+
+    /// The packets that were decrypted so far, if that is known.
+    pub(crate) fn opened(&self) -> Option<Opened> {
+        Some(self.witness.as_ref()?.total())
     }
 
     /// QUIC has handled a datagram of the connection. Follows its source if there was something authentic and newest
@@ -226,6 +233,24 @@ mod tests {
         let mut stayed = route(100);
         stayed.established();
         assert!(stayed.trial.is_none() && stayed.room().is_none());
+    }
+
+    #[test]
+    fn an_address_that_is_not_in_the_way_any_more_is_not_given_up() {
+        let now = Instant::now();
+        let mut route = route(100);
+        route.established();
+        let other = ([192, 0, 2, 2], 2).into();
+        route.follow(other, 7);
+        route.received(other, 50);
+        assert!(!route.admit(now, &mut vec![0; 200]));
+        assert_eq!(route.poll_timeout(), Some(now + TRIAL_MAX));
+        route.received(other, 50);
+        let mut datagram = route.take_held().unwrap();
+        assert!(route.admit(now, &mut datagram));
+        assert_eq!(route.poll_timeout(), None);
+        route.handle_timeout(now + TRIAL_MAX);
+        assert_eq!(route.address(), other);
     }
 
     #[test]

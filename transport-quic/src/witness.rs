@@ -17,6 +17,9 @@ use quinn_proto::crypto::{
 use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{ConnectionId, Side, TransportError};
 
+use crate::cause::Frames;
+use crate::faults::Fault;
+
 /// What was seen on one connection. Its two holders, the session and the link, are never at work at the same time;
 /// the atomics only make it `Sync`, as QUIC wants its keys.
 #[derive(Debug, Default)]
@@ -29,9 +32,20 @@ pub(crate) struct Witness {
     acknowledged: AtomicU64,
     /// The number after that of the last packet sealed.
     next_number: AtomicU64,
+    /// Packets that could be decrypted.
+    opened: AtomicU64,
+    /// Those of them that came after a later one of their space, or again.
+    late: AtomicU64,
+    /// One more than the highest number of each space.
+    ends: [AtomicU64; 3],
 }
 
 impl Witness {
+    /// What came of all packets so far.
+    pub(crate) fn total(&self) -> Opened {
+        Opened { packets: self.opened.load(Relaxed), late: self.late.load(Relaxed) }
+    }
+
     /// Whether an authentic packet, newer than all before it, came since the last call.
     pub(crate) fn take_fresh(&self) -> bool {
         self.is_fresh.swap(false, Relaxed)
@@ -54,6 +68,10 @@ impl Witness {
     }
 
     fn opened(&self, space: Space, number: u64, payload: &[u8]) {
+        self.opened.fetch_add(1, Relaxed);
+        if self.ends[space as usize].fetch_max(number.saturating_add(1), Relaxed) > number {
+            self.late.fetch_add(1, Relaxed);
+        }
         let rank = ((space as u64) << 62) | number;
         if rank <= self.newest.load(Relaxed) {
             return;
@@ -64,6 +82,30 @@ impl Witness {
             && let Some(number) = largest_acknowledged(payload)
         {
             self.acknowledged.fetch_max(number.saturating_add(1), Relaxed);
+        }
+    }
+}
+
+/// Packets that could be decrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Opened {
+    packets: u64,
+    late: u64,
+}
+
+impl Opened {
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self { packets: self.packets - earlier.packets, late: self.late - earlier.late }
+    }
+
+    /// What was wrong with a datagram that had these packets, and in which QUIC found these frames.
+    pub(crate) fn fault(self, frames: &Frames) -> Option<Fault> {
+        match self {
+            // Without a witness there are frames or none.
+            Self { packets: 0, .. } => frames.is_empty().then_some(Fault::DatagramUnauthentic),
+            // QUIC does not look into a packet that it has had.
+            _ if frames.is_empty() => Some(Fault::DatagramReplayed),
+            Self { packets, late } => (packets == late).then_some(Fault::DatagramReordered),
         }
     }
 }

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::json;
 use storage_redb::Batch;
-use transport_quic::{CloseCode, ConnectionId, Ledger, LinkEvent, PublicKey};
+use transport_quic::{CloseCode, ConnectionId, Faults, Ledger, LinkEvent, PublicKey};
 
 use super::hosted::{Context, DocumentRequest, Effect, Hosted, Input};
 use super::output::{Output, Reply, RequestId};
@@ -56,6 +56,7 @@ pub struct Engine {
     buffer: Vec<u8>,
     counters: CounterStatus,
     ledger: Ledger,
+    faults: Faults,
 }
 
 /// What an engine starts with.
@@ -118,6 +119,7 @@ impl Engine {
             buffer: vec![0; FRAME_BUFFER_BYTES],
             counters: CounterStatus::default(),
             ledger: Ledger::default(),
+            faults: Faults::default(),
         }
     }
 
@@ -233,9 +235,10 @@ impl Engine {
         self.access.stage(&mut self.collecting.batch);
     }
 
-    /// What the link has cost so far, for the status.
-    pub fn note_ledger(&mut self, ledger: Ledger) {
+    /// What the link has cost so far, and what it dropped, for the status.
+    pub fn note_link(&mut self, ledger: Ledger, faults: Faults) {
         self.ledger = ledger;
+        self.faults = faults;
     }
 
     /// The next thing to do, or `None` until the next input.
@@ -316,6 +319,7 @@ impl Engine {
             devices_allowed: self.access.devices().len(),
             devices: connections.collect(),
             counters: self.counters,
+            faults: self.faults,
             queues: QueueStatus {
                 input_bytes: self.input_bytes,
                 outbox_bytes: self.router.outbox_bytes(),

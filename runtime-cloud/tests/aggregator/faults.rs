@@ -144,3 +144,25 @@ fn a_store_that_cannot_be_used_is_named_and_left_alone() {
     fs::write(&file, &intact).unwrap();
     assert_eq!(done(store, &["get", "site", "a"]), "1");
 }
+
+#[tokio::test]
+async fn datagrams_that_are_none_of_ours_are_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path();
+    let aggregator = Aggregator::start(store);
+    let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let kinds: [(&str, &[u8]); 3] = [
+        ("datagrams_malformed", &[0; 100]),
+        ("datagrams_unknown", &[0x40; 100]),
+        ("datagrams_oversized", &[0x40; 1_500]),
+    ];
+    for (kind, datagram) in kinds {
+        assert_eq!(status(store)["faults"][kind], 0);
+        stranger.send_to(datagram, aggregator.address).unwrap();
+        while status(store)["faults"][kind] != 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+    let text = done(store, &["status"]);
+    assert!(text.contains("datagrams  1 malformed, 1 oversized, 0 unauthentic"), "{text}");
+}

@@ -1,7 +1,7 @@
 //! A small aggregator for tests, and the real `edge` as a process.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -40,7 +40,11 @@ impl Aggregator {
     }
 
     /// Starts one at an address of this host.
-    pub(crate) async fn start_at(ip: Ipv4Addr, documents: &[&str], denied: HashSet<PublicKey>) -> Self {
+    pub(crate) async fn start_at(
+        ip: impl Into<IpAddr>,
+        documents: &[&str],
+        denied: HashSet<PublicKey>,
+    ) -> Self {
         let identity = Identity::generate().unwrap();
         let key = identity.public_key();
         let link = Link::server(identity, Config::cat_m1(), [1; 32], random_seed());

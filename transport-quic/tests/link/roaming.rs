@@ -1,11 +1,16 @@
 //! Devices whose address changes, and observers who would like the server to believe that it did.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustls::Side as TlsSide;
+use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
+use rustls::quic::Version;
 use transport_quic::{Config, ConnectionId, LinkEvent};
 
-use crate::pipe::{Pipe, Side, delivered, messages};
+use crate::pipe::{Pipe, Side, delivered, messages, server_identity};
 
 const STRANGER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 9)), 999);
@@ -222,4 +227,43 @@ fn a_new_address_in_the_handshake_costs_no_connection() {
         };
         assert_eq!(remote(&pipe, conn), pipe.device);
     }
+}
+
+/// A first packet of QUIC with a question in it, number 1, as anybody can make it who knows the connection's first id.
+fn initial_packet(connection_id: &[u8]) -> Vec<u8> {
+    const NUMBER: u64 = 1;
+    let suite = TLS13_AES_128_GCM_SHA256.tls13().unwrap().quic_suite().unwrap();
+    let keys = suite.keys(connection_id, TlsSide::Client, Version::V1);
+    let mut payload = vec![0; 40];
+    payload[0] = 0x01;
+    let len = 1 + payload.len() + keys.local.packet.tag_len();
+    let mut header = vec![0xc0, 0, 0, 0, 1, connection_id.len() as u8];
+    header.extend_from_slice(connection_id);
+    header.extend_from_slice(&[0, 0, 0x40, len as u8, NUMBER as u8]);
+    let tag = keys.local.packet.encrypt_in_place(NUMBER, &header, &mut payload).unwrap();
+    payload.extend_from_slice(tag.as_ref());
+    let sample = payload[3..19].to_vec();
+    let (first, rest) = header.split_first_mut().unwrap();
+    let number = rest.len() - 1;
+    keys.local.header.encrypt_in_place(&sample, first, &mut rest[number..]).unwrap();
+    [header, payload].concat()
+}
+
+/// A device may begin with two packets in one datagram. The second one must not vouch for where the next datagram comes
+/// from.
+#[test]
+fn a_first_datagram_of_two_packets_lets_nobody_in_behind_it() {
+    let mut pipe = Pipe::new(8);
+    let _ = pipe.client.connect(pipe.now, pipe.cloud, server_identity().public_key()).unwrap();
+    let first = pipe.overhear().remove(0);
+    let second = initial_packet(&first[6..26]);
+    let device = pipe.device;
+    pipe.hand_to_server(device, &[&first[..], &second].concat());
+    let conn = pipe.server.connections().next().unwrap();
+    let mut forged = second;
+    *forged.last_mut().unwrap() ^= 1;
+    pipe.hand_to_server(STRANGER, &forged);
+    assert_eq!(remote(&pipe, conn), device);
+    pipe.run_for(Duration::from_secs(10));
+    assert_eq!(account(&pipe, STRANGER).1, 0, "not one byte");
 }

@@ -20,7 +20,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use transport_quic::{
-    CloseReason, Config, Identity, Link, LinkEvent, MESSAGE_LEN_MAX, MessageId, PROTOCOL, PublicKey,
+    CloseReason, Config, Faults, Identity, Link, LinkEvent, MESSAGE_LEN_MAX, MessageId, PROTOCOL, PublicKey,
 };
 
 use crate::pipe::{client_identity, server_identity, server_link};
@@ -67,7 +67,7 @@ impl Encounter {
             .with_custom_certificate_verifier(Arc::new(AnyKey));
         let mut tls = match guise.claims {
             Some(claims) => {
-                let key = Arc::new(certified_key(claims));
+                let key = Arc::new(certified_key(&own_identity(), claims));
                 builder.with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(key)))
             }
             None => builder.with_no_client_auth(),
@@ -85,7 +85,7 @@ impl Encounter {
 
     /// A client link that expects this key connects to the stranger.
     fn with_client(guise: Guise, expected: PublicKey) -> Self {
-        let key = Arc::new(certified_key(guise.claims.expect("a server has a key")));
+        let key = Arc::new(certified_key(&own_identity(), guise.claims.expect("a server has a key")));
         let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(provider::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("TLS 1.3")
@@ -202,6 +202,7 @@ fn a_client_cannot_claim_a_key_without_its_secret() {
     assert_eq!(encounter.link_events, []);
     assert!(encounter.lost.is_some());
     assert_eq!(encounter.link.connections().count(), 0);
+    assert_eq!(encounter.link.faults(), Faults { handshakes_refused: 1, ..Faults::default() });
 }
 
 #[test]
@@ -210,6 +211,7 @@ fn a_client_without_a_key_is_refused() {
     assert_eq!(encounter.link_events, []);
     assert!(encounter.lost.is_some());
     assert_eq!(encounter.link.connections().count(), 0);
+    assert_eq!(encounter.link.faults(), Faults { handshakes_refused: 1, ..Faults::default() });
 }
 
 #[test]
@@ -223,6 +225,7 @@ fn a_server_cannot_claim_a_key_without_its_secret() {
     };
     assert!(detail.contains("BadSignature"), "{detail}");
     assert!(encounter.stranger().streams().accept(Dir::Uni).is_none(), "the message never left");
+    assert_eq!(encounter.link.faults(), Faults { handshakes_refused: 1, ..Faults::default() });
 }
 
 #[test]
@@ -247,7 +250,9 @@ fn a_message_that_is_too_long_ends_the_connection() {
     let stream = encounter.stranger().streams().open(Dir::Uni).unwrap();
     let message = vec![0; MESSAGE_LEN_MAX + 1];
     assert_eq!(encounter.stranger().send_stream(stream).write(&message).unwrap(), message.len());
-    encounter.run().assert_ended("a message is longer than 65536 bytes");
+    let encounter = encounter.run();
+    encounter.assert_ended("a message is longer than 65536 bytes");
+    assert_eq!(encounter.link.faults(), Faults { messages_oversized: 1, ..Faults::default() });
 }
 
 #[test]
@@ -257,7 +262,9 @@ fn a_message_that_is_abandoned_ends_the_connection() {
     encounter.stranger().send_stream(stream).write(b"half a mess").unwrap();
     let mut encounter = encounter.run();
     encounter.stranger().send_stream(stream).reset(7_u8.into()).unwrap();
-    encounter.run().assert_ended("a message was abandoned half-way");
+    let encounter = encounter.run();
+    encounter.assert_ended("a message was abandoned half-way");
+    assert_eq!(encounter.link.faults(), Faults { messages_broken: 1, ..Faults::default() });
 }
 
 /// Whoever stops a stream has not received the message, and QUIC might call it finished all the same.
@@ -274,7 +281,9 @@ fn a_message_that_is_stopped_is_not_called_delivered() {
     let stream = encounter.stranger().streams().accept(Dir::Uni).unwrap();
     assert_eq!(stream, StreamId::new(quinn_proto::Side::Server, Dir::Uni, 0));
     encounter.stranger().recv_stream(stream).stop(7_u8.into()).unwrap();
-    encounter.run().assert_ended("a message was stopped half-way");
+    let encounter = encounter.run();
+    encounter.assert_ended("a message was stopped half-way");
+    assert_eq!(encounter.link.faults(), Faults { messages_broken: 1, ..Faults::default() });
 }
 
 /// Streams that are never finished must not fill memory: the sum of all is bounded.
@@ -296,10 +305,10 @@ fn endpoint_config() -> Arc<EndpointConfig> {
     Arc::new(EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &[7; 64]))))
 }
 
-/// The claimed key, and the stranger's own secret to sign with.
-fn certified_key(claims: PublicKey) -> CertifiedKey {
+/// The claimed key, and the secret of this identity to sign with.
+pub(crate) fn certified_key(secret_of: &Identity, claims: PublicKey) -> CertifiedKey {
     let mut secret = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
-    secret.extend_from_slice(&own_identity().to_bytes());
+    secret.extend_from_slice(&secret_of.to_bytes());
     let key = provider::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(secret)).expect("an Ed25519 key");
     let mut spki = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00".to_vec();
     spki.extend_from_slice(claims.as_bytes());
@@ -308,7 +317,7 @@ fn certified_key(claims: PublicKey) -> CertifiedKey {
 
 /// Believes everything.
 #[derive(Debug)]
-struct AnyKey;
+pub(crate) struct AnyKey;
 
 impl ServerCertVerifier for AnyKey {
     fn verify_server_cert(
