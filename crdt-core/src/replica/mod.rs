@@ -209,6 +209,8 @@ pub struct Replica<S: Storage> {
     conflicts: Conflicts<S>,
     pub(crate) events: Events<S>,
     repairs: Repairs,
+    /// Cells are no reason to send a frame.
+    held: bool,
 }
 
 impl<S: Storage> Replica<S> {
@@ -235,6 +237,7 @@ impl<S: Storage> Replica<S> {
             conflicts: Conflicts::default(),
             events: Events::new(),
             repairs: Repairs::default(),
+            held: false,
         }
     }
 
@@ -354,6 +357,13 @@ impl<S: Storage> Replica<S> {
                 }
             }
         }
+    }
+
+    /// While `held`, changes alone are no reason to send: they wait for company. Whatever must be said in any case (an
+    /// Open, an acknowledgement that the peer asked for, what it needs again, the rest of a batch under way) is said, and
+    /// takes along what waits.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 
     /// What was handed over with `token`, and all before, is durable.

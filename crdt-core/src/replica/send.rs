@@ -52,6 +52,7 @@ impl<S: Storage> Replica<S> {
     }
 
     fn write_messages(&mut self, moment: Moment, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let start = writer.len();
         if self.sessions[index].closing {
             return self.whole(index, writer, &mut |this, writer| this.write_refused(index, writer));
         }
@@ -66,7 +67,9 @@ impl<S: Storage> Replica<S> {
         self.whole(index, writer, &mut |this, writer| this.write_stable(index, writer))?;
         self.whole(index, writer, &mut |this, writer| this.write_repair(moment, index, writer))?;
         let before = writer.len();
-        self.write_batch(index, writer)?;
+        if !self.held || before > start || self.sessions[index].must_speak() {
+            self.write_batch(index, writer)?;
+        }
         self.whole(index, writer, &mut |this, writer| this.tell_retired(index, writer))?;
         // An acknowledgement that nobody waits for rides along with something else.
         let company = writer.len() > before;

@@ -256,6 +256,12 @@ impl<S: Storage> Session<S> {
         }
     }
 
+    /// Whether a frame leaves in any case: the peer waits for something, or is to be asked, or has half of a batch.
+    pub(crate) fn must_speak(&self) -> bool {
+        let asks = self.ask && self.claims_acked < self.claims_sent;
+        self.batch.is_some() || self.explicit || self.want_full || self.ack_due || asks
+    }
+
     /// The peer acknowledges `further` claims in the frame that is about to be taken: it had them before it wrote the frame.
     pub(crate) fn note_seen(&mut self, further: u64) {
         let through = u64::from(self.claims_acked).saturating_add(further);
