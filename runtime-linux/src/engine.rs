@@ -24,6 +24,7 @@ mod hosted;
 mod io;
 mod link;
 mod report;
+mod sending;
 mod spending;
 
 use std::collections::VecDeque;
@@ -37,9 +38,10 @@ use storage_redb::{Batch, StoreError, stage};
 use transport_quic::{CloseCode, PublicKey};
 
 use crate::clock::Now;
-use crate::connection::{Attempt, Connector, Open, Sent, State};
+use crate::connection::{Attempt, Connector, Sent, State};
 use crate::error::EdgeError;
 use crate::options::{Aggregator, Timing};
+use crate::policy::Gate;
 use answers::Answers;
 use hosted::Hosted;
 pub use hosted::{RECEIPTS_MAX, WRITES_MAX};
@@ -71,6 +73,8 @@ pub struct Engine {
     /// The aggregator's clock, and when it was told, for a device that has none.
     learned_clock: Option<(Time, Instant)>,
     spending: Spending,
+    /// Whether changes wait for company.
+    gate: Gate,
     /// Bytes of frames sent and received.
     payload: (u64, u64),
     buffer: Vec<u8>,
@@ -99,14 +103,14 @@ impl Engine {
     /// # Panics
     /// Without a document, or with more than [`DOCUMENTS_MAX`].
     pub fn new(now: Now, parts: Parts) -> Self {
-        let Parts { replicas, public_key, aggregator, timing, seed, books, budget, urgent } = parts;
+        let Parts { replicas, public_key, aggregator, timing, seed, books, budget, policy } = parts;
         assert!((1..=DOCUMENTS_MAX).contains(&replicas.len()), "an edge has 1 to {DOCUMENTS_MAX} documents");
         let state = match &aggregator {
             Some(_) => State::Waiting { until: now.at },
             None => State::Off,
         };
         let peer = aggregator.as_ref().map(|aggregator| PeerId(aggregator.key.0));
-        let host = |replica| Hosted::new(replica, peer, &timing);
+        let host = |replica| Hosted::new(replica, peer, &timing, policy.clone());
         let mut engine = Self {
             documents: replicas.into_iter().map(host).collect(),
             public_key,
@@ -124,7 +128,8 @@ impl Engine {
             is_stopping: false,
             is_stopped: false,
             learned_clock: None,
-            spending: Spending::new(now, books, budget, urgent),
+            spending: Spending::new(now, books, budget),
+            gate: Gate::new(now.at, &public_key.0),
             payload: (0, 0),
             buffer: vec![0; FRAME_LEN],
         };
@@ -144,8 +149,8 @@ impl Engine {
                     // The handle knows the documents of its edge, so nobody waits for the answer.
                     return command.fail(EdgeError::Stopped);
                 };
-                if let Some((stamp, paths)) = hosted.take(moment, command, &mut self.answers) {
-                    self.note_writes(document, stamp, &paths);
+                if let Some(written) = hosted.take(moment, command, &mut self.answers) {
+                    self.note_writes(now, document, &written);
                 }
             }
             Command::Flush { reply } => {
@@ -154,6 +159,10 @@ impl Engine {
             }
             Command::Ledger { reply } => {
                 let report = self.ledger_report();
+                self.answers.add(reply, Ok(report));
+            }
+            Command::Policy { reply } => {
+                let report = self.policy_report();
                 self.answers.add(reply, Ok(report));
             }
             Command::Status { reply } => {
@@ -223,12 +232,14 @@ impl Engine {
             }
             self.follow_budget(now);
             self.check_deadlines(now);
+            self.follow_gate(now);
             self.ask_if_needed(now);
             if self.outputs.is_empty() && !self.poll_documents(now) {
                 self.hand_over();
                 if !self.outputs.is_empty() {
                     continue;
                 }
+                self.shut_gate();
                 if self.spending.is_due(now.at) {
                     self.commit(true);
                     continue;
@@ -254,7 +265,7 @@ impl Engine {
         let retry = documents.filter_map(|hosted| hosted.retry).map(|retry| retry.at).min();
         let retry = retry.filter(|_| self.connector.open().is_some());
         let connection = self.connector.deadline(self.owed());
-        [connection, late, retry, self.spending.deadline()].into_iter().flatten().min()
+        [connection, late, retry, self.gate.deadline(), self.spending.deadline()].into_iter().flatten().min()
     }
 
     /// The documents' names, the main one first.
@@ -320,15 +331,11 @@ impl Engine {
                     self.payload.0 += len as u64;
                     self.frames.push(self.buffer[..len].to_vec());
                 }
+                // Something leaves: what waits goes along.
+                self.gate.open();
             }
         }
         true
-    }
-
-    /// Whether documents may send now: while this says no, none of them is asked for frames. What the transport has no
-    /// room for waits as state, not as frames, so it is never out of date.
-    fn may_transmit(&self) -> bool {
-        self.connector.open().is_none_or(Open::has_room)
     }
 
     /// Gives the frames that are ready to the link, all at once.

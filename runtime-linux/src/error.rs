@@ -43,6 +43,14 @@ pub enum OpenError {
         /// The directory that was looked into.
         path: PathBuf,
     },
+    /// Where rules are to stand in documents is no path.
+    #[error("{path:?}, where rules are to stand in documents, is no path")]
+    PolicyPath {
+        /// What was given.
+        path: String,
+        /// What is wrong with it.
+        source: PathError,
+    },
     /// The system gives no random numbers, without which there are no keys and no ids.
     #[error("the system gives no random numbers")]
     Random(#[source] getrandom::Error),
@@ -65,6 +73,12 @@ pub enum OpenError {
         documents: usize,
         /// Most that an edge has.
         limit: usize,
+    },
+    /// Two rules that differ are about the same paths.
+    #[error("there are two rules for the prefix {prefix:?}: put what they say into one")]
+    TwoRules {
+        /// The prefix that both have.
+        prefix: String,
     },
     /// What is to be urgent is no path.
     #[error("{path:?}, which is to be urgent, is no path")]

@@ -24,6 +24,7 @@ use crate::driver::{Driver, Ended, Network, Request};
 use crate::engine::{BUDGET_SETTING, Command, DOCUMENTS_MAX, DocumentIndex, Engine, Parts};
 use crate::error::{EdgeError, OpenError};
 use crate::options::Options;
+use crate::policy::{DocumentPolicy, Policy, Priority, Rule, Terms};
 use crate::report::LedgerReport;
 use crate::status::Status;
 
@@ -58,7 +59,7 @@ impl Edge {
             Ok(opened) => opened?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
-        let Opened { store, identity, replicas, books, budget, options } = opened;
+        let Opened { store, identity, replicas, books, budget, policy, options } = opened;
         let public_key = identity.public_key();
         let network = match &options.aggregator {
             Some(aggregator) => {
@@ -79,7 +80,7 @@ impl Edge {
             seed: random()?,
             books,
             budget,
-            urgent: options.urgent,
+            policy,
         };
         let engine = Engine::new(Now::read(), parts);
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
@@ -193,6 +194,14 @@ impl Edge {
         ask(&self.requests, |reply| Command::Status { reply }).await
     }
 
+    /// When changes are sent: the rules that hold in each document, and where they come from.
+    ///
+    /// # Errors
+    /// [`EdgeError`].
+    pub async fn policy(&self) -> Result<Vec<DocumentPolicy>, EdgeError> {
+        ask(&self.requests, |reply| Command::Policy { reply }).await
+    }
+
     /// What the link cost, by day and by billing period, by cause; up to 92 days and 36 periods.
     ///
     /// # Errors
@@ -267,12 +276,14 @@ struct Opened {
     replicas: Vec<Replica<Heap>>,
     books: Books,
     budget: Option<Budget>,
+    policy: Policy,
     options: Options,
 }
 
 impl Opened {
     fn open(options: Options, seed: [u8; 32]) -> Result<Self, OpenError> {
         let named = checked_names(&options.documents)?;
+        let policy = policy(&options)?;
         let store = open_store(&options.directory, options.create)?;
         let remembered = remembered_names(&store)?;
         let names = if named.is_empty() { checked_names(&remembered)? } else { named };
@@ -289,18 +300,28 @@ impl Opened {
             let replica = load(&store, name.as_str(), config, moment)?;
             replicas.push(replica.unwrap_or_else(|| Replica::new(name, id, config)));
         }
-        for prefix in &options.urgent {
-            crdt_core::Path::new(prefix)
-                .map_err(|source| OpenError::Urgent { path: prefix.chars().take(80).collect(), source })?;
-        }
         if !names.iter().map(DocumentName::as_str).eq(&remembered) {
             remember(&store, &names)?;
         }
         let reset_day = reset_day(&store, &options)?;
         let books = Books::load(&store, reset_day)?;
         let budget = options.plan.map(|plan| budget(&store, plan, &books)).transpose()?;
-        Ok(Self { store, identity, replicas, books, budget, options })
+        Ok(Self { store, identity, replicas, books, budget, policy, options })
     }
+}
+
+/// The rules that hold where the documents say nothing else.
+fn policy(options: &Options) -> Result<Policy, OpenError> {
+    let shown = |path: &str| path.chars().take(80).collect();
+    let urgent = options.urgent.iter().map(|prefix| {
+        crdt_core::Path::new(prefix).map_err(|source| OpenError::Urgent { path: shown(prefix), source })?;
+        let terms = Terms { priority: Priority::Urgent, ..Terms::default() };
+        Ok(Rule { prefix: prefix.clone(), terms })
+    });
+    let rules: Result<Vec<_>, OpenError> = urgent.chain(options.rules.iter().cloned().map(Ok)).collect();
+    let path = crdt_core::Path::new(&options.policy_path)
+        .map_err(|source| OpenError::PolicyPath { path: shown(&options.policy_path), source })?;
+    Policy::new(rules?, path).map_err(|prefix| OpenError::TwoRules { prefix })
 }
 
 /// The day on which billing periods begin. Only who uses the link says it anew.

@@ -42,7 +42,7 @@
 //! # Layers
 //!
 //! `options`, `error`, `status`, `clock`, `calendar`, `backoff` (data) <- `books`, `budget`, `meter`, `report` (what the
-//! link costs) <- `changes`, `connection`, `frames` <- `engine` (a state machine without
+//! link costs), `policy` (when it is used) <- `changes`, `connection`, `frames` <- `engine` (a state machine without
 //! clock, disk or socket) <- `driver` (one tokio task that has them) <- `document`, `handle` (what applications hold) <- `service`
 //! (the control socket).
 //!
@@ -63,6 +63,7 @@ mod frames;
 mod handle;
 mod meter;
 mod options;
+mod policy;
 mod report;
 mod service;
 mod status;
@@ -81,6 +82,10 @@ pub use error::{EdgeError, OpenError};
 pub use handle::{Edge, ledger, public_key, socket_path};
 pub use meter::WASTE_BYTES_MAX;
 pub use options::{Aggregator, Options, Timing};
+pub use policy::{
+    BadRule, DELAY_MAX, DeadBand, DocumentPolicy, POLICY_PATH, Period, PeriodError, Placed, Policy, Priority,
+    RULES_MAX, Rule, RuleError, RuleReport, Source, Terms,
+};
 pub use report::{LedgerReport, ReportRow};
 pub use service::{EdgeRequest, Written, serve};
-pub use status::{Awaited, BudgetStatus, DocumentStatus, LinkState, Problem, Status};
+pub use status::{Awaited, BudgetStatus, CompanyStatus, DocumentStatus, LinkState, Problem, Status};

@@ -8,6 +8,7 @@ use crdt_core::Limits;
 use transport_quic::PublicKey;
 
 use crate::budget::Plan;
+use crate::policy::{POLICY_PATH, Rule};
 
 /// How to open an edge. Plain data; begin with [`Options::new`].
 #[derive(Clone, Debug)]
@@ -31,6 +32,10 @@ pub struct Options {
     pub reset_day: u8,
     /// Paths that are sent first, and while the budget allows only what is urgent; with what is below them.
     pub urgent: Vec<String>,
+    /// When changes are sent, by path; at once where no rule holds. Rules in a document come before these.
+    pub rules: Vec<Rule>,
+    /// Where rules stand in a document: a path, below which each is one string.
+    pub policy_path: String,
     /// How to go about failures of the connection.
     pub timing: Timing,
 }
@@ -76,6 +81,8 @@ impl Options {
             plan: None,
             reset_day: 1,
             urgent: Vec::new(),
+            rules: Vec::new(),
+            policy_path: POLICY_PATH.to_owned(),
             timing: Timing::default(),
         }
     }
@@ -84,6 +91,13 @@ impl Options {
     #[must_use]
     pub fn document(mut self, name: impl Into<String>) -> Self {
         self.documents.push(name.into());
+        self
+    }
+
+    /// The same with one more rule for when changes are sent.
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
         self
     }
 

@@ -22,6 +22,8 @@ pub enum EdgeRequest {
     Get(Get),
     /// Answered by a [`LedgerReport`](crate::LedgerReport).
     Ledger,
+    /// Answered by a list of [`DocumentPolicy`](crate::DocumentPolicy).
+    Policy,
     /// Waits until the aggregator has a write on its disk; answered by the same [`Written`].
     Receipt(Written),
     /// Writes; answered by [`Written`].
@@ -85,6 +87,7 @@ async fn handle(edge: Edge, request: EdgeRequest, mut replies: Replies) -> Resul
         },
         EdgeRequest::Flush => edge.flush().await.map(to_json),
         EdgeRequest::Ledger => edge.ledger().await.map(to_json),
+        EdgeRequest::Policy => edge.policy().await.map(to_json),
         EdgeRequest::Receipt(written) => {
             let receipt = document.receipt(written.stamp());
             tokio::select! {
@@ -131,7 +134,7 @@ fn document(edge: &Edge, request: &EdgeRequest) -> Result<Document, EdgeError> {
         | EdgeRequest::Set(Set { document, .. })
         | EdgeRequest::Watch(control::Watch { document, .. }) => document.as_deref(),
         EdgeRequest::Receipt(written) => Some(written.document.as_str()),
-        EdgeRequest::Flush | EdgeRequest::Ledger | EdgeRequest::Status => None,
+        EdgeRequest::Flush | EdgeRequest::Ledger | EdgeRequest::Policy | EdgeRequest::Status => None,
     };
     wanted.map_or_else(|| Ok(edge.main_document().clone()), |name| edge.document(name))
 }

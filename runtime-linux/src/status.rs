@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::budget::Level;
+use crate::calendar::{DAY_MS, Day};
 use crate::meter::WASTE_BYTES_MAX;
+use crate::policy::BadRule;
 use serde::{Deserialize, Serialize};
 use transport_quic::{CloseCode, CloseReason, PublicKey};
 
@@ -44,6 +46,9 @@ pub struct Status {
     /// Each document, the main one first.
     #[serde(default)]
     pub documents: Vec<DocumentStatus>,
+    /// Until when changes wait for company, if some do and their time is not over.
+    #[serde(default)]
+    pub company: Option<CompanyStatus>,
     /// Attempts to connect that failed since the last one that went well.
     pub failed_attempts: u32,
     /// Milliseconds until the next attempt, if it waits for one.
@@ -82,12 +87,33 @@ pub struct DocumentStatus {
     pub backlog_cells: usize,
     /// Bytes of their paths and values.
     pub backlog_bytes: usize,
+    /// Own cells that were not handed to the link.
+    #[serde(default)]
+    pub unsent_cells: usize,
+    /// What stands in it as a rule of its policy and is none.
+    #[serde(default)]
+    pub bad_rules: Vec<BadRule>,
     /// Own writes up to this time are on the aggregator's disk; in milliseconds since 1970.
     pub acknowledged_through_ms: u64,
     /// What has to happen next, for people.
     pub waits_for: String,
     /// What went wrong last with it or with the connection, if it has not gone well since.
     pub problem: Option<Problem>,
+}
+
+/// Changes that wait for company: whatever leaves first takes those of all documents along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompanyStatus {
+    /// The document of the rule whose time is over first.
+    pub document: String,
+    /// The prefix of that rule; empty if it holds everywhere.
+    pub prefix: String,
+    /// What it says.
+    pub terms: String,
+    /// Milliseconds until its time is over.
+    pub in_ms: u64,
+    /// When that is, in milliseconds since 1970, if the device has a clock.
+    pub until_ms: Option<u64>,
 }
 
 /// How a budget is.
@@ -249,6 +275,25 @@ impl fmt::Display for Awaited {
             Self::Open => "its opening of the document",
         })
     }
+}
+
+/// Until when, and by which rule.
+impl fmt::Display for CompanyStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.until_ms {
+            Some(ms) => write!(f, "until {} UTC", time_of_day(ms))?,
+            None => write!(f, "for {:.1} s", self.in_ms as f64 / 1000.0)?,
+        }
+        let prefix = if self.prefix.is_empty() { "everywhere" } else { &self.prefix };
+        write!(f, " at the latest (policy {prefix}: {})", self.terms)
+    }
+}
+
+/// `2027-01-15 12:15:00`.
+fn time_of_day(ms: u64) -> String {
+    let day = Day(u32::try_from(ms / DAY_MS).unwrap_or(u32::MAX));
+    let seconds = ms % DAY_MS / 1000;
+    format!("{day} {:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 impl fmt::Display for LinkState {

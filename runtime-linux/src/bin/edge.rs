@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use control::{Client, ConnectError, Delete, ErrorReply, Get, RequestError, Scalar, Set};
 use runtime_linux::{
-    Document, DocumentStatus, Edge, EdgeError, EdgeRequest, LedgerReport, Level, OpenError, Options, Plan,
-    Status, Written, ledger, public_key, serve, socket_path,
+    Document, DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, LedgerReport, Level, OpenError,
+    Options, POLICY_PATH, Period, Plan, Rule, Status, Written, ledger, public_key, serve, socket_path,
 };
 use serde_json::Value as Json;
 use storage_redb::StoreError;
@@ -41,6 +41,8 @@ enum Command {
         documents: Vec<String>,
         #[command(flatten)]
         plan: PlanArgs,
+        #[command(flatten)]
+        policy: PolicyArgs,
     },
     /// Print this device's public key; makes store and key if there are none
     Key {
@@ -95,6 +97,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print when changes are sent: the rules that hold in each document, and where they come from
+    #[command(after_help = POLICY_HELP)]
+    Policy {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
     /// Tell how the running edge is, and why it does not sync if it does not
     Status {
         #[command(flatten)]
@@ -133,6 +144,21 @@ struct PlanArgs {
     keep_alive: Option<u64>,
 }
 
+/// When changes are sent.
+#[derive(Args)]
+struct PolicyArgs {
+    /// How long a change may wait for company where no other rule holds: 30s, 15m, 6h. Without it changes leave at once
+    #[arg(long, value_name = "TIME")]
+    max_delay: Option<Period>,
+    /// What holds at PREFIX and below, in terms joined by commas: urgent, background, max-delay:15m, dead-band:0.5,
+    /// dead-band:2%, align:5m, no-spread; may be given several times, and the longest prefix counts
+    #[arg(long = "policy", value_name = "PREFIX=TERMS")]
+    rules: Vec<Rule>,
+    /// Where further rules stand in a document, below this path, each as one string. They come before those given here
+    #[arg(long, value_name = "PATH", default_value = POLICY_PATH)]
+    policy_path: String,
+}
+
 #[derive(Args)]
 struct TargetArgs {
     #[command(flatten)]
@@ -146,7 +172,7 @@ struct TargetArgs {
 struct WriteArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Wait until the aggregator has it on its disk
+    /// Send it at once, whatever the policy says, and wait until the aggregator has it on its disk
     #[arg(long)]
     wait: bool,
     /// How long to wait at most
@@ -169,6 +195,8 @@ Examples:
   edge get mode --document town                   one that is not the main one, which was named first
   edge flush                                      before the device is switched off: send now what waits
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 50MB/month --budget-reset-day 15 --urgent alarms
+  edge run --aggregator sync.example.com:4433 --key 3f2a.. --max-delay 15m --policy alarms=urgent
+  edge policy                                     which changes wait, for how long, and who said so
   edge ledger                                     what the link cost, by day and by month
   edge status                                     what of the budget is left, and when sending goes on
 
@@ -176,7 +204,7 @@ Exit codes:
   0  done
   1  failed; stderr tells why
   2  wrong arguments, or a path or a value that cannot be stored
-  3  no edge is running (watch, status, flush, set --wait)
+  3  no edge is running (watch, status, policy, flush, set --wait)
   4  nothing stands at the path (get)
   5  the aggregator's receipt did not come in time; the write is on this device's disk
   6  the store cannot be used: missing, damaged, of a newer version, or in use by another process
@@ -189,8 +217,26 @@ Examples:
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42 --document town
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 50MB/month --budget-reset-day 15
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 5MB --budget-reserve 20% --urgent alarms --urgent doors
+  edge run --aggregator sync.example.com:4433 --key 3f2a.. --max-delay 15m --policy alarms=urgent \\
+      --policy 'sensors=max-delay:1h,dead-band:0.5' --policy 'logs=background,max-delay:6h'
 
 When the day's part of the budget is spent, only urgent paths are sent; when the month's is, nothing. Edits go on here.";
+
+const POLICY_HELP: &str = "\
+Examples:
+  edge policy --store /var/lib/pump
+  edge policy --json | jq '.[0].rules[] | select(.source != \"command_line\")'
+  edge set config/policy/sensors 'sensors=max-delay:15m,dead-band:0.5'
+  edge delete config/policy/sensors
+
+A rule in a document holds from the next change on, whoever wrote it, and comes before one of the command line with the
+same prefix. The prefix is the path before the equals sign; without one the rule holds everywhere. Terms:
+  urgent | normal | background   urgent goes ahead, and while the budget allows only that; background waits for company,
+                                 a day at the longest
+  max-delay:15m                  the longest time that a change waits for company
+  dead-band:0.5, dead-band:2%    a number that is nearer than this to the one sent last is no reason to send
+  align:5m                       changes leave at multiples of this, at another second on each device (no-spread: the same)
+What must leave anyway takes along whatever waits, in all documents.";
 
 const LEDGER_HELP: &str = "\
 Examples:
@@ -237,13 +283,13 @@ fn main() -> ExitCode {
 
 async fn execute(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Run { store, aggregator, key, documents, plan } => {
+        Command::Run { store, aggregator, key, documents, plan, policy } => {
             let mut options = Options::new(store.directory);
             options.documents = documents;
             if let (Some(address), Some(key)) = (aggregator, key) {
                 options = options.aggregator(address, key);
             }
-            run(plan.apply(options)?).await
+            run(plan.apply(policy.apply(options)?)?).await
         }
         Command::Flush { store } => {
             let mut client = connect(&store.directory).await?;
@@ -251,6 +297,16 @@ async fn execute(command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Ledger { store, json } => print_ledger(&store.directory, json).await,
+        Command::Policy { store, json } => {
+            let mut client = connect(&store.directory).await?;
+            let policies = client.request(&EdgeRequest::Policy).await?;
+            if json {
+                println!("{policies}");
+            } else {
+                parse::<Vec<DocumentPolicy>>(policies)?.iter().for_each(|policy| print!("{policy}"));
+            }
+            Ok(())
+        }
         Command::Key { store } => print_key(&store.directory).await,
         Command::Set { path, value, write } => {
             let value = Scalar::from_argument(&value).map_err(|error| Failure::of(BAD_ARGUMENT, &error))?;
@@ -273,6 +329,16 @@ async fn execute(command: Command) -> Result<(), Failure> {
             }
             Ok(())
         }
+    }
+}
+
+impl PolicyArgs {
+    fn apply(self, mut options: Options) -> Result<Options, Failure> {
+        let everywhere = self.max_delay.map(Rule::everywhere).transpose();
+        let everywhere = everywhere.map_err(|error| Failure::of(BAD_ARGUMENT, &error))?;
+        options.rules = everywhere.into_iter().chain(self.rules).collect();
+        options.policy_path = self.policy_path;
+        Ok(options)
     }
 }
 
@@ -349,6 +415,7 @@ async fn change(args: WriteArgs, request: EdgeRequest) -> Result<(), Failure> {
         Reached::Running(mut client) => {
             let mut written = parse(client.request(&request).await?)?;
             if args.wait {
+                leave_company(&mut client).await?;
                 let receipt = EdgeRequest::Receipt(Written::clone(&written));
                 let timeout = Duration::from_secs_f64(args.timeout);
                 match tokio::time::timeout(timeout, client.request(&receipt)).await {
@@ -380,6 +447,16 @@ async fn change(args: WriteArgs, request: EdgeRequest) -> Result<(), Failure> {
     if args.json {
         written.at_aggregator |= written.time_ms.is_none();
         println!("{}", serde_json::to_value(&written).unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// Whoever waits here waits for no company.
+async fn leave_company(client: &mut Client) -> Result<(), Failure> {
+    let status: Status = parse(client.request(&EdgeRequest::Status).await?)?;
+    let waits = |document: &DocumentStatus| document.connected && document.unsent_cells > 0;
+    if status.documents.iter().any(waits) {
+        client.request(&EdgeRequest::Flush).await?;
     }
     Ok(())
 }
@@ -431,6 +508,9 @@ fn print_status(status: &Status) {
             println!("problem       {problem}");
         }
         println!("backlog       {} cells, {} bytes", document.backlog_cells, document.backlog_bytes);
+        for bad in &document.bad_rules {
+            println!("left out      the rule at {}: {}", bad.path, bad.reason);
+        }
         if document.unverified {
             println!("unverified    own writes are held back until the aggregator has verified this copy");
         }
@@ -584,6 +664,8 @@ impl From<OpenError> for Failure {
             | OpenError::Directory { .. } => BAD_STORE,
             OpenError::Name { .. }
             | OpenError::NoDocument { .. }
+            | OpenError::PolicyPath { .. }
+            | OpenError::TwoRules { .. }
             | OpenError::TooManyDocuments { .. }
             | OpenError::Urgent { .. } => BAD_ARGUMENT,
             _ => FAILED,

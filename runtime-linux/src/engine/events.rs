@@ -43,7 +43,10 @@ impl Engine {
                     "this copy and the aggregator's differ although they should not; both repair it"
                 );
             }
-            Event::Dropped { .. } => hosted.drops += 1,
+            Event::Dropped { .. } => {
+                hosted.drops += 1;
+                self.follow_policy(index);
+            }
             Event::Forgotten { tombstones } => {
                 tracing::warn!(
                     document,

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use control::{Scalar, tree};
 use crdt_core::{
-    Heap, Limits, Moment, Path, PeerId, Replica, ReplicaId, SessionId, Stamp, Time, Value, ValueError, Write,
-    limits::VALUE_LEN_MAX,
+    Content, Heap, Limits, Moment, Path, PeerId, Replica, ReplicaId, SessionId, Stamp, Time, Value,
+    ValueError, Write, limits::VALUE_LEN_MAX,
 };
 
 use super::answers::Answers;
@@ -15,6 +15,7 @@ use crate::changes::{Changes, Cursor};
 use crate::connection::Debt;
 use crate::error::EdgeError;
 use crate::options::Timing;
+use crate::policy::{Before, Policy, number};
 use crate::status::{Awaited, Problem};
 
 /// A document and what belongs to it alone.
@@ -44,6 +45,19 @@ pub(super) struct Hosted {
     known_acknowledged: Time,
     /// The newest own write that is urgent.
     pub(super) urgent_through: Option<Time>,
+    /// When changes of it are sent.
+    pub(super) policy: Policy,
+    /// Own writes up to this time were handed to the link.
+    handed_through: Time,
+    /// Changes wait for company.
+    is_held: bool,
+}
+
+/// What a transaction wrote.
+pub(super) struct Written {
+    pub(super) stamp: Stamp,
+    /// Each path with what stands there now (`None`: nothing), and what stood there before.
+    pub(super) writes: Vec<(String, Option<Scalar>, Before)>,
 }
 
 /// A document open on the connection.
@@ -76,7 +90,13 @@ struct Watcher {
 }
 
 impl Hosted {
-    pub(super) fn new(replica: Replica<Heap>, peer: Option<PeerId>, timing: &Timing) -> Self {
+    pub(super) fn new(
+        replica: Replica<Heap>,
+        peer: Option<PeerId>,
+        timing: &Timing,
+        mut policy: Policy,
+    ) -> Self {
+        policy.follow(replica.document(), 0);
         Self {
             replica,
             peer,
@@ -93,16 +113,19 @@ impl Hosted {
             last_acknowledged: None,
             known_acknowledged: Time::ZERO,
             urgent_through: None,
+            policy,
+            handed_through: Time::ZERO,
+            is_held: false,
         }
     }
 
-    /// Takes a command; the stamp and the paths of what it wrote, if it wrote something.
+    /// Takes a command; tells what it wrote, if it wrote something.
     pub(super) fn take(
         &mut self,
         moment: Moment,
         command: DocumentCommand,
         answers: &mut Answers,
-    ) -> Option<(Stamp, Vec<String>)> {
+    ) -> Option<Written> {
         match command {
             DocumentCommand::Changes { prefix, after, reply } => self.watch(prefix, after, reply, answers),
             DocumentCommand::Get { path, reply } => {
@@ -116,10 +139,12 @@ impl Hosted {
                 answers.add(reply, json);
             }
             DocumentCommand::Update { writes, reply } => {
+                let before: Vec<_> = writes.iter().map(|(path, _)| self.before(path)).collect();
                 let stamp = self.update(moment, &writes);
                 let written = stamp.as_ref().ok().copied().flatten();
                 answers.add(reply, stamp);
-                return written.map(|stamp| (stamp, writes.into_iter().map(|(path, _)| path).collect()));
+                let writes = writes.into_iter().zip(before).map(|((path, new), before)| (path, new, before));
+                return written.map(|stamp| Written { stamp, writes: writes.collect() });
             }
         }
         None
@@ -227,6 +252,7 @@ impl Hosted {
         let through = self.replica.document().version_vector().time_of(to);
         let target = Stamp::new(through, to);
         self.known_acknowledged = Time::ZERO;
+        self.handed_through = Time::ZERO;
         if self.urgent_through.is_some() {
             self.urgent_through = Some(through);
         }
@@ -242,10 +268,41 @@ impl Hosted {
         }
     }
 
+    /// Changes wait for company, or do not any more.
+    pub(super) fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
+        self.replica.hold(is_held);
+    }
+
+    /// The replica has nothing more to send: everything is handed to the link, if the aggregator takes it.
+    pub(super) fn note_handed(&mut self) {
+        if self.may_ask() && !self.replica.is_unverified() {
+            self.handed_through = self.own_time();
+        }
+    }
+
+    /// Whether it will have something to send as soon as the aggregator has answered.
+    pub(super) fn is_opening(&self) -> bool {
+        let is_heard = self.session.as_ref().is_none_or(|session| session.is_heard);
+        self.retry.is_none() && (!is_heard || self.replica.is_unverified())
+    }
+
+    /// Own cells that were not handed to the link. Cost: `[cells]`.
+    pub(super) fn unsent_cells(&self) -> usize {
+        let (own, through) = (self.replica.id(), self.handed_through.max(self.acknowledged()));
+        let cells = self.replica.document().changes_since(0);
+        cells.filter(|cell| cell.stamp.replica == own && cell.stamp.time > through).count()
+    }
+
+    /// The id under which it writes, and the time of its newest write.
+    pub(super) fn own_stamp(&self) -> Stamp {
+        Stamp::new(self.own_time(), self.replica.id())
+    }
+
     /// Compares own writes with what the aggregator has.
     pub(super) fn follow_acknowledgements(&mut self, now: Instant) {
         let acknowledged = self.acknowledged();
-        if self.own_time() <= acknowledged {
+        if self.sendable_through() <= acknowledged {
             self.unacknowledged_since = None;
         } else if self.peer.is_some() {
             self.unacknowledged_since.get_or_insert(now);
@@ -260,7 +317,7 @@ impl Hosted {
     /// Asks for an acknowledgement of everything, unless that was asked for. Deliveries are receipts by themselves; this is
     /// for whoever doubts them.
     pub(super) fn ask(&mut self, now: Instant) {
-        let (own, acknowledged) = (self.own_time(), self.acknowledged());
+        let (own, acknowledged) = (self.sendable_through(), self.acknowledged());
         let may_ask = self.may_ask() && own > acknowledged && !self.replica.is_unverified();
         let Some(session) = self.session.as_mut().filter(|_| may_ask) else { return };
         if session.asked.is_none_or(|(_, through)| through < own) {
@@ -309,6 +366,29 @@ impl Hosted {
 
     fn own_time(&self) -> Time {
         self.replica.document().version_vector().time_of(self.replica.id())
+    }
+
+    /// Own writes up to this time may be at the link: those that wait for company are not.
+    fn sendable_through(&self) -> Time {
+        let own = self.own_time();
+        if self.is_held { self.handed_through.min(own) } else { own }
+    }
+
+    /// What stands at a path where something will be written.
+    fn before(&self, path: &str) -> Before {
+        if self.policy.rule_at(path).terms.dead_band.is_empty() {
+            return Before::Unsent;
+        }
+        let Ok(path) = Path::new(path) else { return Before::Unsent };
+        let cell = self.replica.document().iter(Some(path)).next().filter(|cell| cell.path == path);
+        let Some(cell) = cell else { return Before::Sent(None) };
+        if cell.stamp.replica == self.replica.id() && cell.stamp.time > self.handed_through {
+            return Before::Unsent;
+        }
+        match cell.content {
+            Content::Value(value) => Before::Sent(number(&Scalar::from(value))),
+            Content::List | Content::Map | Content::Tombstone => Before::Sent(None),
+        }
     }
 
     fn may_ask(&self) -> bool {
@@ -406,7 +486,8 @@ mod tests {
         let name = DocumentName::new("pump").unwrap();
         let replica = |id, role| Replica::<Heap>::new(&name, ReplicaId::new(id), Config::new(role));
         let mut cloud = replica(8, Role::Aggregator);
-        let mut hosted = Hosted::new(replica(7, Role::Member), Some(peer), &timing);
+        let policy = Policy::new(Vec::new(), Path::new(crate::POLICY_PATH).unwrap()).unwrap();
+        let mut hosted = Hosted::new(replica(7, Role::Member), Some(peer), &timing, policy);
         let connect =
             |initiator| Connect { peer, with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
         let (ours, theirs) =

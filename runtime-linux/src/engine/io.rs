@@ -13,6 +13,7 @@ use crate::changes::{Changes, Cursor};
 use crate::connection::Attempt;
 use crate::error::EdgeError;
 use crate::options::{Aggregator, Timing};
+use crate::policy::{DocumentPolicy, Policy};
 use crate::report::LedgerReport;
 use crate::status::{Problem, Status};
 
@@ -43,6 +44,11 @@ pub enum Command {
     Ledger {
         /// The answer.
         reply: Reply<LedgerReport>,
+    },
+    /// The rules by which changes are sent, of each document.
+    Policy {
+        /// The answer.
+        reply: Reply<Vec<DocumentPolicy>>,
     },
     /// How it is.
     Status {
@@ -155,8 +161,8 @@ pub struct Parts {
     pub books: Books,
     /// What it may cost. The link must not send anything before the first [`Output::Limit`] then.
     pub budget: Option<Budget>,
-    /// Paths that are sent first, and while the budget allows only what is urgent; with what is below them.
-    pub urgent: Vec<String>,
+    /// When changes are sent, in each document that says nothing else.
+    pub policy: Policy,
 }
 
 impl Command {
@@ -167,6 +173,7 @@ impl Command {
             Self::Document { command, .. } => command.fail(error),
             Self::Flush { reply } => drop(reply.send(Err(error))),
             Self::Ledger { reply } => drop(reply.send(Err(error))),
+            Self::Policy { reply } => drop(reply.send(Err(error))),
             Self::Status { reply } => drop(reply.send(Err(error))),
         }
     }

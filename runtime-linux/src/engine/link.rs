@@ -47,6 +47,7 @@ impl Engine {
             tracing::warn!(%problem, "the aggregator sent what this side does not take");
             return self.give_up(now, attempt, CloseCode::ProtocolError, Some(problem));
         };
+        let own = hosted.own_stamp();
         // What is still on its way to a document that was set aside concerns nobody.
         let Some(session) = hosted.session.as_mut() else { return };
         let floor = hosted.replica.document().floor().clone();
@@ -70,6 +71,10 @@ impl Engine {
             open.is_heard = true;
             let document = hosted.replica.name().as_str();
             tracing::info!(document, "the document is open at the aggregator");
+        }
+        if let Some(index) = index {
+            self.note_own_writes(index, own);
+            self.follow_policy(index);
         }
     }
 
@@ -118,9 +123,10 @@ impl Engine {
         }
     }
 
-    /// Whatever waits is sent now: the pause before the next attempt ends, unless it is there because the aggregator or
-    /// the budget said no.
+    /// Whatever waits is sent now: the gate opens, and the pause before the next attempt ends, unless it is there because
+    /// the aggregator or the budget said no.
     pub(super) fn flush(&mut self, now: Now) {
+        self.gate.open();
         let is_told = |problem: &Problem| {
             problem.is_refusal() || matches!(problem, Problem::Budget { .. } | Problem::Wasted { .. })
         };

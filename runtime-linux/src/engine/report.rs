@@ -6,7 +6,7 @@ use super::Engine;
 use super::hosted::Hosted;
 use crate::clock::Now;
 use crate::connection::State;
-use crate::status::{DocumentStatus, LinkState, Problem, Status};
+use crate::status::{CompanyStatus, DocumentStatus, LinkState, Problem, Status};
 
 impl Engine {
     /// How it is. Cost: `[cells]` of all documents.
@@ -15,8 +15,9 @@ impl Engine {
             State::Waiting { until } => Some(until.saturating_duration_since(now.at).as_millis() as u64),
             _ => None,
         };
-        let documents: Vec<_> =
-            self.documents.iter().map(|hosted| self.document_status(hosted, next_attempt_ms)).collect();
+        let company = self.company(now);
+        let status = |hosted: &Hosted| self.document_status(hosted, next_attempt_ms, company.as_ref());
+        let documents: Vec<_> = self.documents.iter().map(status).collect();
         let main = documents[0].clone();
         let last_acknowledged = self.documents.iter().filter_map(|hosted| hosted.last_acknowledged).max();
         let refused = self.documents.iter().map(|hosted| hosted.refused.failures()).max().unwrap_or(0);
@@ -37,6 +38,7 @@ impl Engine {
             waits_for: main.waits_for,
             problem: main.problem,
             documents,
+            company,
             failed_attempts: self.connector.failures().max(refused),
             next_attempt_ms,
             clock_is_trusted: now.wall.is_some(),
@@ -48,8 +50,28 @@ impl Engine {
         }
     }
 
-    fn document_status(&self, hosted: &Hosted, next_attempt_ms: Option<u64>) -> DocumentStatus {
+    /// What the gate opens for next.
+    fn company(&self, now: Now) -> Option<CompanyStatus> {
+        let waiting = self.gate.next().filter(|_| !self.gate.is_open())?;
+        let left_ms = waiting.until.saturating_duration_since(now.at).as_millis() as u64;
+        Some(CompanyStatus {
+            document: self.documents.get(waiting.document)?.replica.name().as_str().to_owned(),
+            prefix: waiting.prefix.clone(),
+            terms: waiting.terms.to_string(),
+            in_ms: left_ms,
+            until_ms: now.wall.map(|wall| wall.as_ms() + left_ms),
+        })
+    }
+
+    fn document_status(
+        &self,
+        hosted: &Hosted,
+        next_attempt_ms: Option<u64>,
+        company: Option<&CompanyStatus>,
+    ) -> DocumentStatus {
         let (size, backlog) = (hosted.replica.document().size(), hosted.backlog());
+        let unsent_cells = hosted.unsent_cells();
+        let company = self.waits_for_company(unsent_cells, company);
         DocumentStatus {
             document: hosted.replica.name().as_str().to_owned(),
             replica: hosted.replica.id().to_string(),
@@ -59,8 +81,10 @@ impl Engine {
             bytes: size.bytes,
             backlog_cells: backlog.cells,
             backlog_bytes: backlog.bytes,
+            unsent_cells,
+            bad_rules: hosted.policy.bad().to_vec(),
             acknowledged_through_ms: hosted.acknowledged().as_ms(),
-            waits_for: self.waits_for(hosted, next_attempt_ms, backlog.cells),
+            waits_for: self.waits_for(hosted, next_attempt_ms, backlog.cells, company),
             problem: self.problem_of(hosted),
         }
     }
@@ -73,7 +97,27 @@ impl Engine {
         of_connection.filter(is_of_all).or(hosted.problem.as_ref()).or(of_connection).cloned()
     }
 
-    fn waits_for(&self, hosted: &Hosted, next_attempt_ms: Option<u64>, backlog: usize) -> String {
+    /// What holds changes back that could be sent.
+    fn waits_for_company(&self, unsent_cells: usize, company: Option<&CompanyStatus>) -> Option<String> {
+        let changes = match unsent_cells {
+            _ if self.gate.is_open() => return None,
+            0 => return None,
+            1 => "1 change waits".to_owned(),
+            _ => format!("{unsent_cells} changes wait"),
+        };
+        Some(match company {
+            Some(company) => format!("company: {changes} {company}"),
+            None => format!("company: {changes} within the dead bands of the policy"),
+        })
+    }
+
+    fn waits_for(
+        &self,
+        hosted: &Hosted,
+        next_attempt_ms: Option<u64>,
+        backlog: usize,
+        company: Option<String>,
+    ) -> String {
         let state = self.connector.link_state();
         match (state, next_attempt_ms) {
             (LinkState::Off, _) => "nothing: no aggregator was named".to_owned(),
@@ -92,6 +136,7 @@ impl Engine {
                 Some(session) if !session.is_heard => "the aggregator to open the document".to_owned(),
                 Some(session) if session.asked.is_some() => "the aggregator's acknowledgement".to_owned(),
                 Some(_) if hosted.replica.is_unverified() => "the aggregator to verify this copy".to_owned(),
+                Some(_) if let Some(company) = company => company,
                 Some(_) if backlog > 0 => "the aggregator's receipt of what was sent".to_owned(),
                 Some(_) => "nothing: everything is at the aggregator".to_owned(),
             },

@@ -6,11 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use crdt_core::{Path, Stamp, Time};
+use crdt_core::Time;
 use storage_redb::Batch;
 use transport_quic::{CloseCode, Ledger};
 
-use super::{DocumentIndex, Engine, Output};
+use super::{Engine, Output};
 use crate::books::Books;
 use crate::budget::{Budget, Level};
 use crate::calendar::{DAY_MS, Day};
@@ -38,14 +38,12 @@ pub(super) struct Spending {
     unsaved_since: Option<Instant>,
     /// The lease was made longer, and that is not on the disk yet.
     has_new_lease: bool,
-    /// Paths that are urgent, with what is below them.
-    urgent: Vec<String>,
     /// The next attempt waits for the budget.
     is_held: bool,
 }
 
 impl Spending {
-    pub(super) fn new(now: Now, books: Books, budget: Option<Budget>, urgent: Vec<String>) -> Self {
+    pub(super) fn new(now: Now, books: Books, budget: Option<Budget>) -> Self {
         let known = books.known_ms().max(budget.as_ref().map_or(0, |budget| budget.spent().day.start_ms()));
         Self {
             books,
@@ -58,7 +56,6 @@ impl Spending {
             saved_ms: known,
             unsaved_since: None,
             has_new_lease: false,
-            urgent,
             is_held: false,
         }
     }
@@ -140,12 +137,6 @@ impl Spending {
         self.meter.note_changed(frame_len);
     }
 
-    pub(super) fn is_urgent(&self, path: &str) -> bool {
-        self.urgent.iter().any(|prefix| {
-            path.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
-    }
-
     pub(super) fn status(&self) -> Option<BudgetStatus> {
         let budget = self.budget.as_ref()?;
         let (plan, spent) = (budget.plan(), budget.spent());
@@ -197,40 +188,6 @@ impl Engine {
         }
         self.spending.stage(&mut batch);
         batch
-    }
-
-    /// What was urgent before this process began, and is not at the aggregator, still is.
-    pub(super) fn find_urgent(&mut self) {
-        for hosted in &mut self.documents {
-            let (own, acknowledged) = (hosted.replica.id(), hosted.acknowledged());
-            let cells = hosted.replica.document().changes_since(0);
-            let waiting = cells.filter(|cell| cell.stamp.replica == own && cell.stamp.time > acknowledged);
-            let urgent = waiting.filter(|cell| self.spending.is_urgent(cell.path));
-            hosted.urgent_through = urgent.map(|cell| cell.stamp.time).max();
-        }
-    }
-
-    /// Notes own writes, and sends those that are urgent ahead of others.
-    pub(super) fn note_writes(&mut self, document: DocumentIndex, stamp: Stamp, paths: &[String]) {
-        self.spending.note_written();
-        let Some(hosted) = self.documents.get_mut(usize::from(document.0)) else { return };
-        for path in paths {
-            if self.spending.is_urgent(path) {
-                hosted.urgent_through = Some(stamp.time);
-                if let Ok(path) = Path::new(path) {
-                    hosted.replica.hurry(path);
-                }
-            }
-        }
-    }
-
-    /// In a new session, what is urgent goes first.
-    pub(super) fn hurry_urgent(&mut self) {
-        for prefix in &self.spending.urgent {
-            if let Ok(path) = Path::new(prefix) {
-                self.documents.iter_mut().for_each(|hosted| hosted.replica.hurry(path));
-            }
-        }
     }
 
     /// Whether something urgent is not at the aggregator.

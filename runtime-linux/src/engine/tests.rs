@@ -9,12 +9,14 @@ use tokio::sync::oneshot;
 use transport_quic::{Cause, CloseReason, Count, Identity, Ledger};
 
 mod documents;
+mod sending;
 mod spending;
 
 use super::*;
 use crate::books::Books;
 use crate::budget::{Budget, Level};
 use crate::changes::Cursor;
+use crate::policy::{POLICY_PATH, Policy};
 use crate::status::{Awaited, DocumentStatus, LinkState, Problem, Status};
 
 /// An engine, its clock, and an aggregator that answers at once, unless it is told not to.
@@ -27,6 +29,8 @@ struct World {
     attempt: Option<Attempt>,
     received: u64,
     commits: usize,
+    /// When frames were handed to the link, and their lengths.
+    sends: Vec<(Duration, Vec<usize>)>,
     connects: Vec<Duration>,
     disconnects: Vec<String>,
     is_stopped: bool,
@@ -59,8 +63,18 @@ fn world_with(budget: Option<Budget>) -> World {
     world_of(Replica::new(&name, ReplicaId::new(7), Config::new(Role::Member)), budget)
 }
 
+fn policy_of(rules: &[&str]) -> Policy {
+    let rules = rules.iter().map(|text| text.parse().unwrap()).collect();
+    Policy::new(rules, Path::new(POLICY_PATH).unwrap()).unwrap()
+}
+
 /// A world in which the device begins with this document.
 fn world_of(replica: Replica<Heap>, budget: Option<Budget>) -> World {
+    world_under(replica, budget, &["alarm=urgent"])
+}
+
+/// The same with these rules for when changes are sent.
+fn world_under(replica: Replica<Heap>, budget: Option<Budget>, rules: &[&str]) -> World {
     let name = replica.name().clone();
     let now = Now { at: Instant::now(), wall: Time::from_ms(MS_AT_START) };
     let parts = Parts {
@@ -71,7 +85,7 @@ fn world_of(replica: Replica<Heap>, budget: Option<Budget>) -> World {
         seed: [7; 32],
         books: Books::new(1),
         budget,
-        urgent: vec!["alarm".to_owned()],
+        policy: policy_of(rules),
     };
     World {
         engine: Engine::new(now, parts),
@@ -82,6 +96,7 @@ fn world_of(replica: Replica<Heap>, budget: Option<Budget>) -> World {
         attempt: None,
         received: 0,
         commits: 0,
+        sends: Vec::new(),
         connects: Vec::new(),
         disconnects: Vec::new(),
         is_stopped: false,
@@ -189,6 +204,7 @@ impl World {
                 }
                 Output::Send { attempt, frames } => {
                     assert_eq!(self.attempt, Some(attempt));
+                    self.sends.push((self.elapsed, frames.iter().map(Vec::len).collect()));
                     for frame in frames {
                         if self.answers {
                             let (moment, session) = (self.moment(), self.session.unwrap());

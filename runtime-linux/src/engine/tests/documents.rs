@@ -8,6 +8,8 @@ use transport_quic::{Config as LinkConfig, ConnectionId, Link, LinkEvent};
 
 use super::*;
 
+mod company;
+
 /// An edge with documents, an aggregator with the same, and a network between them that counts datagrams.
 struct Town {
     engine: Engine,
@@ -38,6 +40,11 @@ const DELAY: Duration = Duration::from_millis(50);
 
 /// A town whose edge has these documents; it has connected, unless the network is down.
 fn town(names: &[&str], set_up: impl FnOnce(&mut Town)) -> Town {
+    town_under(names, &[], set_up)
+}
+
+/// The same with these rules for when changes are sent.
+fn town_under(names: &[&str], rules: &[&str], set_up: impl FnOnce(&mut Town)) -> Town {
     let start = Instant::now();
     let identity = |number| Identity::from_bytes([number; 32]);
     let replica = |(name, id, role): (&str, u64, Role)| {
@@ -51,7 +58,7 @@ fn town(names: &[&str], set_up: impl FnOnce(&mut Town)) -> Town {
         seed: [7; 32],
         books: Books::new(1),
         budget: None,
-        urgent: Vec::new(),
+        policy: policy_of(rules),
     };
     let cloud =
         (101..).zip(names).map(|(id, name)| ((*name).to_owned(), replica((name, id, Role::Aggregator))));

@@ -183,7 +183,7 @@ fn days_pass_over_restarts_without_a_clock() {
     let mut known = Vec::new();
     for _ in 0..5 {
         let books = Books::load(&store, 1).unwrap();
-        let mut spending = Spending::new(Now { at, wall: None }, books, None, Vec::new());
+        let mut spending = Spending::new(Now { at, wall: None }, books, None);
         let later = Now { at: at + seconds(10 * 3600), wall: None };
         known.push(spending.today(later).0);
         spending.note_time(later);
