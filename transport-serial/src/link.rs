@@ -57,7 +57,9 @@ pub enum Over {
     #[error("the other end of the line has ended the connection, or restarted")]
     Ended,
     /// Nobody answered.
-    #[error("nobody at the other end of the line answered {repeats} repetitions: is it connected, at this speed?")]
+    #[error(
+        "nobody at the other end of the line answered {repeats} repetitions: is it connected, at this speed?"
+    )]
     Silent {
         /// How often was tried again.
         repeats: u8,

@@ -96,9 +96,14 @@ impl<const S: usize, const R: usize> End<S, R> {
                     self.heard = None;
                 }
                 Some(Input::Frame(frame)) => {
-                    let number = |at: usize| u32::from_le_bytes(frame[at..at + 4].try_into().expect("four bytes"));
+                    let number =
+                        |at: usize| u32::from_le_bytes(frame[at..at + 4].try_into().expect("four bytes"));
                     let (label, expected) = self.heard.unwrap_or((number(0), 0));
-                    assert_eq!((number(0), number(4)), (label, expected), "once, in order, of one connection");
+                    assert_eq!(
+                        (number(0), number(4)),
+                        (label, expected),
+                        "once, in order, of one connection"
+                    );
                     let fill = (number(4) % 251) as u8;
                     assert!(frame[8..].iter().all(|byte| *byte == fill), "as it was sent");
                     self.heard = Some((label, expected + 1));

@@ -65,8 +65,13 @@ fn wide() -> (Gateway, Gateway) {
 #[test]
 fn packets_have_these_bytes() {
     let timing = Timing::default();
-    let (mut device, mut gateway) = (Device::initiator(timing, 0x0102_0304), Gateway::responder(timing, 0x0a0b));
-    assert_eq!(said(&mut gateway, 0), [[0, 2, 6, 1, 1, 1, 5, 0xbd, 2, 0x62, 0x49, 0]], "an End of whatever is there");
+    let (mut device, mut gateway) =
+        (Device::initiator(timing, 0x0102_0304), Gateway::responder(timing, 0x0a0b));
+    assert_eq!(
+        said(&mut gateway, 0),
+        [[0, 2, 6, 1, 1, 1, 5, 0xbd, 2, 0x62, 0x49, 0]],
+        "an End of whatever is there"
+    );
     device.begin();
     let begin = [0, 2, 9, 1, 2, 1, 9, 5, 3, 2, 1, 0x2f, 0x6d, 0x5f, 0xf1, 0];
     assert_eq!(said(&mut device, 0), [begin], "kind 1, credit 1, version 1, 01020305");
@@ -90,7 +95,11 @@ fn frames_arrive_in_order_and_the_numbers_go_round() {
         device.send(&sent).unwrap();
         assert_eq!(feed(&mut gateway, &said(&mut device, 0).concat()), [frame(&sent)]);
         gateway.send(&sent).unwrap();
-        assert_eq!(feed(&mut device, &said(&mut gateway, 0).concat()), [frame(&sent)], "with the acknowledgement");
+        assert_eq!(
+            feed(&mut device, &said(&mut gateway, 0).concat()),
+            [frame(&sent)],
+            "with the acknowledgement"
+        );
         assert_eq!(feed(&mut gateway, &said(&mut device, 0).concat()), []);
     }
     assert_eq!((gateway.counters().frames_in, device.counters().frame_bytes_in), (1_000, 4_000));
@@ -151,7 +160,11 @@ fn a_damaged_frame_costs_one_repetition() {
             let answers = said(&mut gateway, 0);
             feed(&mut device, &answers.concat());
             got.extend(feed(&mut gateway, &said(&mut device, 0).concat()));
-            assert_eq!(got, sent.iter().map(|sent| frame(sent)).collect::<Vec<_>>(), "frame {hit}, bit {bit}");
+            assert_eq!(
+                got,
+                sent.iter().map(|sent| frame(sent)).collect::<Vec<_>>(),
+                "frame {hit}, bit {bit}"
+            );
             feed(&mut device, &said(&mut gateway, 0).concat());
             assert!(device.is_acknowledged());
             assert_eq!(device.counters().repeated, 1, "frame {hit}, bit {bit}");
@@ -214,7 +227,11 @@ fn a_connection_without_an_answer_ends_and_says_so() {
         now_ms += pause;
     }
     assert_eq!(feed(&mut device, &[]), [Got::Over(Over::Silent { repeats: 6 })]);
-    assert_eq!((sent, now_ms), (1 + 6 + 1, 500 * (1 + 2 + 4 + 8 + 16 + 16 + 16)), "the frame, repetitions, an End");
+    assert_eq!(
+        (sent, now_ms),
+        (1 + 6 + 1, 500 * (1 + 2 + 4 + 8 + 16 + 16 + 16)),
+        "the frame, repetitions, an End"
+    );
     assert_eq!((device.counters().given_up, device.is_open()), (1, false));
 }
 
@@ -241,13 +258,21 @@ fn a_begin_is_repeated_for_ever_and_a_responder_that_starts_is_found_at_once() {
 fn a_responder_that_starts_anew_is_found_out() {
     let (mut device, _) = connected();
     let mut gateway = Gateway::responder(Timing::default(), 0x1234);
-    assert_eq!(feed(&mut device, &said(&mut gateway, 0).concat()), [Got::Over(Over::Ended)], "by its first words");
+    assert_eq!(
+        feed(&mut device, &said(&mut gateway, 0).concat()),
+        [Got::Over(Over::Ended)],
+        "by its first words"
+    );
 
     let (mut device, _) = connected();
     let mut gateway = Gateway::responder(Timing::default(), 0x1234);
     said(&mut gateway, 0);
     device.send(b"to nobody").unwrap();
-    assert_eq!(feed(&mut gateway, &said(&mut device, 0).concat()), [], "or by the first frame that it cannot place");
+    assert_eq!(
+        feed(&mut gateway, &said(&mut device, 0).concat()),
+        [],
+        "or by the first frame that it cannot place"
+    );
     assert_eq!(feed(&mut device, &said(&mut gateway, 0).concat()), [Got::Over(Over::Ended)]);
     open(&mut device, &mut gateway);
 }
@@ -273,7 +298,8 @@ fn an_initiator_that_starts_anew_replaces_the_connection() {
 /// connection that the device had with the first.
 #[test]
 fn a_begin_from_before_a_restart_opens_nothing_that_the_device_takes_for_its_own() {
-    let (mut device, mut first) = (Device::initiator(Timing::default(), 5), Gateway::responder(Timing::default(), 6));
+    let (mut device, mut first) =
+        (Device::initiator(Timing::default(), 5), Gateway::responder(Timing::default(), 6));
     device.begin();
     let begin = said(&mut device, 0).concat();
     feed(&mut first, &begin);
