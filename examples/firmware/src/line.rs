@@ -1,6 +1,7 @@
 //! The session on the serial line: when it begins, and when it begins again.
 
 use crdt_core::{CapacityError, Connect, Output, SessionId};
+use static_cell::StaticCell;
 use transport_serial::{Counters, FRAME_LEN_MAX, Input, Link, SendError, Timing};
 
 use crate::GATEWAY;
@@ -22,10 +23,16 @@ pub struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(uart: Uart, random: u32) -> Self {
-        let mut link = Link::initiator(TIMING, random);
-        link.begin();
-        Self { uart, link, session: None, closed_at_ms: None, refused: 0, sessions: 0 }
+    /// The line, at its beginning; once. Not inlined: the stack is to forget the copy that this leaves there.
+    #[inline(never)]
+    pub(crate) fn open(uart: Uart, random: u32) -> &'static mut Self {
+        static LINE: StaticCell<Line> = StaticCell::new();
+        let line = LINE.init_with(|| {
+            let link = Link::initiator(TIMING, random);
+            Self { uart, link, session: None, closed_at_ms: None, refused: 0, sessions: 0 }
+        });
+        line.link.begin();
+        line
     }
 
     /// Takes what came in, and begins a session where there is none, or none that works.

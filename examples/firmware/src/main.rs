@@ -48,11 +48,11 @@ fn main() -> ! {
     // SAFETY: `main` runs once after a reset.
     let Retained { random, flash, .. } = unsafe { Retained::take() };
     let mut flash = FlashLog::open(flash);
-    let mut line = Line::new(uart, random.next() as u32);
+    let line = Line::open(uart, random.next() as u32);
     board::say("started\n");
-    match device::run(random, &mut flash, &mut line) {
+    match device::run(random, &mut flash, line) {
         Ok((order, pump)) => {
-            report::print(pump, &line, &flash);
+            report::print(pump, line, &flash);
             match order {
                 Order::Restart => board::restart(),
                 Order::Run | Order::Stop => board::exit(true),

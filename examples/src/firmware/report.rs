@@ -64,7 +64,7 @@ pub(crate) struct Summary {
     pub sessions: u64,
     /// What the device dropped or refused.
     pub dropped: Dropped,
-    /// Transactions that the device made while the line was cut.
+    /// Measurements that the device made while the line was cut.
     pub offline_updates: u64,
     /// Bytes that the device wrote to its log.
     pub log_written_bytes: u64,
@@ -162,7 +162,7 @@ impl fmt::Display for Summary {
              {refused} refused by the core; frames sent once more: {}",
             self.frames_repeated,
         )?;
-        writeln!(f, "updates while the line was cut: {}; restarts in the middle: 1", self.offline_updates)?;
+        writeln!(f, "measurements while the line was cut: {}; restarts in the middle: 1", self.offline_updates)?;
         write!(
             f,
             "converged: fingerprint {} at both ends, {} cells of {} bytes, after {:.1} s",
