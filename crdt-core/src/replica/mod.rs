@@ -356,6 +356,15 @@ impl<S: Storage> Replica<S> {
         }
     }
 
+    /// Whether what carries `session` takes frames now; at first it does. While it does not, [`poll_output`](Self::poll_output)
+    /// gives no frame of this session, and those of others go on. Nothing queues up meanwhile: what is to be sent is found
+    /// out when there is room again.
+    pub fn set_room(&mut self, session: SessionId, has_room: bool) {
+        if let Some(session) = self.sessions.iter_mut().find(|s| s.id == session) {
+            session.has_room = has_room;
+        }
+    }
+
     /// What was handed over with `token`, and all before, is durable.
     pub fn handle_persisted(&mut self, token: PersistToken) {
         self.persisted = self.persisted.max(token.min(self.issued));
@@ -432,6 +441,9 @@ impl<S: Storage> Replica<S> {
             return None;
         }
         for index in 0..self.sessions.len() {
+            if !self.sessions[index].has_room {
+                continue;
+            }
             let len = self.write_frame(moment, index, buffer);
             if len > 0 {
                 return Some(Output::Transmit { session: self.sessions[index].id, len });
