@@ -37,6 +37,7 @@ impl Engine {
             waits_for: main.waits_for,
             problem: main.problem,
             documents,
+            lines: self.line_status(),
             failed_attempts: self.connector.failures().max(refused),
             next_attempt_ms,
             clock_is_trusted: now.wall.is_some(),

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use transport_quic::{Cause, CloseReason, Count, Identity, Ledger};
 
 mod documents;
+mod lines;
 mod spending;
 
 use super::*;
@@ -65,6 +66,7 @@ fn world_of(replica: Replica<Heap>, budget: Option<Budget>) -> World {
     let now = Now { at: Instant::now(), wall: Time::from_ms(MS_AT_START) };
     let parts = Parts {
         replicas: vec![replica],
+        lines: Vec::new(),
         public_key: key(1),
         aggregator: Some(Aggregator { address: "cloud:1".to_owned(), key: key(2) }),
         timing: Timing::default(),
@@ -200,6 +202,7 @@ impl World {
                 }
                 Output::Level(level) => self.levels.push(level),
                 Output::Limit(limit) => self.limit = Some(limit),
+                Output::EndLine(_) | Output::SendOnLine { .. } => unreachable!("there is no line"),
                 Output::Stopped => self.is_stopped = true,
             }
         }

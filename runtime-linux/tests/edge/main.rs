@@ -4,6 +4,7 @@
 
 mod kernel;
 mod ledger;
+mod line;
 mod process;
 mod support;
 mod sync;

@@ -45,6 +45,7 @@ fn town(names: &[&str], set_up: impl FnOnce(&mut Town)) -> Town {
     };
     let parts = Parts {
         replicas: (1..).zip(names).map(|(id, name)| replica((name, id, Role::Member))).collect(),
+        lines: Vec::new(),
         public_key: key(1),
         aggregator: Some(Aggregator { address: "cloud:1".to_owned(), key: key(2) }),
         timing: Timing::default(),
@@ -206,6 +207,7 @@ impl Town {
                         self.device.send(self.now, conn, &frame).unwrap();
                     }
                 }
+                Output::EndLine(_) | Output::SendOnLine { .. } => unreachable!("there is no line"),
                 Output::Level(_) | Output::Limit(_) | Output::Stopped => {}
             }
         }
