@@ -197,7 +197,7 @@ impl Driver {
                         network.disconnect(attempt, code, reason).await;
                     }
                 }
-                Output::EndLine(line) => self.lines.end(line),
+                Output::EndLine { line, connection } => self.lines.end(line, connection),
                 Output::Level(level) => drop(self.level.send_replace(level)),
                 Output::Limit(limit_bytes) => {
                     if let Some(network) = &self.network {
@@ -210,7 +210,7 @@ impl Driver {
                         network.send(attempt, frames).await;
                     }
                 }
-                Output::SendOnLine { line, frame } => self.lines.send(line, frame),
+                Output::SendOnLine { line, connection, frame } => self.lines.send(line, connection, frame),
                 Output::Stopped => return true,
             }
         }

@@ -162,7 +162,11 @@ impl fmt::Display for Summary {
              {refused} refused by the core; frames sent once more: {}",
             self.frames_repeated,
         )?;
-        writeln!(f, "measurements while the line was cut: {}; restarts in the middle: 1", self.offline_updates)?;
+        writeln!(
+            f,
+            "measurements while the line was cut: {}; restarts in the middle: 1",
+            self.offline_updates
+        )?;
         write!(
             f,
             "converged: fingerprint {} at both ends, {} cells of {} bytes, after {:.1} s",

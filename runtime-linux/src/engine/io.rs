@@ -129,7 +129,13 @@ pub enum Output {
     /// The link may send until its ledger shows so many bytes. Without a budget there is no limit and no such output.
     Limit(u64),
     /// End the connection on a line; the device begins another.
-    EndLine(LineIndex),
+    EndLine {
+        /// Which line.
+        line: LineIndex,
+        /// Which connection, counted by [`LineInput::Begun`](super::LineInput::Begun) from 1. If there is a newer one, this
+        /// comes too late.
+        connection: u64,
+    },
     /// Send messages, all of them in one go: so short ones of several documents share a datagram.
     Send {
         /// On which connection.
@@ -141,6 +147,8 @@ pub enum Output {
     SendOnLine {
         /// Which line.
         line: LineIndex,
+        /// On which connection, as for [`EndLine`](Self::EndLine).
+        connection: u64,
         /// Its bytes.
         frame: Vec<u8>,
     },

@@ -53,6 +53,8 @@ pub(super) struct Line {
     /// Frames that the line takes now.
     room: usize,
     is_open: bool,
+    /// How many there were.
+    connection: u64,
     problem: Option<String>,
     counters: Counters,
 }
@@ -73,6 +75,7 @@ impl Line {
             sessions: Vec::new(),
             room: LINE_FRAMES_MAX,
             is_open: false,
+            connection: 0,
             problem: None,
             counters: Counters::default(),
         }
@@ -87,6 +90,7 @@ impl Engine {
             LineInput::Begun => {
                 tracing::info!(line = state.parts.name, "a device is on the line");
                 (state.is_open, state.problem) = (true, None);
+                state.connection += 1;
                 self.leave_line(line);
             }
             LineInput::Counted(counters) => state.counters = counters,
@@ -268,7 +272,8 @@ impl Engine {
         let state = &mut self.lines[line.0];
         let Some(room) = state.room.checked_sub(1) else { return };
         state.room = room;
-        self.outputs.push_back(Output::SendOnLine { line, frame });
+        let connection = state.connection;
+        self.outputs.push_back(Output::SendOnLine { line, connection, frame });
         self.tell_room(line);
     }
 
@@ -282,8 +287,10 @@ impl Engine {
 
     fn end_line(&mut self, line: LineIndex) {
         self.leave_line(line);
-        self.lines[line.0].is_open = false;
-        self.outputs.push_back(Output::EndLine(line));
+        let state = &mut self.lines[line.0];
+        state.is_open = false;
+        let connection = state.connection;
+        self.outputs.push_back(Output::EndLine { line, connection });
     }
 
     fn leave_line(&mut self, line: LineIndex) {

@@ -202,7 +202,7 @@ impl World {
                 }
                 Output::Level(level) => self.levels.push(level),
                 Output::Limit(limit) => self.limit = Some(limit),
-                Output::EndLine(_) | Output::SendOnLine { .. } => unreachable!("there is no line"),
+                Output::EndLine { .. } | Output::SendOnLine { .. } => unreachable!("there is no line"),
                 Output::Stopped => self.is_stopped = true,
             }
         }

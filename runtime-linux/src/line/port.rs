@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::Hasher;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -122,11 +123,11 @@ impl Port {
             }
             Self::Tcp(address) => TcpListener::bind(address).await.map(Opened::Tcp),
             Self::Unix(path) => {
-                // What a former process left behind; whoever still listens there loses nothing but new connections.
-                match std::fs::remove_file(path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => UnixListener::bind(path).map(Opened::Unix),
+                // A socket is what a former process left behind; anything else is somebody's.
+                if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+                    std::fs::remove_file(path)?;
                 }
+                UnixListener::bind(path).map(Opened::Unix)
             }
         }
     }

@@ -32,10 +32,10 @@ pub(crate) struct LineEvent {
 
 /// What a line is to do.
 enum LineCommand {
-    /// End the connection.
-    End,
-    /// Send a frame.
-    Send(Vec<u8>),
+    /// End this connection, if it is still open.
+    End(u64),
+    /// Send a frame on this connection, if it is still open.
+    Send(u64, Vec<u8>),
 }
 
 impl Lines {
@@ -54,6 +54,7 @@ impl Lines {
                 room: Arc::new(Semaphore::new(LINE_FRAMES_MAX)),
                 random: ChaCha12Rng::seed_from_u64(random.next_u64()),
                 started: Instant::now(),
+                connection: 0,
             };
             lines.commands.push(commands);
             lines.tasks.push(tokio::spawn(task.run()));
@@ -74,12 +75,12 @@ impl Lines {
         self.events.try_recv().ok()
     }
 
-    pub(crate) fn send(&self, line: LineIndex, frame: Vec<u8>) {
-        self.command(line, LineCommand::Send(frame));
+    pub(crate) fn send(&self, line: LineIndex, connection: u64, frame: Vec<u8>) {
+        self.command(line, LineCommand::Send(connection, frame));
     }
 
-    pub(crate) fn end(&self, line: LineIndex) {
-        self.command(line, LineCommand::End);
+    pub(crate) fn end(&self, line: LineIndex, connection: u64) {
+        self.command(line, LineCommand::End(connection));
     }
 
     fn command(&self, line: LineIndex, command: LineCommand) {
@@ -107,6 +108,8 @@ struct Task {
     room: Arc<Semaphore>,
     random: ChaCha12Rng,
     started: Instant,
+    /// Connections that have begun, counted as the engine counts them: what it says about an older one comes too late.
+    connection: u64,
 }
 
 /// Why a wire is not served any more.
@@ -144,15 +147,17 @@ impl Task {
                     Err(error) => return self.tell(LineInput::Failed(error.to_string())).await,
                 },
             };
-            let left = self.serve(wire, &mut opened).await;
+            let mut waiting = VecDeque::new();
+            let left = self.serve(wire, &mut opened, &mut waiting).await;
             self.tell(LineInput::Over).await?;
+            self.tell(LineInput::Sent(waiting.len())).await?;
             match left {
                 Left::Alone => return Err(Stopped),
                 Left::Failed(error) if matches!(self.port, Port::Serial { .. }) => {
                     return self.tell(LineInput::Failed(error.to_string())).await;
                 }
                 Left::Failed(error) => {
-                    tracing::debug!(port = %self.port, %error, "the device has left the line")
+                    tracing::debug!(port = %self.port, %error, "the device has left the line");
                 }
                 Left::Replaced(wire) => next = Some(wire),
             }
@@ -165,8 +170,8 @@ impl Task {
             tokio::select! {
                 wire = opened.next() => return wire,
                 command = self.commands.recv() => match command {
-                    Some(LineCommand::Send(_)) => drop(self.tell(LineInput::Sent(1)).await),
-                    Some(LineCommand::End) => {}
+                    Some(LineCommand::Send(..)) => drop(self.tell(LineInput::Sent(1)).await),
+                    Some(LineCommand::End(_)) => {}
                     None => std::future::pending().await,
                 },
             }
@@ -174,15 +179,20 @@ impl Task {
     }
 
     /// Speaks on a wire until it fails or another one comes.
-    async fn serve(&mut self, mut wire: Box<dyn Wire>, opened: &mut Opened) -> Left {
+    async fn serve(
+        &mut self,
+        mut wire: Box<dyn Wire>,
+        opened: &mut Opened,
+        waiting: &mut VecDeque<(u64, Vec<u8>)>,
+    ) -> Left {
         let mut link = GatewayLink::responder(self.port.timing(), self.random.next_u32());
-        let (mut buffer, mut pending, mut waiting) = ([0; READ_LEN], Vec::new(), VecDeque::new());
+        let (mut buffer, mut pending) = ([0; READ_LEN], Vec::new());
         let mut came: &[u8] = &[];
         let mut bytes;
         loop {
             link.set_room(self.room.available_permits().min(LINE_FRAMES_MAX) as u8);
             if self.take(&mut link, &mut came).await.is_err()
-                || self.hand_over(&mut link, &mut waiting).await.is_err()
+                || self.hand_over(&mut link, waiting).await.is_err()
             {
                 return Left::Alone;
             }
@@ -206,8 +216,13 @@ impl Task {
             };
             match step {
                 Step::Again => {}
-                Step::Command(Some(LineCommand::End)) => link.end(),
-                Step::Command(Some(LineCommand::Send(frame))) => waiting.push_back(frame),
+                Step::Command(Some(LineCommand::End(connection))) if connection == self.connection => {
+                    link.end();
+                }
+                Step::Command(Some(LineCommand::End(_))) => {}
+                Step::Command(Some(LineCommand::Send(connection, frame))) => {
+                    waiting.push_back((connection, frame));
+                }
                 Step::Command(None) => return Left::Alone,
                 Step::Read(Ok(0)) => return Left::Failed(io::ErrorKind::UnexpectedEof.into()),
                 Step::Read(Ok(len)) => {
@@ -226,7 +241,10 @@ impl Task {
     async fn take(&mut self, link: &mut GatewayLink, bytes: &mut &[u8]) -> Result<(), Stopped> {
         loop {
             let (input, room) = match link.receive(bytes) {
-                Some(Input::Begun) => (LineInput::Begun, None),
+                Some(Input::Begun) => {
+                    self.connection += 1;
+                    (LineInput::Begun, None)
+                }
                 Some(Input::Frame(frame)) => {
                     let frame = frame.to_vec();
                     // The link gives no more than it was told to, so there is one.
@@ -248,13 +266,16 @@ impl Task {
     async fn hand_over(
         &mut self,
         link: &mut GatewayLink,
-        waiting: &mut VecDeque<Vec<u8>>,
+        waiting: &mut VecDeque<(u64, Vec<u8>)>,
     ) -> Result<(), Stopped> {
         let mut sent = 0;
         while link.has_room()
-            && let Some(frame) = waiting.pop_front()
+            && let Some((connection, frame)) = waiting.pop_front()
         {
             sent += 1;
+            if connection != self.connection {
+                continue;
+            }
             match link.send(&frame) {
                 Ok(()) => {}
                 // The next connection begins anew, so nothing is lost.

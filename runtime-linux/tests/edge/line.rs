@@ -371,7 +371,7 @@ impl Life {
         let one_in = shared.damage.load(Ordering::Relaxed);
         for byte in bytes.iter_mut().filter(|_| one_in > 0) {
             let random = self.moment().random >> 32;
-            if random % u64::from(one_in) == 0 {
+            if random.is_multiple_of(u64::from(one_in)) {
                 *byte ^= 1 << (random >> 8 & 7);
             }
         }

@@ -344,6 +344,66 @@ fn a_slow_reader_is_not_flooded() {
     assert_eq!(got, [frame(&[3]), frame(&[4])]);
 }
 
+/// What is lost without a trace shows by what came after it.
+#[test]
+fn a_gap_costs_one_repetition_of_each_missing_frame() {
+    let (mut device, mut gateway) = wide();
+    let sent: Vec<Vec<u8>> = (0..4).map(|number| vec![number + 1; 20]).collect();
+    sent.iter().for_each(|frame| device.send(frame).unwrap());
+    let line = said(&mut device, 0);
+    let mut got = feed(&mut gateway, &[&line[1][..], &line[3]].concat());
+    for _ in 0..2 {
+        feed(&mut device, &said(&mut gateway, 0).concat());
+        got.extend(feed(&mut gateway, &said(&mut device, 0).concat()));
+    }
+    assert_eq!(got, sent.iter().map(|sent| frame(sent)).collect::<Vec<_>>());
+    assert_eq!(device.counters().repeated, 2);
+}
+
+#[test]
+fn nobody_sends_more_than_the_credit() {
+    let timing = Timing::default();
+    let (mut device, mut gateway) = (Gateway::initiator(timing, 1), Gateway::responder(timing, 2));
+    gateway.set_room(2);
+    open(&mut device, &mut gateway);
+    (0..4_u8).for_each(|number| device.send(&[number + 1]).unwrap());
+    let line = said(&mut device, 0);
+    assert_eq!(line.len(), 2, "two frames");
+    assert_eq!(feed(&mut gateway, &line.concat()), [frame(&[1]), frame(&[2])]);
+    feed(&mut device, &said(&mut gateway, 0).concat());
+    assert_eq!(said(&mut device, 0), Vec::<Vec<u8>>::new());
+    // The word that there is room again is lost: the device asks by itself.
+    gateway.set_room(2);
+    assert_eq!(said(&mut gateway, 0).len(), 1);
+    let asked = said(&mut device, 500);
+    assert_eq!((asked.len(), asked[0].len()), (1, 12), "a Nak");
+    feed(&mut gateway, &asked.concat());
+    feed(&mut device, &said(&mut gateway, 500).concat());
+    assert_eq!(feed(&mut gateway, &said(&mut device, 500).concat()), [frame(&[3]), frame(&[4])]);
+    assert_eq!((device.counters().repeated, gateway.counters().unwelcome), (0, 0));
+}
+
+/// Two ends on a line that lets nothing through whole do not answer each other's answers.
+#[test]
+fn damage_is_answered_once() {
+    let (mut device, mut gateway) = wide();
+    device.send(b"damaged").unwrap();
+    let mut packets = 0;
+    for _ in 0..100 {
+        for is_up in [true, false] {
+            let mut line = if is_up { said(&mut device, 0) } else { said(&mut gateway, 0) };
+            packets += line.len();
+            line.iter_mut().for_each(|packet| packet[2] ^= 0x40);
+            if is_up {
+                feed(&mut gateway, &line.concat())
+            } else {
+                feed(&mut device, &line.concat())
+            };
+        }
+    }
+    assert_eq!(packets, 3, "the frame, and a Nak each way");
+}
+
 #[test]
 fn noise_and_what_is_too_long_cost_only_themselves() {
     let (mut device, mut gateway) = connected();

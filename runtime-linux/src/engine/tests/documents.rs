@@ -207,7 +207,7 @@ impl Town {
                         self.device.send(self.now, conn, &frame).unwrap();
                     }
                 }
-                Output::EndLine(_) | Output::SendOnLine { .. } => unreachable!("there is no line"),
+                Output::EndLine { .. } | Output::SendOnLine { .. } => unreachable!("there is no line"),
                 Output::Level(_) | Output::Limit(_) | Output::Stopped => {}
             }
         }

@@ -10,6 +10,8 @@ struct Line {
     session: SessionId,
     frames: Vec<Vec<u8>>,
     ends: usize,
+    /// Connections so far.
+    begun: u64,
 }
 
 const LINE: LineIndex = LineIndex(0);
@@ -41,7 +43,7 @@ fn line(cells: u8) -> Line {
         Connect { peer: PeerId([1; 32]), with_aggregator: true, initiator: true, confirmed: true, handle: 3 };
     let session = device.connect(connect).unwrap();
     let mut line =
-        Line { engine: Engine::new(now, parts), now, device, session, frames: Vec::new(), ends: 0 };
+        Line { engine: Engine::new(now, parts), now, device, session, frames: Vec::new(), ends: 0, begun: 0 };
     line.take(LineInput::Begun);
     line.device_says();
     line
@@ -49,6 +51,7 @@ fn line(cells: u8) -> Line {
 
 impl Line {
     fn take(&mut self, input: LineInput) {
+        self.begun += u64::from(matches!(input, LineInput::Begun));
         self.engine.handle_line(self.now, LINE, input);
         self.work();
     }
@@ -57,12 +60,12 @@ impl Line {
         while let Some(output) = self.engine.poll_output(self.now) {
             match output {
                 Output::Commit(_) => self.engine.handle_committed(Ok(())),
-                Output::SendOnLine { line, frame } => {
-                    assert_eq!(line, LINE);
+                Output::SendOnLine { line, connection, frame } => {
+                    assert_eq!((line, connection), (LINE, self.begun));
                     assert!(frame.len() <= 512, "{} bytes", frame.len());
                     self.frames.push(frame);
                 }
-                Output::EndLine(_) => self.ends += 1,
+                Output::EndLine { .. } => self.ends += 1,
                 _ => {}
             }
         }
@@ -75,7 +78,7 @@ impl Line {
             match output {
                 crdt_core::Output::Persist(token) => self.device.handle_persisted(token),
                 crdt_core::Output::Transmit { len, .. } => {
-                    self.take(LineInput::Frame(buffer[..len].to_vec()))
+                    self.take(LineInput::Frame(buffer[..len].to_vec()));
                 }
                 _ => {}
             }
