@@ -11,14 +11,33 @@ enum Step {
     /// Time passes, at most a minute.
     Pass(u16),
     /// Bytes that nobody has sent come to an end.
-    Noise { to_device: bool, bytes: Vec<u8> },
+    Noise {
+        to_device: bool,
+        bytes: Vec<u8>,
+    },
     /// An end is given a frame.
-    Send { from_device: bool, len: u16 },
+    Send {
+        from_device: bool,
+        len: u16,
+    },
     /// An end's packets arrive, but for a byte that changes, and a packet that is lost or comes twice.
-    Carry { from_device: bool, at: u16, change: u8, fault: Fault },
-    Room { of_device: bool, frames: u8 },
-    Restart { device: bool, random: u32 },
-    End { device: bool },
+    Carry {
+        from_device: bool,
+        at: u16,
+        change: u8,
+        fault: Fault,
+    },
+    Room {
+        of_device: bool,
+        frames: u8,
+    },
+    Restart {
+        device: bool,
+        random: u32,
+    },
+    End {
+        device: bool,
+    },
 }
 
 #[derive(Arbitrary, Debug, PartialEq)]

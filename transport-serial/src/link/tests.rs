@@ -383,6 +383,30 @@ fn nobody_sends_more_than_the_credit() {
     assert_eq!((device.counters().repeated, gateway.counters().unwelcome), (0, 0));
 }
 
+/// A reader closes while frames after a gap are here: what is next is no early frame any more, and is given out once.
+#[test]
+fn what_came_early_waits_for_a_reader_that_has_closed() {
+    let (mut device, mut gateway) = wide();
+    let sent: Vec<Vec<u8>> = (0..4).map(|number| vec![number + 1; 3]).collect();
+    sent.iter().for_each(|frame| device.send(frame).unwrap());
+    let line = said(&mut device, 0);
+    assert_eq!(feed(&mut gateway, &line[1..].concat()), []);
+    gateway.send(b"by the way").unwrap();
+    assert_eq!(
+        said(&mut gateway, 0).len(),
+        2,
+        "a frame says nothing of what came early, so an Ack goes with it"
+    );
+    gateway.set_room(1);
+    assert_eq!(feed(&mut gateway, &line[0]), [frame(&sent[0])]);
+    assert_eq!(gateway.early.bits(), 0b011, "2 and 3, after 1, which waits for the reader");
+    assert_eq!(feed(&mut gateway, &line[1]), []);
+    assert_eq!(gateway.counters().duplicate, 1);
+    gateway.set_room(ROOM_UNBOUNDED);
+    assert_eq!(feed(&mut gateway, &line[1]), [frame(&sent[1]), frame(&sent[2]), frame(&sent[3])]);
+    assert_eq!((gateway.counters().duplicate, gateway.counters().frames_in), (2, 4));
+}
+
 /// Two ends on a line that lets nothing through whole do not answer each other's answers.
 #[test]
 fn damage_is_answered_once() {
