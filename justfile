@@ -30,12 +30,14 @@ lint:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 
-# The core alone, so that no other crate's features can hide a slip: no heap, no standard library.
+# The core and the line alone, so that no other crate's features can hide a slip: no heap, no standard library.
 no-alloc:
     rustup target add thumbv6m-none-eabi thumbv7m-none-eabi
     cargo build -p crdt-core --no-default-features --target thumbv6m-none-eabi --locked
     cargo build -p crdt-core --no-default-features --target thumbv7m-none-eabi --locked
     cargo build -p crdt-core --features alloc --target thumbv7m-none-eabi --locked
+    cargo build -p transport-serial --target thumbv6m-none-eabi --locked
+    cargo build -p transport-serial --target thumbv7m-none-eabi --locked
 
 # The edge runtime for 32-bit ARM Linux. Wants Debian's gcc-arm-linux-gnueabihf (for ring's C and assembly).
 cross:
@@ -74,7 +76,7 @@ fleet:
 # Each fuzz target for some seconds, from the seeds in the tree and what earlier runs have found. Wants nightly and
 # `cargo install cargo-fuzz`.
 fuzz seconds="60":
-    for target in frames document session_pair records types; do \
+    for target in frames document session_pair records types line; do \
       mkdir -p "fuzz/corpus/$target"; \
       cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
         -max_total_time={{seconds}} -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0; \

@@ -16,6 +16,10 @@ fn pair() -> (Side<Heap>, Side<Heap>) {
     (device, cloud)
 }
 
+fn hold(device: &mut Side<Heap>, held: bool) {
+    device.replica.hold(device.session.unwrap(), held);
+}
+
 fn at_cloud(cloud: &Side<Heap>, at: &str) -> Option<i64> {
     match cloud.replica.document().get(path(at)) {
         Some(Value::I64(value)) => Some(value),
@@ -26,14 +30,14 @@ fn at_cloud(cloud: &Side<Heap>, at: &str) -> Option<i64> {
 #[test]
 fn a_held_change_is_durable_here_and_is_sent_when_it_is_let_go() {
     let (mut device, mut cloud) = pair();
-    device.replica.hold(true);
+    hold(&mut device, true);
     for n in 0..100 {
         device.set("speed", n);
     }
     assert!(device.replica.has_unsaved());
     assert_eq!(settle(&mut device, &mut cloud), 0);
     assert!(!device.replica.has_unsaved());
-    device.replica.hold(false);
+    hold(&mut device, false);
     // A hundred values cost what one costs.
     assert_eq!(settle(&mut device, &mut cloud), 14);
     assert_eq!(at_cloud(&cloud, "speed"), Some(99));
@@ -42,7 +46,7 @@ fn a_held_change_is_durable_here_and_is_sent_when_it_is_let_go() {
 #[test]
 fn a_held_change_goes_with_the_acknowledgement_that_the_peer_asked_for() {
     let (mut device, mut cloud) = pair();
-    device.replica.hold(true);
+    hold(&mut device, true);
     device.set("speed", 1);
     settle(&mut device, &mut cloud);
     cloud.set("setpoint", 5);
@@ -60,11 +64,12 @@ fn a_held_change_goes_with_the_acknowledgement_that_the_peer_asked_for() {
 #[test]
 fn a_held_change_goes_with_an_open_and_with_the_question_for_an_acknowledgement() {
     let (mut device, mut cloud) = pair();
-    device.replica.hold(true);
+    hold(&mut device, true);
     device.set("speed", 1);
     settle(&mut device, &mut cloud);
     disconnect(&mut device, &mut cloud);
     connect(&mut device, &mut cloud);
+    hold(&mut device, true);
     settle(&mut device, &mut cloud);
     assert_eq!(at_cloud(&cloud, "speed"), Some(1));
 
@@ -85,8 +90,32 @@ fn a_batch_under_way_is_finished() {
     for frame in device.poll_frames(1) {
         cloud.take(&frame).unwrap();
     }
-    device.replica.hold(true);
+    hold(&mut device, true);
     settle(&mut device, &mut cloud);
     assert_eq!(device.replica.document(), cloud.replica.document());
     assert!(cloud.replica.document().version_vector().time_of(device.replica.id()).as_ms() > 0);
+}
+
+/// The hold is one session's: what another peer waits for does not wait.
+#[test]
+fn another_session_is_not_held() {
+    let (mut device, mut cloud) = pair();
+    let mut third = Side::<Heap>::new(3, Role::Member);
+    let link = |peer, initiator| crdt_core::Connect {
+        peer,
+        with_aggregator: initiator,
+        initiator,
+        confirmed: true,
+        handle: 0,
+    };
+    hold(&mut device, true);
+    let first = device.session.take();
+    device.session = Some(device.replica.connect(link(third.peer, false)).unwrap());
+    third.session = Some(third.replica.connect(link(device.peer, true)).unwrap());
+    settle(&mut device, &mut third);
+    device.set("speed", 1);
+    settle(&mut device, &mut third);
+    assert_eq!(at_cloud(&third, "speed"), Some(1));
+    device.session = first;
+    assert_eq!((settle(&mut device, &mut cloud), at_cloud(&cloud, "speed")), (0, None));
 }

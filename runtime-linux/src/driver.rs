@@ -19,6 +19,7 @@ use crate::connection::Attempt;
 use crate::engine::{Command, Engine, LinkInput, Output};
 use crate::error::EdgeError;
 use crate::frames::kind_of;
+use crate::line::{LineEvent, Lines};
 use crate::options::Aggregator;
 use crate::status::Problem;
 
@@ -122,6 +123,7 @@ pub(crate) struct Driver {
     pub(crate) engine: Engine,
     pub(crate) store: Arc<Store>,
     pub(crate) network: Option<Network>,
+    pub(crate) lines: Lines,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) ended: watch::Sender<Ended>,
     pub(crate) level: watch::Sender<Level>,
@@ -140,6 +142,7 @@ enum NetworkEvent {
 /// Why the task goes on.
 enum Wake {
     Committed(Result<(), Arc<StoreError>>),
+    Line(LineEvent),
     Network(NetworkEvent),
     Request(Option<Request>),
     Timeout,
@@ -154,6 +157,10 @@ impl Driver {
             }
             match self.wait(&mut commit).await {
                 Wake::Committed(result) => self.engine.handle_committed(result),
+                Wake::Line(event) => {
+                    self.take_line_event(event);
+                    self.take_waiting().await;
+                }
                 Wake::Network(NetworkEvent::Counted) => self.take_ledger(),
                 Wake::Network(NetworkEvent::Link(event)) => {
                     self.take_link_event(event);
@@ -190,6 +197,7 @@ impl Driver {
                         network.disconnect(attempt, code, reason).await;
                     }
                 }
+                Output::EndLine { line, connection } => self.lines.end(line, connection),
                 Output::Level(level) => drop(self.level.send_replace(level)),
                 Output::Limit(limit_bytes) => {
                     if let Some(network) = &self.network {
@@ -202,6 +210,7 @@ impl Driver {
                         network.send(attempt, frames).await;
                     }
                 }
+                Output::SendOnLine { line, connection, frame } => self.lines.send(line, connection, frame),
                 Output::Stopped => return true,
             }
         }
@@ -221,6 +230,7 @@ impl Driver {
         tokio::select! {
             request = self.requests.recv() => Wake::Request(request),
             event = next_event(self.network.as_mut()) => Wake::Network(event),
+            event = self.lines.next() => Wake::Line(event),
             () = sleep_until(timeout) => Wake::Timeout,
         }
     }
@@ -235,8 +245,12 @@ impl Driver {
         for _ in 0..INPUTS_AT_ONCE {
             let event = self.network.as_mut().and_then(|network| network.events.try_recv());
             let request = self.requests.try_recv().ok();
-            if event.is_none() && request.is_none() {
+            let line = self.lines.try_next();
+            if event.is_none() && request.is_none() && line.is_none() {
                 return;
+            }
+            if let Some(event) = line {
+                self.take_line_event(event);
             }
             if event.is_some() {
                 self.take_link_event(event);
@@ -245,6 +259,10 @@ impl Driver {
                 self.take_request(request).await;
             }
         }
+    }
+
+    fn take_line_event(&mut self, event: LineEvent) {
+        self.engine.handle_line(Now::read(), event.line, event.input);
     }
 
     fn take_link_event(&mut self, event: Option<LinkEvent>) {

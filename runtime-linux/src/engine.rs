@@ -16,12 +16,14 @@
 //! An edge has one connection, and on it one session for each document; the document's handle on the wire is its
 //! [`DocumentIndex`]. They share the commit, and the frames that it releases leave in one [`Output::Send`], so that
 //! short ones share a datagram. What is wrong with one document sets that one aside for a while; only what concerns
-//! the connection ends it for all.
+//! the connection ends it for all. Devices on lines have sessions of their own with the documents that they may open
+//! ([`Engine::handle_line`]).
 
 mod answers;
 mod events;
 mod hosted;
 mod io;
+mod lines;
 mod link;
 mod report;
 mod sending;
@@ -46,6 +48,9 @@ use answers::Answers;
 use hosted::Hosted;
 pub use hosted::{RECEIPTS_MAX, WRITES_MAX};
 pub use io::{Command, DocumentCommand, DocumentIndex, LinkInput, Output, Parts, Reply};
+pub(crate) use lines::LINE_FRAMES_MAX;
+use lines::Line;
+pub use lines::{LineIndex, LineInput, LineParts};
 pub(crate) use spending::BUDGET_SETTING;
 use spending::Spending;
 
@@ -53,6 +58,8 @@ use spending::Spending;
 pub struct Engine {
     /// By their [`DocumentIndex`]; the main one is the first.
     documents: Vec<Hosted>,
+    /// By their [`LineIndex`].
+    lines: Vec<Line>,
     public_key: PublicKey,
     aggregator: Option<Aggregator>,
     timing: Timing,
@@ -103,7 +110,7 @@ impl Engine {
     /// # Panics
     /// Without a document, or with more than [`DOCUMENTS_MAX`].
     pub fn new(now: Now, parts: Parts) -> Self {
-        let Parts { replicas, public_key, aggregator, timing, seed, books, budget, policy } = parts;
+        let Parts { replicas, lines, public_key, aggregator, timing, seed, books, budget, policy } = parts;
         assert!((1..=DOCUMENTS_MAX).contains(&replicas.len()), "an edge has 1 to {DOCUMENTS_MAX} documents");
         let state = match &aggregator {
             Some(_) => State::Waiting { until: now.at },
@@ -113,6 +120,7 @@ impl Engine {
         let host = |replica| Hosted::new(replica, peer, &timing, policy.clone());
         let mut engine = Self {
             documents: replicas.into_iter().map(host).collect(),
+            lines: lines.into_iter().map(Line::new).collect(),
             public_key,
             aggregator,
             timing,
@@ -304,7 +312,12 @@ impl Engine {
         for _ in 0..self.documents.len() {
             let index = self.turn;
             self.turn = (index + 1) % self.documents.len();
-            if self.may_transmit() && self.poll_document(now, index) {
+            // Devices on lines do not wait for the aggregator.
+            let (has_room, hosted) = (self.may_transmit(), &mut self.documents[index]);
+            if let Some(session) = &hosted.session {
+                hosted.replica.set_room(session.id, has_room);
+            }
+            if self.poll_document(now, index) {
                 return true;
             }
         }
@@ -314,16 +327,19 @@ impl Engine {
     /// Takes the next thing that a document wants done; false when it wants nothing.
     fn poll_document(&mut self, now: Now, index: usize) -> bool {
         let moment = self.moment(now);
-        let hosted = &mut self.documents[index];
-        let Some(output) = hosted.replica.poll_output(moment, &mut self.buffer) else { return false };
+        let replica = &mut self.documents[index].replica;
+        let Some(output) = replica.poll_output(moment, &mut self.buffer) else { return false };
         match output {
+            crdt_core::Output::Close { session } if self.close_on_line(session, index) => {}
             crdt_core::Output::Close { session } => self.close_session(now, index, session),
             crdt_core::Output::Event(event) => self.take_event(now, index, event),
             crdt_core::Output::Persist(_) => {
-                let token = stage(&mut self.staged.batch, &mut hosted.replica);
+                let token = stage(&mut self.staged.batch, &mut self.documents[index].replica);
                 self.staged.tokens.push((index, token));
             }
+            crdt_core::Output::Transmit { session, len } if self.send_on_line(session, index, len) => {}
             crdt_core::Output::Transmit { session, len } => {
+                let hosted = &self.documents[index];
                 let is_carried = hosted.session.as_ref().is_some_and(|carried| carried.id == session);
                 if let Some(open) = self.connector.open_mut().filter(|_| is_carried) {
                     let claims = hosted.replica.claims_sent(session);
@@ -392,6 +408,7 @@ impl Engine {
             let reason = reason.to_owned();
             self.outputs.push_back(Output::Disconnect { attempt, code: CloseCode::ShuttingDown, reason });
         }
+        self.end_lines();
         self.connector.state = State::Off;
         self.is_stopped = true;
         self.outputs.push_back(Output::Stopped);

@@ -23,6 +23,16 @@ pub enum OpenError {
     /// The document cannot be loaded.
     #[error(transparent)]
     Document(#[from] LoadError),
+    /// A line is to serve a document that this edge does not have.
+    #[error(
+        "the line {line} is to serve the document {document:?}, which this edge does not have: name it too"
+    )]
+    LineDocument {
+        /// The line.
+        line: String,
+        /// What was given.
+        document: String,
+    },
     /// The name of the document is no name.
     #[error("{name:?} is no name of a document")]
     Name {

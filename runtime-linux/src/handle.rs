@@ -21,8 +21,9 @@ use crate::calendar::Day;
 use crate::clock::Now;
 use crate::document::{Document, Receipt, Transaction, Watch, ask};
 use crate::driver::{Driver, Ended, Network, Request};
-use crate::engine::{BUDGET_SETTING, Command, DOCUMENTS_MAX, DocumentIndex, Engine, Parts};
+use crate::engine::{BUDGET_SETTING, Command, DOCUMENTS_MAX, DocumentIndex, Engine, LineParts, Parts};
 use crate::error::{EdgeError, OpenError};
+use crate::line::{LineOptions, Lines};
 use crate::options::Options;
 use crate::policy::{DocumentPolicy, Policy, Priority, Rule, Terms};
 use crate::report::LedgerReport;
@@ -59,7 +60,7 @@ impl Edge {
             Ok(opened) => opened?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
-        let Opened { store, identity, replicas, books, budget, policy, options } = opened;
+        let Opened { store, identity, replicas, lines: line_parts, books, budget, policy, options } = opened;
         let public_key = identity.public_key();
         let network = match &options.aggregator {
             Some(aggregator) => {
@@ -74,6 +75,7 @@ impl Edge {
             replicas.iter().map(|replica| Arc::from(replica.name().as_str())).collect();
         let parts = Parts {
             replicas,
+            lines: line_parts,
             public_key,
             aggregator: options.aggregator,
             timing: options.timing,
@@ -83,6 +85,8 @@ impl Edge {
             policy,
         };
         let engine = Engine::new(Now::read(), parts);
+        let line_random = ChaCha12Rng::from_seed(random()?);
+        let lines = Lines::start(&options.lines, line_random);
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         let (ended_sender, ended) = watch::channel(None);
         let (level_sender, level) = watch::channel(Level::Everything);
@@ -90,6 +94,7 @@ impl Edge {
             engine,
             store: Arc::new(store),
             network,
+            lines,
             requests: receiver,
             ended: ended_sender,
             level: level_sender,
@@ -274,6 +279,7 @@ struct Opened {
     store: Store,
     identity: Identity,
     replicas: Vec<Replica<Heap>>,
+    lines: Vec<LineParts>,
     books: Books,
     budget: Option<Budget>,
     policy: Policy,
@@ -291,10 +297,14 @@ impl Opened {
             return Err(OpenError::NoDocument { path: options.directory });
         }
         let identity = identity(&store)?;
-        let config = Config { limits: options.limits, ..Config::new(Role::Member) };
+        let lines = line_parts(&options.lines, &names)?;
         let mut random = ChaCha12Rng::from_seed(seed);
         let mut replicas = Vec::new();
-        for name in &names {
+        for (index, name) in names.iter().enumerate() {
+            // Devices take from this copy what no aggregator has verified.
+            let is_on_line = lines.iter().any(|line| line.documents.contains(&index));
+            let role = if is_on_line { Role::Mesh } else { Role::Member };
+            let config = Config { limits: options.limits, ..Config::new(role) };
             let moment = Moment { now: Now::read().wall, random: random.next_u64() };
             let id = ReplicaId::new(random.next_u64());
             let replica = load(&store, name.as_str(), config, moment)?;
@@ -306,7 +316,7 @@ impl Opened {
         let reset_day = reset_day(&store, &options)?;
         let books = Books::load(&store, reset_day)?;
         let budget = options.plan.map(|plan| budget(&store, plan, &books)).transpose()?;
-        Ok(Self { store, identity, replicas, books, budget, policy, options })
+        Ok(Self { store, identity, replicas, lines, books, budget, policy, options })
     }
 }
 
@@ -322,6 +332,23 @@ fn policy(options: &Options) -> Result<Policy, OpenError> {
     let path = crdt_core::Path::new(&options.policy_path)
         .map_err(|source| OpenError::PolicyPath { path: shown(&options.policy_path), source })?;
     Policy::new(rules?, path).map_err(|prefix| OpenError::TwoRules { prefix })
+}
+
+/// The lines with the documents that each serves: the main one where none is named.
+fn line_parts(lines: &[LineOptions], names: &[DocumentName]) -> Result<Vec<LineParts>, OpenError> {
+    let parts = |line: &LineOptions| {
+        let index = |document: &String| {
+            let unknown =
+                || OpenError::LineDocument { line: line.port.to_string(), document: document.clone() };
+            names.iter().position(|name| name.as_str() == document).ok_or_else(unknown)
+        };
+        let mut documents = line.documents.iter().map(index).collect::<Result<Vec<_>, _>>()?;
+        if documents.is_empty() {
+            documents.push(0);
+        }
+        Ok(LineParts { name: line.port.to_string(), peer: line.port.peer(), documents })
+    };
+    lines.iter().map(parts).collect()
 }
 
 /// The day on which billing periods begin. Only who uses the link says it anew.

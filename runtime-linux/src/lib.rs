@@ -42,8 +42,8 @@
 //! # Layers
 //!
 //! `options`, `error`, `status`, `clock`, `calendar`, `backoff` (data) <- `books`, `budget`, `meter`, `report` (what the
-//! link costs), `policy` (when it is used) <- `changes`, `connection`, `frames` <- `engine` (a state machine without
-//! clock, disk or socket) <- `driver` (one tokio task that has them) <- `document`, `handle` (what applications hold) <- `service`
+//! link costs), `policy` (when it is used) <- `changes`, `connection`, `frames` <- `engine` (a state machine without clock,
+//! disk or socket) <- `line` (the ports of devices) <- `driver` (one tokio task that has them) <- `document`, `handle` (what applications hold) <- `service`
 //! (the control socket).
 //!
 //! The [engine] is public for those who bring their own driver, such as a simulation.
@@ -61,6 +61,7 @@ pub mod engine;
 mod error;
 mod frames;
 mod handle;
+mod line;
 mod meter;
 mod options;
 mod policy;
@@ -80,6 +81,7 @@ pub use document::{Document, Receipt, Transaction, Watch};
 pub use engine::DOCUMENTS_MAX;
 pub use error::{EdgeError, OpenError};
 pub use handle::{Edge, ledger, public_key, socket_path};
+pub use line::{LineOptions, Port, PortError};
 pub use meter::WASTE_BYTES_MAX;
 pub use options::{Aggregator, Options, Timing};
 pub use policy::{
@@ -88,4 +90,6 @@ pub use policy::{
 };
 pub use report::{LedgerReport, ReportRow};
 pub use service::{EdgeRequest, Written, serve};
-pub use status::{Awaited, BudgetStatus, CompanyStatus, DocumentStatus, LinkState, Problem, Status};
+pub use status::{
+    Awaited, BudgetStatus, CompanyStatus, DocumentStatus, LineStatus, LinkState, Problem, Status,
+};

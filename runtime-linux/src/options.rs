@@ -8,6 +8,7 @@ use crdt_core::Limits;
 use transport_quic::PublicKey;
 
 use crate::budget::Plan;
+use crate::line::LineOptions;
 use crate::policy::{POLICY_PATH, Rule};
 
 /// How to open an edge. Plain data; begin with [`Options::new`].
@@ -18,6 +19,9 @@ pub struct Options {
     /// The documents' names, 1 to 64 bytes each; the first is the main one, and a name given twice counts once. They
     /// are remembered; none takes those that were used last. At most [`DOCUMENTS_MAX`](crate::DOCUMENTS_MAX).
     pub documents: Vec<String>,
+    /// Lines to devices that reach the aggregator through this edge. Give each time the same ones for a document: without
+    /// them a copy keeps its replica id over restarts, with them it takes a new one.
+    pub lines: Vec<LineOptions>,
     /// Whom to sync with; `None` for nobody.
     pub aggregator: Option<Aggregator>,
     /// Whether a missing store is made.
@@ -74,6 +78,7 @@ impl Options {
         Self {
             directory: directory.into(),
             documents: Vec::new(),
+            lines: Vec::new(),
             aggregator: None,
             create: true,
             limits: Limits::default(),
@@ -98,6 +103,13 @@ impl Options {
     #[must_use]
     pub fn rule(mut self, rule: Rule) -> Self {
         self.rules.push(rule);
+        self
+    }
+
+    /// The same with a line to a device.
+    #[must_use]
+    pub fn line(mut self, line: LineOptions) -> Self {
+        self.lines.push(line);
         self
     }
 

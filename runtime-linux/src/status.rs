@@ -49,6 +49,9 @@ pub struct Status {
     /// Until when changes wait for company, if some do and their time is not over.
     #[serde(default)]
     pub company: Option<CompanyStatus>,
+    /// Each line of a device.
+    #[serde(default)]
+    pub lines: Vec<LineStatus>,
     /// Attempts to connect that failed since the last one that went well.
     pub failed_attempts: u32,
     /// Milliseconds until the next attempt, if it waits for one.
@@ -114,6 +117,27 @@ pub struct CompanyStatus {
     pub in_ms: u64,
     /// When that is, in milliseconds since 1970, if the device has a clock.
     pub until_ms: Option<u64>,
+}
+
+/// How a line to a device is. It counts from when somebody was last connected to its other end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineStatus {
+    /// What and where it is, such as `serial /dev/ttyUSB0:115200`.
+    pub line: String,
+    /// The documents that the device may open.
+    pub documents: Vec<String>,
+    /// Whether a device has opened a connection.
+    pub open: bool,
+    /// What went wrong last, if it has not gone well since.
+    pub problem: Option<String>,
+    /// Frames from the device.
+    pub frames_received: u32,
+    /// Frames to the device.
+    pub frames_sent: u32,
+    /// Frames to the device that were sent once more.
+    pub frames_repeated: u32,
+    /// Packets that were dropped: damaged, too long, malformed, of another connection, come twice, or without room.
+    pub packets_dropped: u32,
 }
 
 /// How a budget is.

@@ -209,8 +209,6 @@ pub struct Replica<S: Storage> {
     conflicts: Conflicts<S>,
     pub(crate) events: Events<S>,
     repairs: Repairs,
-    /// Cells are no reason to send a frame.
-    held: bool,
 }
 
 impl<S: Storage> Replica<S> {
@@ -237,7 +235,6 @@ impl<S: Storage> Replica<S> {
             conflicts: Conflicts::default(),
             events: Events::new(),
             repairs: Repairs::default(),
-            held: false,
         }
     }
 
@@ -359,11 +356,22 @@ impl<S: Storage> Replica<S> {
         }
     }
 
-    /// While `held`, changes alone are no reason to send: they wait for company. Whatever must be said in any case (an
-    /// Open, an acknowledgement that the peer asked for, what it needs again, the rest of a batch under way) is said, and
-    /// takes along what waits.
-    pub fn hold(&mut self, held: bool) {
-        self.held = held;
+    /// While `held`, changes alone are no reason to send in `session`: they wait for company. Whatever must be said in any case
+    /// (an Open, an acknowledgement that the peer asked for, what it needs again, the rest of a batch under way) is said,
+    /// and takes along what waits. A new session is not held.
+    pub fn hold(&mut self, session: SessionId, held: bool) {
+        if let Some(session) = self.sessions.iter_mut().find(|s| s.id == session) {
+            session.held = held;
+        }
+    }
+
+    /// Whether what carries `session` takes frames now; at first it does. While it does not, [`poll_output`](Self::poll_output)
+    /// gives no frame of this session, and those of others go on. Nothing queues up meanwhile: what is to be sent is found
+    /// out when there is room again.
+    pub fn set_room(&mut self, session: SessionId, has_room: bool) {
+        if let Some(session) = self.sessions.iter_mut().find(|s| s.id == session) {
+            session.has_room = has_room;
+        }
     }
 
     /// What was handed over with `token`, and all before, is durable.
@@ -442,6 +450,9 @@ impl<S: Storage> Replica<S> {
             return None;
         }
         for index in 0..self.sessions.len() {
+            if !self.sessions[index].has_room {
+                continue;
+            }
             let len = self.write_frame(moment, index, buffer);
             if len > 0 {
                 return Some(Output::Transmit { session: self.sessions[index].id, len });

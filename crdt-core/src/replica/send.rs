@@ -67,7 +67,8 @@ impl<S: Storage> Replica<S> {
         self.whole(index, writer, &mut |this, writer| this.write_stable(index, writer))?;
         self.whole(index, writer, &mut |this, writer| this.write_repair(moment, index, writer))?;
         let before = writer.len();
-        if !self.held || before > start || self.sessions[index].must_speak() {
+        let session = &self.sessions[index];
+        if !session.held || before > start || session.must_speak() {
             self.write_batch(index, writer)?;
         }
         self.whole(index, writer, &mut |this, writer| this.tell_retired(index, writer))?;

@@ -35,6 +35,10 @@ pub struct Session<S: Storage> {
     pub(crate) opened: bool,
     pub(crate) heard: bool,
     pub(crate) closing: bool,
+    /// What carries the session takes frames now.
+    pub(crate) has_room: bool,
+    /// Cells alone are no reason to send a frame.
+    pub(crate) held: bool,
     /// Whether the initiator must list its vector, because the responder does not know it by name.
     pub(crate) again: Again,
     /// The replica id that the peer opened with.
@@ -170,6 +174,8 @@ impl<S: Storage> Session<S> {
             opened: false,
             heard: false,
             closing: false,
+            has_room: true,
+            held: false,
             again: Again::No,
             peer_replica: None,
             peer_time: None,

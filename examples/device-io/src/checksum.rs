@@ -4,9 +4,6 @@ use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
 
 static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
-/// Length of a checksum, in bytes.
-pub(crate) const CHECKSUM_LEN: usize = 4;
-
 /// A checksum to be fed piece by piece.
 pub(crate) fn digest() -> Digest<'static, u32, NoTable> {
     CRC.digest()

@@ -2,7 +2,7 @@
 
 use crdt_core::{Event, Path, UpdateError, Value, Write};
 
-use crate::AGGREGATOR;
+use crate::GATEWAY;
 use crate::board::{Random, uptime_ms};
 use crate::device::Pump;
 
@@ -29,6 +29,7 @@ impl Order {
 #[derive(Default)]
 pub(crate) struct Application {
     measured_at_ms: u32,
+    measurements: i64,
 }
 
 impl Application {
@@ -53,6 +54,8 @@ impl Application {
         }
         if uptime_ms().wrapping_sub(self.measured_at_ms) >= MEASURE_MS {
             self.measured_at_ms = uptime_ms();
+            self.measurements += 1;
+            set(pump, random, MEASUREMENTS, Value::I64(self.measurements))?;
             set(pump, random, TEMPERATURE, Value::I64(temperature(self.measured_at_ms)))?;
         }
         Ok(Order::Run)
@@ -62,12 +65,12 @@ impl Application {
     pub(crate) fn note(&mut self, _event: Event) {}
 }
 
-/// Whether the aggregator has told that all that was written here is on its disk.
+/// Whether the gateway has told that all that was written here is on its disk.
 pub(crate) fn is_delivered(pump: &Pump) -> bool {
-    pump.acknowledged_through(AGGREGATOR) >= pump.document().version_vector().time_of(pump.id())
+    pump.acknowledged_through(GATEWAY) >= pump.document().version_vector().time_of(pump.id())
 }
 
-/// Writes what is not there yet, and asks the aggregator to tell when it has it.
+/// Writes what is not there yet, and asks the gateway to tell when it has it.
 fn set(pump: &mut Pump, random: &mut Random, path: Path<'_>, value: Value<'_>) -> Result<(), UpdateError> {
     if pump.document().get(path) != Some(value) {
         pump.update(random.moment(), &[Write::set(path, value)])?;
@@ -85,6 +88,7 @@ fn temperature(uptime_ms: u32) -> i64 {
 const SETPOINT: Path<'_> = path("pump/setpoint");
 const APPLIED: Path<'_> = path("pump/applied");
 const TEMPERATURE: Path<'_> = path("pump/temperature");
+const MEASUREMENTS: Path<'_> = path("pump/measurements");
 const STATE: Path<'_> = path("pump/state");
 const RESTARTS: Path<'_> = path("pump/restarts");
 const RESTART: Path<'_> = path("command/restart");

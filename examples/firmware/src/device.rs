@@ -1,8 +1,9 @@
 //! A device with a document, from power-up to power-off: all that it takes. The README quotes it.
 
 use crdt_core::{Config, DocumentName, Fixed, Output, Replica, ReplicaId, Role};
-use device_io::{FRAME_LEN_MAX, FlashLog};
+use device_io::FlashLog;
 use static_cell::StaticCell;
+use transport_serial::FRAME_LEN_MAX;
 
 use crate::application::{Application, Order};
 use crate::board::Random;
@@ -22,9 +23,10 @@ pub fn run(random: &mut Random, flash: &mut FlashLog, line: &mut Line) -> Result
     flash.restore(pump, random.moment())?; // As it was when the power went, if it ever was.
     let (mut application, mut frame) = (Application::default(), [0; FRAME_LEN_MAX]);
     loop {
-        line.work(pump, random)?; // `pump.connect` when the line is new, `pump.handle_frame` for what comes.
+        line.receive(pump, random)?; // `pump.connect` when the line is new, `pump.handle_frame` for what comes.
         let order = application.work(pump, random)?; // `pump.document().get(..)`, `pump.update(..)`
-        while let Some(output) = pump.poll_output(random.moment(), &mut frame) {
+        // `pump.poll_output`, while the line has room.
+        while let Some(output) = line.poll(pump, random, &mut frame) {
             match output {
                 Output::Persist(token) => {
                     flash.commit(pump)?; // Nothing of it is sent before it is in flash.
@@ -35,6 +37,7 @@ pub fn run(random: &mut Random, flash: &mut FlashLog, line: &mut Line) -> Result
                 Output::Event(event) => application.note(event),
             }
         }
+        line.transmit(); // New frames, acknowledgements, and once more what got lost.
         let is_safe_to_power_off = !pump.has_unsaved(); // All is in flash; the next start sends the rest.
         if is_safe_to_power_off && order.is_done(pump) {
             return Ok((order, pump));

@@ -1,7 +1,8 @@
 //! Why the firmware gave up.
 
 use crdt_core::{CapacityError, NameError, RecordError, UpdateError};
-use device_io::{FlashLogError, FrameTooLong};
+use device_io::FlashLogError;
+use transport_serial::SendError;
 
 /// None of these happens with the sizes that this program has.
 #[derive(Debug, thiserror::Error)]
@@ -9,9 +10,9 @@ pub(crate) enum Failure {
     /// The document did not fit into the flash.
     #[error(transparent)]
     Flash(#[from] FlashLogError),
-    /// A frame was longer than the line takes.
+    /// The line did not take a frame.
     #[error(transparent)]
-    Frame(#[from] FrameTooLong),
+    Frame(#[from] SendError),
     /// The document's name is too long.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -31,7 +32,7 @@ impl Failure {
     pub(crate) fn what(&self) -> &'static str {
         match self {
             Self::Flash(_) => "error: the document does not fit into the flash\n",
-            Self::Frame(_) => "error: a frame was too long for the line\n",
+            Self::Frame(_) => "error: the line did not take a frame\n",
             Self::Name(_) => "error: the document's name is too long\n",
             Self::Record(_) => "error: the flash holds what this program cannot read\n",
             Self::Session(_) => "error: there is no room for another session\n",

@@ -1,10 +1,10 @@
 //! The session on the serial line: when it begins, and when it begins again.
 
-use crdt_core::{CapacityError, Connect, SessionId, Time};
-use device_io::{Counters, FrameTooLong, Input, Link};
+use crdt_core::{CapacityError, Connect, Output, SessionId};
+use static_cell::StaticCell;
+use transport_serial::{Counters, FRAME_LEN_MAX, Input, Link, SendError, Timing};
 
-use crate::AGGREGATOR;
-use crate::application::is_delivered;
+use crate::GATEWAY;
 use crate::board::{Random, uptime_ms};
 use crate::device::Pump;
 use crate::uart::Uart;
@@ -12,85 +12,109 @@ use crate::uart::Uart;
 /// The line to the gateway, with at most one session on it.
 pub struct Line {
     uart: Uart,
-    link: Link,
+    /// One frame under way in each direction: the least memory.
+    link: Link<1, 0>,
     session: Option<SessionId>,
-    /// When there was last nothing to wait for, in milliseconds since the start.
-    content_at_ms: u32,
-    /// What the peer had acknowledged then.
-    acknowledged: Time,
+    /// When the replica was done with a session, in milliseconds since the start.
+    closed_at_ms: Option<u32>,
     /// Frames that the core took for a breach of the protocol.
     refused: u32,
     sessions: u32,
 }
 
 impl Line {
-    pub(crate) fn new(uart: Uart, connection: u8) -> Self {
-        let link = Link::initiator(connection);
-        Self {
-            uart,
-            link,
-            session: None,
-            content_at_ms: 0,
-            acknowledged: Time::ZERO,
-            refused: 0,
-            sessions: 0,
-        }
+    /// The line, at its beginning; once. Not inlined: the stack is to forget the copy that this leaves there.
+    #[inline(never)]
+    pub(crate) fn open(uart: Uart, random: u32) -> &'static mut Self {
+        static LINE: StaticCell<Line> = StaticCell::new();
+        let line = LINE.init_with(|| {
+            let link = Link::initiator(TIMING, random);
+            Self { uart, link, session: None, closed_at_ms: None, refused: 0, sessions: 0 }
+        });
+        line.link.begin();
+        line
     }
 
     /// Takes what came in, and begins a session where there is none, or none that works.
-    pub(crate) fn work(&mut self, pump: &mut Pump, random: &mut Random) -> Result<(), CapacityError> {
-        while let Some(byte) = self.uart.receive() {
-            match (self.link.receive(byte), self.session) {
-                (Some(Input::Frame(frame) | Input::Begin(frame)), Some(session)) => {
-                    // The session is closed then, and the replica says so by an output.
-                    self.refused += u32::from(pump.handle_frame(random.moment(), session, frame).is_err());
+    pub(crate) fn receive(&mut self, pump: &mut Pump, random: &mut Random) -> Result<(), CapacityError> {
+        if self.closed_at_ms.is_some_and(|at| uptime_ms().wrapping_sub(at) >= PATIENCE_MS) {
+            self.closed_at_ms = None;
+            self.link.begin();
+        }
+        // What the link has to say may come without a byte: that nobody answers.
+        let mut byte = None;
+        loop {
+            let mut bytes = byte.as_slice();
+            while let Some(input) = self.link.receive(&mut bytes) {
+                match (input, self.session) {
+                    (Input::Frame(frame), Some(session)) => {
+                        // The session is closed then, and the replica says so by an output.
+                        self.refused +=
+                            u32::from(pump.handle_frame(random.moment(), session, frame).is_err());
+                    }
+                    (Input::Frame(_), None) => {}
+                    (Input::Begun, before) => {
+                        before.into_iter().for_each(|session| pump.disconnect(session));
+                        self.sessions += 1;
+                        self.session = Some(pump.connect(UPLINK)?);
+                    }
+                    (Input::Over(_), before) => {
+                        before.into_iter().for_each(|session| pump.disconnect(session));
+                        self.session = None;
+                        self.link.begin();
+                    }
                 }
-                (Some(Input::Over), _) => self.begin(pump)?,
-                (Some(_) | None, _) => {}
+            }
+            byte = self.uart.receive();
+            if byte.is_none() {
+                return Ok(());
             }
         }
-        // Lost for good is what nobody acknowledges: a line does not say that its other end is gone.
-        let acknowledged = pump.acknowledged_through(AGGREGATOR);
-        if acknowledged != self.acknowledged || (is_delivered(pump) && pump.is_connected(AGGREGATOR)) {
-            self.acknowledged = acknowledged;
-            self.content_at_ms = uptime_ms();
-        }
-        if self.sessions == 0 || uptime_ms().wrapping_sub(self.content_at_ms) > PATIENCE_MS {
-            self.begin(pump)?;
-        }
-        Ok(())
     }
 
-    /// Sends a frame of the session.
-    pub(crate) fn send(&mut self, frame: &[u8]) -> Result<(), FrameTooLong> {
-        self.uart.send(self.link.send(frame)?);
-        Ok(())
+    /// What the replica wants done next. While the line has no room for a frame, nothing but what is to be saved.
+    pub(crate) fn poll(&self, pump: &mut Pump, random: &mut Random, frame: &mut [u8]) -> Option<Output> {
+        let has_room = self.link.has_room() || pump.has_unsaved();
+        has_room.then(|| pump.poll_output(random.moment(), frame)).flatten()
+    }
+
+    /// Takes a frame of the session. Of a connection that has just ended it is dropped: the next one begins anew.
+    pub(crate) fn send(&mut self, frame: &[u8]) -> Result<(), SendError> {
+        match self.link.send(frame) {
+            Err(SendError::Closed) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Writes to the port what is to be said.
+    pub(crate) fn transmit(&mut self) {
+        while let Some(bytes) = self.link.poll_line(uptime_ms()) {
+            self.uart.send(bytes);
+        }
     }
 
     /// The replica is done with a session; another one begins when patience is over.
     pub(crate) fn close(&mut self, session: SessionId) {
-        self.session = self.session.filter(|current| *current != session);
+        if self.session == Some(session) {
+            self.session = None;
+            self.closed_at_ms = Some(uptime_ms());
+        }
     }
 
     /// What the line has seen, sessions that began, and frames that the core refused.
     pub(crate) fn counters(&self) -> (Counters, u32, u32) {
         (self.link.counters(), self.sessions, self.refused)
     }
-
-    fn begin(&mut self, pump: &mut Pump) -> Result<(), CapacityError> {
-        if let Some(session) = self.session.take() {
-            pump.disconnect(session);
-        }
-        self.link.begin();
-        self.sessions += 1;
-        self.content_at_ms = uptime_ms();
-        self.session = Some(pump.connect(UPLINK)?);
-        Ok(())
-    }
 }
 
+/// To the document, the gateway is what an aggregator is to others: it verifies this copy, and what it acknowledges is on
+/// its disk.
 const UPLINK: Connect =
-    Connect { peer: AGGREGATOR, with_aggregator: true, initiator: true, confirmed: true, handle: 0 };
+    Connect { peer: GATEWAY, with_aggregator: true, initiator: true, confirmed: true, handle: 0 };
 
-/// How long a write may go without acknowledgement before the session begins again.
+/// For an emulated port, which has no speed. A product says `Timing::for_baud(115_200)`.
+const TIMING: Timing = Timing { repeat_ms: 200, repeats_max: 5 };
+/// How long after a breach of the protocol another session is tried.
 const PATIENCE_MS: u32 = 400;
+
+const _: () = assert!(FRAME_LEN_MAX >= crdt_core::limits::FRAME_LEN_MIN, "the core needs as much");

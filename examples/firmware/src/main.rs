@@ -8,6 +8,7 @@
 //! | `pump/setpoint` | host | what the pump is to do |
 //! | `pump/applied` | device | the set-point that it follows |
 //! | `pump/temperature` | device | thousandths of a degree, ten times a second |
+//! | `pump/measurements` | device | how many there were since it started |
 //! | `pump/state` | device | `running`, `stopped` |
 //! | `pump/restarts` | device | how often it has been restarted on demand |
 //! | `command/restart` | host | how often it is to have been |
@@ -36,7 +37,7 @@ use lm3s6965 as _;
 use uart::Uart;
 
 /// A wire has no keys: who is at its other end is known by construction.
-pub(crate) const AGGREGATOR: PeerId = PeerId([1; 32]);
+pub(crate) const GATEWAY: PeerId = PeerId([1; 32]);
 
 #[entry]
 fn main() -> ! {
@@ -47,11 +48,11 @@ fn main() -> ! {
     // SAFETY: `main` runs once after a reset.
     let Retained { random, flash, .. } = unsafe { Retained::take() };
     let mut flash = FlashLog::open(flash);
-    let mut line = Line::new(uart, random.next() as u8);
+    let line = Line::open(uart, random.next() as u32);
     board::say("started\n");
-    match device::run(random, &mut flash, &mut line) {
+    match device::run(random, &mut flash, line) {
         Ok((order, pump)) => {
-            report::print(pump, &line, &flash);
+            report::print(pump, line, &flash);
             match order {
                 Order::Restart => board::restart(),
                 Order::Run | Order::Stop => board::exit(true),

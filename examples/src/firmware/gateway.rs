@@ -4,26 +4,26 @@ use crdt_core::{
     Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, SessionId,
     UpdateError, Value, Write,
 };
-use device_io::{FRAME_LEN_MAX, Input, Link};
+use transport_serial::{FRAME_LEN_MAX, Input, Link, Timing};
 
 /// The aggregator's end of the line. It keeps its document in memory only: a real one writes to its disk at `Persist`,
 /// as `runtime-cloud` does.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     replica: Replica<Heap>,
-    link: Link,
+    link: Link<4, 3>,
     session: Option<SessionId>,
-    /// When there was last nothing to wait for, in milliseconds since 1970.
-    content_at_ms: u64,
     /// Bytes for the line.
     output: Vec<u8>,
+    last_packet: Vec<u8>,
 }
 
 impl Gateway {
     pub(crate) fn new(random: u64) -> Self {
         let name = DocumentName::new("pump-42").expect("1 to 64 bytes");
         let replica = Replica::new(&name, ReplicaId::new(random), Config::new(Role::Aggregator));
-        Self { replica, link: Link::responder(), session: None, content_at_ms: 0, output: Vec::new() }
+        let link = Link::responder(TIMING, (random >> 32) as u32);
+        Self { replica, link, session: None, output: Vec::new(), last_packet: Vec::new() }
     }
 
     /// Writes a value, and asks the device to tell when it has it.
@@ -43,34 +43,28 @@ impl Gateway {
     }
 
     /// Takes bytes off the line.
-    pub(crate) fn receive(&mut self, now: Moment, bytes: &[u8]) {
-        for byte in bytes {
-            match self.link.receive(*byte) {
-                Some(Input::Begin(frame)) => {
-                    if let Some(session) = self.session.take() {
-                        self.replica.disconnect(session);
-                    }
+    pub(crate) fn receive(&mut self, now: Moment, mut bytes: &[u8]) {
+        loop {
+            match self.link.receive(&mut bytes) {
+                Some(Input::Begun) => {
+                    self.leave();
                     self.session = self.replica.connect(DOWNLINK).ok();
-                    take_frame(&mut self.replica, now, self.session, frame);
                 }
                 Some(Input::Frame(frame)) => take_frame(&mut self.replica, now, self.session, frame),
-                Some(Input::Over) => self.begin_again(),
-                None => {}
+                Some(Input::Over(_)) => self.leave(),
+                None => return self.work(now),
             }
-            self.poll(now);
         }
     }
 
     /// Does what is due, after an edit and every now and then.
     pub(crate) fn work(&mut self, now: Moment) {
         self.poll(now);
-        let now_ms = now.now.map_or(0, crdt_core::Time::as_ms);
-        if self.replica.is_connected(DEVICE) && self.is_delivered() {
-            self.content_at_ms = now_ms;
-        }
-        if now_ms.saturating_sub(self.content_at_ms) > PATIENCE_MS {
-            self.content_at_ms = now_ms;
-            self.begin_again();
+        // The line counts milliseconds from anywhere.
+        let now_ms = now.now.map_or(0, crdt_core::Time::as_ms) as u32;
+        while let Some(bytes) = self.link.poll_line(now_ms) {
+            self.output.extend_from_slice(bytes);
+            self.last_packet = bytes.to_vec();
         }
     }
 
@@ -79,52 +73,59 @@ impl Gateway {
         std::mem::take(&mut self.output)
     }
 
-    /// What the line would carry for a frame that is none: for a peer that breaks the protocol on purpose.
-    pub(crate) fn forge(&mut self, frame: &[u8]) -> Vec<u8> {
-        self.link.send(frame).map(<[u8]>::to_vec).unwrap_or_default()
+    /// Sends a frame that is none, as a peer that breaks the protocol on purpose.
+    pub(crate) fn forge(&mut self, now: Moment, frame: &[u8]) {
+        self.work(now);
+        // Without a connection there is nothing to break.
+        self.link.send(frame).ok();
+        self.work(now);
+    }
+
+    /// The packet that was put on the line last.
+    pub(crate) fn last_packet(&self) -> &[u8] {
+        &self.last_packet
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<Value<'_>> {
         self.replica.document().get(Path::new(path).ok()?)
     }
 
-    /// The time of the device's newest write that is here, in milliseconds, as its own clock has it.
-    pub(crate) fn device_time_ms(&self) -> u64 {
-        let own = self.replica.id();
-        let others = self.replica.document().version_vector().iter().filter(|entry| entry.replica != own);
-        others.map(|entry| entry.time.as_ms()).max().unwrap_or(0)
+    /// How often the device has measured since it started, as far as is known here.
+    pub(crate) fn measurements(&self) -> i64 {
+        match self.get("pump/measurements") {
+            Some(Value::I64(measurements)) => measurements,
+            _ => 0,
+        }
     }
 
     pub(crate) fn replica(&self) -> &Replica<Heap> {
         &self.replica
     }
 
-    fn is_delivered(&self) -> bool {
-        let replica = &self.replica;
-        replica.acknowledged_through(DEVICE) >= replica.document().version_vector().time_of(replica.id())
-    }
-
-    fn begin_again(&mut self) {
+    fn leave(&mut self) {
         if let Some(session) = self.session.take() {
             self.replica.disconnect(session);
         }
-        self.output.extend_from_slice(self.link.end());
     }
 
     fn poll(&mut self, now: Moment) {
         let mut frame = [0; FRAME_LEN_MAX];
-        while let Some(output) = self.replica.poll_output(now, &mut frame) {
+        while (self.link.has_room() || self.replica.has_unsaved())
+            && let Some(output) = self.replica.poll_output(now, &mut frame)
+        {
             match output {
-                Output::Close { session } if self.session == Some(session) => self.begin_again(),
+                // The device learns that the connection is over, and begins another.
+                Output::Close { session } if self.session == Some(session) => {
+                    self.session = None;
+                    self.link.end();
+                }
                 Output::Close { .. } | Output::Event(_) => {}
                 Output::Persist(token) => {
                     self.replica.take_unsaved(|_| {});
                     self.replica.handle_persisted(token);
                 }
-                Output::Transmit { len, .. } => {
-                    let line = self.link.send(&frame[..len]).expect("it fits the buffer it was written to");
-                    self.output.extend_from_slice(line);
-                }
+                // Of a connection that has just ended it is dropped: the next one begins anew.
+                Output::Transmit { len, .. } => drop(self.link.send(&frame[..len])),
             }
         }
     }
@@ -140,5 +141,5 @@ fn take_frame(replica: &mut Replica<Heap>, now: Moment, session: Option<SessionI
 const DEVICE: PeerId = PeerId([2; 32]);
 const DOWNLINK: Connect =
     Connect { peer: DEVICE, with_aggregator: false, initiator: false, confirmed: true, handle: 0 };
-/// How long an edit may go without acknowledgement before the device is told to begin again.
-const PATIENCE_MS: u64 = 500;
+/// For an emulated port, which has no speed.
+const TIMING: Timing = Timing { repeat_ms: 200, repeats_max: 5 };

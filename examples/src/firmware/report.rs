@@ -58,11 +58,13 @@ pub(crate) struct Summary {
     pub payload_down_bytes: u64,
     /// Bytes that the device put on the line.
     pub line_up_bytes: u64,
+    /// Frames that the device sent once more.
+    pub frames_repeated: u64,
     /// Sessions that the device began.
     pub sessions: u64,
     /// What the device dropped or refused.
     pub dropped: Dropped,
-    /// Transactions that the device made while the line was cut.
+    /// Measurements that the device made while the line was cut.
     pub offline_updates: u64,
     /// Bytes that the device wrote to its log.
     pub log_written_bytes: u64,
@@ -81,8 +83,8 @@ pub(crate) struct Dropped {
     pub too_long: u64,
     /// Of a connection that was left.
     pub stale: u64,
-    /// Connections that were given up because a packet was missing.
-    pub missing: u64,
+    /// Frames that had come before.
+    pub duplicate: u64,
     /// Frames with a good checksum that are none of the protocol.
     pub refused: u64,
 }
@@ -115,12 +117,13 @@ impl Summary {
             frames_down: sum("frames_in")?,
             payload_down_bytes: sum("frame_bytes_in")?,
             line_up_bytes: sum("line_bytes_out")?,
+            frames_repeated: sum("repeated")?,
             sessions: sum("sessions")?,
             dropped: Dropped {
                 damaged: sum("damaged")?,
                 too_long: sum("too_long")?,
                 stale: sum("stale")?,
-                missing: sum("missing")?,
+                duplicate: sum("duplicate")?,
                 refused: sum("refused")?,
             },
             offline_updates,
@@ -133,7 +136,7 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Dropped { damaged, too_long, stale, missing, refused } = self.dropped;
+        let Dropped { damaged, too_long, stale, duplicate, refused } = self.dropped;
         writeln!(f, "{:<44} {:>9}", "on the device (Cortex-M3, no heap)", "bytes")?;
         for (what, bytes) in [
             ("flash: the whole program", self.flash_bytes),
@@ -155,10 +158,15 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "dropped on the line: {damaged} damaged, {too_long} too long, {stale} stale; {refused} refused by the core; \
-             sessions ended by a missing packet: {missing}",
+            "dropped on the line: {damaged} damaged, {too_long} too long, {stale} stale, {duplicate} duplicate; \
+             {refused} refused by the core; frames sent once more: {}",
+            self.frames_repeated,
         )?;
-        writeln!(f, "updates while the line was cut: {}; restarts in the middle: 1", self.offline_updates)?;
+        writeln!(
+            f,
+            "measurements while the line was cut: {}; restarts in the middle: 1",
+            self.offline_updates
+        )?;
         write!(
             f,
             "converged: fingerprint {} at both ends, {} cells of {} bytes, after {:.1} s",

@@ -1,5 +1,6 @@
 //! The story of a run.
 
+use std::cell::Cell;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -46,14 +47,18 @@ fn run(options: &Options) -> Result<Summary, FirmwareError> {
     bench.set("pump/setpoint", 5.0)?;
     bench.wait("a set-point after garbage", |host| host.get("pump/applied") == Some(Value::F64(5.0)))?;
 
-    let before_ms = bench.gateway.device_time_ms();
     bench.is_cut = true;
     bench.set("pump/setpoint", 5.5)?;
     bench.pass(CUT)?;
     bench.is_cut = false;
-    bench.wait("what the device did while the line was cut", |host| host.device_time_ms() > before_ms)?;
-    // Without a clock, the device's stamps count its transactions until it sees the host's next one.
-    let offline_updates = bench.gateway.device_time_ms() - before_ms;
+    // What was under way when the line was cut comes first; then all that was measured since, at one go.
+    let (seen, offline_updates) = (Cell::new(bench.gateway.measurements()), Cell::new(0));
+    bench.wait("what the device did while the line was cut", |host| {
+        let new = host.measurements() - seen.replace(host.measurements());
+        offline_updates.set(new as u64);
+        new as u64 >= OFFLINE_UPDATES_MIN
+    })?;
+    let offline_updates = offline_updates.get();
     bench.wait("a set-point after the cut", |host| host.get("pump/applied") == Some(Value::F64(5.5)))?;
 
     bench.set("command/restart", 1)?;
@@ -165,16 +170,16 @@ impl Bench {
     /// Puts on the line what no peer would send: noise, half a packet, one without end, and a good packet that carries
     /// no frame of the protocol.
     fn disturb(&mut self) {
+        let now = self.now();
         let mut noise: Vec<u8> = (0..200).map(|_| self.random.next_u32() as u8 | 1).collect();
         noise.push(0);
         let mut endless = vec![0xaa; 5_000];
         endless.push(0);
-        // This one first: its number is the one that is expected.
-        let broken = self.gateway.forge(&[0xff; 40]);
-        let mut half = self.gateway.forge(&[0x55; 40]);
-        half.truncate(half.len() / 2);
+        self.gateway.forge(now, &[0xff; 40]);
+        let whole = self.gateway.last_packet();
+        let mut half = whole[..whole.len() / 2].to_vec();
         half.push(0);
-        for bytes in [noise, endless, broken, half] {
+        for bytes in [noise, endless, half] {
             self.emulator.send(&bytes);
         }
     }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use control::{Client, ConnectError, Delete, ErrorReply, Get, RequestError, Scalar, Set};
 use runtime_linux::{
-    Document, DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, LedgerReport, Level, OpenError,
-    Options, POLICY_PATH, Period, Plan, Rule, Status, Written, ledger, public_key, serve, socket_path,
+    Document, DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, LedgerReport, Level, LineOptions,
+    OpenError, Options, POLICY_PATH, Period, Plan, Rule, Status, Written, ledger, public_key, serve,
+    socket_path,
 };
 use serde_json::Value as Json;
 use storage_redb::StoreError;
@@ -39,6 +40,8 @@ enum Command {
         /// the store, and without this the ones of the last run are taken
         #[arg(long = "document", value_name = "NAME")]
         documents: Vec<String>,
+        #[command(flatten)]
+        lines: LineArgs,
         #[command(flatten)]
         plan: PlanArgs,
         #[command(flatten)]
@@ -121,6 +124,21 @@ struct StoreArgs {
     /// The directory of the store
     #[arg(long = "store", value_name = "DIR", env = "GODWIT_STORE", default_value = ".")]
     directory: PathBuf,
+}
+
+/// Devices that reach the aggregator through this edge. Whoever has the wire may speak: there is no key.
+#[derive(Args)]
+struct LineArgs {
+    /// A microcontroller on a serial port, and the documents that it may open: /dev/ttyUSB0, /dev/ttyUSB0:9600,
+    /// /dev/ttyUSB0:9600=pump-42. Without a speed 115200, without documents the main one; may be given several times
+    #[arg(long = "serial", value_name = "PATH[:BAUD][=DOCUMENT,..]", value_parser = LineOptions::serial)]
+    serial: Vec<LineOptions>,
+    /// The same over TCP: listens at an address, such as 127.0.0.1:7000, for one device at a time
+    #[arg(long = "line-tcp", value_name = "ADDR[=DOCUMENT,..]", value_parser = LineOptions::tcp)]
+    tcp: Vec<LineOptions>,
+    /// The same over a Unix socket that is made at a path
+    #[arg(long = "line-unix", value_name = "PATH[=DOCUMENT,..]", value_parser = LineOptions::unix)]
+    unix: Vec<LineOptions>,
 }
 
 /// What the link may cost.
@@ -219,8 +237,12 @@ Examples:
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 5MB --budget-reserve 20% --urgent alarms --urgent doors
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --max-delay 15m --policy alarms=urgent \\
       --policy 'sensors=max-delay:1h,dead-band:0.5' --policy 'logs=background,max-delay:6h'
+  edge run --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42 --serial /dev/ttyUSB0:115200
+  edge run --document town --document pump-42 --document pump-43 --serial /dev/ttyS1=pump-42 --line-tcp 127.0.0.1:7000=pump-43
 
-When the day's part of the budget is spent, only urgent paths are sent; when the month's is, nothing. Edits go on here.";
+When the day's part of the budget is spent, only urgent paths are sent; when the month's is, nothing. Edits go on here.
+What a microcontroller on a line is told is durable is on this device's disk; it is at the aggregator when edge status
+shows no backlog. Give the same lines at each start: a line makes this copy take a new replica id whenever it starts.";
 
 const POLICY_HELP: &str = "\
 Examples:
@@ -283,9 +305,10 @@ fn main() -> ExitCode {
 
 async fn execute(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Run { store, aggregator, key, documents, plan, policy } => {
+        Command::Run { store, aggregator, key, documents, lines, plan, policy } => {
             let mut options = Options::new(store.directory);
             options.documents = documents;
+            options.lines = [lines.serial, lines.tcp, lines.unix].concat();
             if let (Some(address), Some(key)) = (aggregator, key) {
                 options = options.aggregator(address, key);
             }
@@ -515,6 +538,17 @@ fn print_status(status: &Status) {
             println!("unverified    own writes are held back until the aggregator has verified this copy");
         }
     }
+    for line in &status.lines {
+        let state = if line.open { "a device is there" } else { "nobody is there" };
+        println!("line          {}: {state}, for {}", line.line, line.documents.join(", "));
+        println!(
+            "              {} frames received, {} sent, {} sent once more; {} packets dropped",
+            line.frames_received, line.frames_sent, line.frames_repeated, line.packets_dropped
+        );
+        if let Some(problem) = &line.problem {
+            println!("problem       {problem}");
+        }
+    }
     if !status.clock_is_trusted {
         println!("clock         not set; times go on from the last one seen");
     }
@@ -663,6 +697,7 @@ impl From<OpenError> for Failure {
             | OpenError::Store(_)
             | OpenError::Directory { .. } => BAD_STORE,
             OpenError::Name { .. }
+            | OpenError::LineDocument { .. }
             | OpenError::NoDocument { .. }
             | OpenError::PolicyPath { .. }
             | OpenError::TwoRules { .. }

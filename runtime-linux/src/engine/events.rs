@@ -10,6 +10,9 @@ use crate::status::Problem;
 
 impl Engine {
     pub(super) fn take_event(&mut self, now: Now, index: usize, event: Event) {
+        if self.take_line_event(index, &event) {
+            return;
+        }
         let hosted = &mut self.documents[index];
         let name = hosted.replica.name().clone();
         let document = name.as_str();

@@ -271,7 +271,9 @@ impl Hosted {
     /// Changes wait for company, or do not any more.
     pub(super) fn hold(&mut self, is_held: bool) {
         self.is_held = is_held;
-        self.replica.hold(is_held);
+        if let Some(session) = &self.session {
+            self.replica.hold(session.id, is_held);
+        }
     }
 
     /// The replica has nothing more to send: everything is handed to the link, if the aggregator takes it.

@@ -7,6 +7,7 @@ use storage_redb::Batch;
 use tokio::sync::oneshot;
 use transport_quic::{CloseCode, CloseReason, PublicKey};
 
+use super::lines::{LineIndex, LineParts};
 use crate::books::Books;
 use crate::budget::{Budget, Level};
 use crate::changes::{Changes, Cursor};
@@ -133,12 +134,29 @@ pub enum Output {
     Level(Level),
     /// The link may send until its ledger shows so many bytes. Without a budget there is no limit and no such output.
     Limit(u64),
+    /// End the connection on a line; the device begins another.
+    EndLine {
+        /// Which line.
+        line: LineIndex,
+        /// Which connection, counted by [`LineInput::Begun`](super::LineInput::Begun) from 1. If there is a newer one, this
+        /// comes too late.
+        connection: u64,
+    },
     /// Send messages, all of them in one go: so short ones of several documents share a datagram.
     Send {
         /// On which connection.
         attempt: Attempt,
         /// Their bytes, in order.
         frames: Vec<Vec<u8>>,
+    },
+    /// Send a frame to the device on a line.
+    SendOnLine {
+        /// Which line.
+        line: LineIndex,
+        /// On which connection, as for [`EndLine`](Self::EndLine).
+        connection: u64,
+        /// Its bytes.
+        frame: Vec<u8>,
     },
     /// After [`Engine::shut_down`](super::Engine::shut_down): everything is durable and said. The engine is of no more use.
     Stopped,
@@ -149,6 +167,8 @@ pub enum Output {
 pub struct Parts {
     /// The documents, of which there is at least one; the first is the main one. Each has its own name.
     pub replicas: Vec<Replica<Heap>>,
+    /// The lines of devices. Documents on them are meshes: see [`Role::Mesh`](crdt_core::Role::Mesh).
+    pub lines: Vec<LineParts>,
     /// The device's public key.
     pub public_key: PublicKey,
     /// Whom to sync with.

@@ -39,6 +39,7 @@ impl Engine {
             problem: main.problem,
             documents,
             company,
+            lines: self.line_status(),
             failed_attempts: self.connector.failures().max(refused),
             next_attempt_ms,
             clock_is_trusted: now.wall.is_some(),

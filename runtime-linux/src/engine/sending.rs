@@ -27,6 +27,28 @@ impl Engine {
         }
     }
 
+    /// What a device on a line has changed since `seq` goes to the aggregator by the same rules. What stood there before is
+    /// not known, so no dead band keeps it here.
+    pub(super) fn note_changes_of_device(&mut self, now: Now, index: usize, seq: u64) {
+        if self.documents[index].replica.document().seq() == seq {
+            return;
+        }
+        self.spending.note_written();
+        self.follow_policy(index);
+        let hosted = &mut self.documents[index];
+        let changes = hosted.replica.document().changes_since(seq);
+        let paths: Vec<_> = changes.map(|cell| cell.path.to_owned()).collect();
+        for path in paths {
+            let rule = hosted.policy.rule_at(&path);
+            self.gate.note_change(now, index, rule);
+            if rule.terms.priority == Priority::Urgent
+                && let Ok(path) = Path::new(&path)
+            {
+                hosted.replica.hurry(path);
+            }
+        }
+    }
+
     /// Reads the rules in a document anew if they have changed. What waits under others than these goes at once.
     pub(super) fn follow_policy(&mut self, index: usize) {
         let hosted = &mut self.documents[index];

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use transport_quic::{Cause, CloseReason, Count, Identity, Ledger};
 
 mod documents;
+mod lines;
 mod sending;
 mod spending;
 
@@ -79,6 +80,7 @@ fn world_under(replica: Replica<Heap>, budget: Option<Budget>, rules: &[&str]) -
     let now = Now { at: Instant::now(), wall: Time::from_ms(MS_AT_START) };
     let parts = Parts {
         replicas: vec![replica],
+        lines: Vec::new(),
         public_key: key(1),
         aggregator: Some(Aggregator { address: "cloud:1".to_owned(), key: key(2) }),
         timing: Timing::default(),
@@ -216,6 +218,7 @@ impl World {
                 }
                 Output::Level(level) => self.levels.push(level),
                 Output::Limit(limit) => self.limit = Some(limit),
+                Output::EndLine { .. } | Output::SendOnLine { .. } => unreachable!("there is no line"),
                 Output::Stopped => self.is_stopped = true,
             }
         }

@@ -67,9 +67,13 @@ impl Gate {
         before: Before,
         new: Option<&Scalar>,
     ) {
-        if !rule.terms.dead_band.is_empty() && self.is_within(document, path, rule, before, new) {
-            return;
+        if rule.terms.dead_band.is_empty() || !self.is_within(document, path, rule, before, new) {
+            self.note_change(now, document, rule);
         }
+    }
+
+    /// Takes note of a change that is one whatever the dead band says.
+    pub(crate) fn note_change(&mut self, now: Now, document: usize, rule: &Rule) {
         if self.is_open {
             return;
         }

@@ -4,6 +4,7 @@
 
 mod kernel;
 mod ledger;
+mod line;
 mod policy;
 mod process;
 mod support;

@@ -52,6 +52,7 @@ fn town_under(names: &[&str], rules: &[&str], set_up: impl FnOnce(&mut Town)) ->
     };
     let parts = Parts {
         replicas: (1..).zip(names).map(|(id, name)| replica((name, id, Role::Member))).collect(),
+        lines: Vec::new(),
         public_key: key(1),
         aggregator: Some(Aggregator { address: "cloud:1".to_owned(), key: key(2) }),
         timing: Timing::default(),
@@ -213,6 +214,7 @@ impl Town {
                         self.device.send(self.now, conn, &frame).unwrap();
                     }
                 }
+                Output::EndLine { .. } | Output::SendOnLine { .. } => unreachable!("there is no line"),
                 Output::Level(_) | Output::Limit(_) | Output::Stopped => {}
             }
         }
