@@ -1,5 +1,7 @@
 //! The same traffic over IPv6: the same packets, each with 20 bytes more of header.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::time::Duration;
 
 use transport_quic::{CloseCode, CloseReason, Config, Link, LinkEvent};
