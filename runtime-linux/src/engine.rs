@@ -345,6 +345,7 @@ impl Engine {
                     let claims = hosted.replica.claims_sent(session);
                     open.note_sent(now.at, Sent { len, document: index, session, claims });
                     self.payload.0 += len as u64;
+                    self.spending.note_sent(&self.buffer[..len]);
                     self.frames.push(self.buffer[..len].to_vec());
                 }
                 // Something leaves: what waits goes along.

@@ -21,8 +21,8 @@ pub const WASTE_BYTES_MAX: u64 = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Meter {
     wasted: u64,
-    /// Transactions since the last acknowledgement.
-    written: u64,
+    /// What frames of content since the last acknowledgement may have cost.
+    sent_worth: u64,
     /// Bytes of handshakes that nobody has answered.
     unanswered: u64,
     /// Bytes that acknowledgements of keep-alives may have.
@@ -40,7 +40,7 @@ impl Meter {
     pub(crate) fn new() -> Self {
         Self {
             wasted: 0,
-            written: 0,
+            sent_worth: 0,
             unanswered: 0,
             kept_alive: 0,
             backlog: 0,
@@ -79,17 +79,16 @@ impl Meter {
         self.wasted = self.wasted.saturating_add(ip_bytes);
     }
 
-    /// This side made a transaction.
-    pub(crate) fn note_written(&mut self) {
-        self.written = self.written.saturating_add(1);
+    /// A frame of content is handed over.
+    pub(crate) fn note_sent(&mut self, frame_len: usize) {
+        self.sent_worth = self.sent_worth.saturating_add(worth(frame_len));
     }
 
-    /// The aggregator confirmed own writes that it had not confirmed before. What that may have cost is counted in this
-    /// side's writes, so no aggregator can make it more.
+    /// The aggregator confirmed own writes that it had not confirmed before. What that may have cost is counted in the
+    /// frames that brought them, so no aggregator can make it more, and a confirmation pays for no question.
     pub(crate) fn note_acknowledged(&mut self) {
-        self.pauses.reset();
-        let worth = ACKNOWLEDGED_WORTH + std::mem::take(&mut self.written).saturating_mul(WRITE_WORTH);
-        self.wasted = self.wasted.saturating_sub(worth);
+        let worth = std::mem::take(&mut self.sent_worth);
+        self.redeem(worth);
     }
 
     /// Half a window is gone: time to ask the aggregator for an acknowledgement, if there is something to confirm.
@@ -99,8 +98,16 @@ impl Meter {
 
     /// A frame changed the document.
     pub(crate) fn note_changed(&mut self, frame_len: usize) {
-        self.pauses.reset();
-        self.wasted = self.wasted.saturating_sub(2 * frame_len as u64 + CHANGED_WORTH);
+        self.redeem(worth(frame_len));
+    }
+
+    /// Something came of what was spent. The next pause is a short one again only where little is wasted: one that does its
+    /// part, too, while it wastes, is left for longer each time.
+    fn redeem(&mut self, worth: u64) {
+        self.wasted = self.wasted.saturating_sub(worth);
+        if !self.is_doubtful() {
+            self.pauses.reset();
+        }
     }
 
     /// Whether a window is gone, so that [`pause`](Self::pause) has to be asked. Costs nothing.
@@ -137,12 +144,13 @@ impl Meter {
     }
 }
 
-/// What an acknowledgement of own writes may have cost, in bytes of IP: a handshake.
-const ACKNOWLEDGED_WORTH: u64 = 4096;
-/// What a transaction may have cost, in bytes of IP: a datagram and what answers it.
-const WRITE_WORTH: u64 = 1536;
-/// What a frame with news may have cost beside its own length, in bytes of IP.
-const CHANGED_WORTH: u64 = 512;
+/// What a frame of content may have cost in all, in bytes of IP: itself twice, and two datagrams and what answers them.
+fn worth(frame_len: usize) -> u64 {
+    2 * frame_len as u64 + FRAME_WORTH
+}
+
+/// The part of that which does not depend on its length.
+const FRAME_WORTH: u64 = 256;
 /// A handshake, at most, in bytes of IP.
 const HANDSHAKE_MAX: u64 = 8192;
 /// An acknowledgement with nothing else, at most, in bytes of IP.
@@ -186,7 +194,7 @@ mod tests {
         let mut meter = Meter::new();
         for _ in 0..10_000 {
             meter.spend(260);
-            meter.note_written();
+            meter.note_sent(7);
             meter.note_acknowledged();
             meter.spend(1_300);
             meter.note_changed(1_200);
@@ -200,10 +208,23 @@ mod tests {
         assert_eq!(pause(&mut meter, 0), Some(2 * PAUSE_FIRST));
     }
 
+    /// It takes each report, and makes it cost twenty times as much.
+    #[test]
+    fn who_does_its_part_and_wastes_is_left_for_longer_each_time() {
+        let mut meter = Meter::new();
+        let mut pauses = Vec::new();
+        for _ in 0..200 {
+            meter.note_sent(7);
+            meter.spend(2_500);
+            meter.note_acknowledged();
+            pauses.extend(pause(&mut meter, 0));
+        }
+        assert!(pauses.len() > 4 && pauses.is_sorted() && pauses[0] < pauses[3], "{pauses:?}");
+    }
+
     #[test]
     fn a_first_upload_is_no_waste_when_it_is_there() {
         let mut meter = Meter::new();
-        meter.note_written();
         assert_eq!(pause(&mut meter, 100_000), None);
         meter.spend(115_000);
         assert_eq!(pause(&mut meter, 100_000), None, "much waits to be sent");

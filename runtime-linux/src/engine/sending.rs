@@ -11,7 +11,6 @@ use crate::policy::{DocumentPolicy, Priority};
 impl Engine {
     /// Notes own writes, and sends those that are urgent ahead of others.
     pub(super) fn note_writes(&mut self, now: Now, document: DocumentIndex, written: &Written) {
-        self.spending.note_written();
         let index = usize::from(document.0);
         self.follow_policy(index);
         let hosted = &mut self.documents[index];
@@ -33,7 +32,6 @@ impl Engine {
         if self.documents[index].replica.document().seq() == seq {
             return;
         }
-        self.spending.note_written();
         self.follow_policy(index);
         let hosted = &mut self.documents[index];
         let changes = hosted.replica.document().changes_since(seq);

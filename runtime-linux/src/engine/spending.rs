@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crdt_core::Time;
+use crdt_core::{Time, peek_is_content};
 use storage_redb::Batch;
 use transport_quic::{CloseCode, Ledger};
 
@@ -119,8 +119,11 @@ impl Spending {
         self.unsaved_since.map(|since| since + SAVE_INTERVAL)
     }
 
-    pub(super) fn note_written(&mut self) {
-        self.meter.note_written();
+    /// A frame is handed to the link.
+    pub(super) fn note_sent(&mut self, frame: &[u8]) {
+        if peek_is_content(frame) {
+            self.meter.note_sent(frame.len());
+        }
     }
 
     /// Own writes are at the aggregator that were not known to be.

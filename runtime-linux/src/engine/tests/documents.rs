@@ -9,6 +9,7 @@ use transport_quic::{Config as LinkConfig, ConnectionId, Link, LinkEvent};
 use super::*;
 
 mod company;
+mod hostile;
 
 /// An edge with documents, an aggregator with the same, and a network between them that counts datagrams.
 struct Town {
@@ -25,12 +26,25 @@ struct Town {
     denied: BTreeSet<String>,
     /// Documents of which the aggregator takes everything and says nothing.
     stuck: BTreeSet<String>,
+    /// What the aggregator does to make the device spend.
+    hostile: Option<Hostile>,
     /// Nothing arrives.
     is_down: bool,
     on_the_way: BTreeMap<(Instant, u64), (bool, Vec<u8>)>,
     put_in: u64,
     /// Packets and IP bytes, from the device and from the aggregator.
     seen: [(u64, u64); 2],
+}
+
+/// Aggregators that would spend a device's budget, with the right key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hostile {
+    /// Asks for acknowledgements without end.
+    Asks,
+    /// Ends each connection as soon as it is made.
+    HangsUp,
+    /// Completes the handshake and takes nothing: what was sent is repeated.
+    IsDeaf,
 }
 
 const DEVICE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 5000);
@@ -45,6 +59,16 @@ fn town(names: &[&str], set_up: impl FnOnce(&mut Town)) -> Town {
 
 /// The same with these rules for when changes are sent.
 fn town_under(names: &[&str], rules: &[&str], set_up: impl FnOnce(&mut Town)) -> Town {
+    town_within(names, rules, None, set_up)
+}
+
+/// The same with a budget.
+fn town_within(
+    names: &[&str],
+    rules: &[&str],
+    budget: Option<Budget>,
+    set_up: impl FnOnce(&mut Town),
+) -> Town {
     let start = Instant::now();
     let identity = |number| Identity::from_bytes([number; 32]);
     let replica = |(name, id, role): (&str, u64, Role)| {
@@ -58,7 +82,7 @@ fn town_under(names: &[&str], rules: &[&str], set_up: impl FnOnce(&mut Town)) ->
         timing: Timing::default(),
         seed: [7; 32],
         books: Books::new(1),
-        budget: None,
+        budget: budget.clone(),
         policy: policy_of(rules),
     };
     let cloud =
@@ -75,11 +99,14 @@ fn town_under(names: &[&str], rules: &[&str], set_up: impl FnOnce(&mut Town)) ->
         sessions: BTreeMap::new(),
         denied: BTreeSet::new(),
         stuck: BTreeSet::new(),
+        hostile: None,
         is_down: false,
         on_the_way: BTreeMap::new(),
         put_in: 0,
         seen: [(0, 0); 2],
     };
+    // As the driver does, until something is leased.
+    town.device.set_limit(budget.map(|_| 0));
     set_up(&mut town);
     town.sleep(seconds(60));
     town
@@ -152,6 +179,8 @@ impl Town {
 
     /// Lets everybody do what there is to do at this time; whether there was something.
     fn run(&mut self) -> bool {
+        let (now, ledger) = (self.now(), self.device.ledger());
+        self.engine.note_traffic(now, ledger);
         let mut is_busy = self.run_engine() | self.run_cloud();
         let mut datagram = Vec::new();
         while let Some(transmit) = self.device.poll_transmit(self.now, &mut datagram) {
@@ -187,9 +216,14 @@ impl Town {
         *packets += 1;
         *bytes += IPV4_AND_UDP + datagram.len() as u64;
         self.put_in += 1;
-        if !self.is_down {
+        let is_unheard = to_cloud && self.hostile == Some(Hostile::IsDeaf) && self.is_established();
+        if !self.is_down && !is_unheard {
             self.on_the_way.insert((self.now + DELAY, self.put_in), (to_cloud, datagram.to_vec()));
         }
+    }
+
+    fn is_established(&self) -> bool {
+        self.engine.connector.open().is_some()
     }
 
     fn run_engine(&mut self) -> bool {
@@ -215,7 +249,8 @@ impl Town {
                     }
                 }
                 Output::EndLine { .. } | Output::SendOnLine { .. } => unreachable!("there is no line"),
-                Output::Level(_) | Output::Limit(_) | Output::Stopped => {}
+                Output::Limit(bytes) => self.device.set_limit(Some(bytes)),
+                Output::Level(_) | Output::Stopped => {}
             }
         }
         is_busy
@@ -226,6 +261,9 @@ impl Town {
         while let Some(event) = self.cloud.poll_event() {
             is_busy = true;
             match event {
+                LinkEvent::Connected { conn, .. } if self.hostile == Some(Hostile::HangsUp) => {
+                    self.cloud.close(self.now, conn, CloseCode::Normal.into(), "");
+                }
                 LinkEvent::Message { conn, message } => self.take(conn, &message),
                 LinkEvent::Closed { conn, .. } => {
                     let gone: Vec<_> = self.sessions.extract_if(.., |(of, _), _| *of == conn).collect();

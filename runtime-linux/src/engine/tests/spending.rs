@@ -56,7 +56,7 @@ fn a_used_lease_is_followed_by_another_one_and_a_lot_of_work_by_none_in_the_end(
     for i in 0..100_000 {
         drop(world.set("speed", i));
         world.run();
-        world.count(Cause::Cells, true, 1_000);
+        world.count(Cause::Cells, true, 240);
         world.sleep(seconds(1));
         if world.limit.unwrap() < spent(&world) + 1_248 {
             break;
