@@ -370,7 +370,7 @@ impl<S: Storage> Replica<S> {
     /// out when there is room again.
     pub fn set_room(&mut self, session: SessionId, has_room: bool) {
         if let Some(session) = self.sessions.iter_mut().find(|s| s.id == session) {
-            session.has_room = has_room;
+            session.blocked = !has_room;
         }
     }
 
@@ -450,9 +450,6 @@ impl<S: Storage> Replica<S> {
             return None;
         }
         for index in 0..self.sessions.len() {
-            if !self.sessions[index].has_room {
-                continue;
-            }
             let len = self.write_frame(moment, index, buffer);
             if len > 0 {
                 return Some(Output::Transmit { session: self.sessions[index].id, len });

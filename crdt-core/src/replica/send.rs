@@ -53,6 +53,9 @@ impl<S: Storage> Replica<S> {
 
     fn write_messages(&mut self, moment: Moment, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
         let start = writer.len();
+        if self.sessions[index].blocked {
+            return Ok(());
+        }
         if self.sessions[index].closing {
             return self.whole(index, writer, &mut |this, writer| this.write_refused(index, writer));
         }

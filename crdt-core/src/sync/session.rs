@@ -36,7 +36,7 @@ pub struct Session<S: Storage> {
     pub(crate) heard: bool,
     pub(crate) closing: bool,
     /// What carries the session takes frames now.
-    pub(crate) has_room: bool,
+    pub(crate) blocked: bool,
     /// Cells alone are no reason to send a frame.
     pub(crate) held: bool,
     /// Whether the initiator must list its vector, because the responder does not know it by name.
@@ -174,7 +174,7 @@ impl<S: Storage> Session<S> {
             opened: false,
             heard: false,
             closing: false,
-            has_room: true,
+            blocked: false,
             held: false,
             again: Again::No,
             peer_replica: None,
