@@ -173,3 +173,62 @@ fn small_cloud() -> Side<Heap> {
     cloud.replica = crdt_core::Replica::new(&name, crdt_core::ReplicaId::new(0x2222), config);
     cloud
 }
+
+/// Writes come faster than deliveries: more claims are under way than are remembered.
+#[test]
+fn receipts_come_while_writes_go_on() {
+    let (mut device, cloud) = pair();
+    let (session, peer) = (device.session.unwrap(), cloud.peer);
+    let mut under_way = Vec::new();
+    let mut last = device.replica.acknowledged_through(peer);
+    let mut receipts = 0;
+    for n in 0..400 {
+        device.now_ms += 10;
+        let (_, claims, time) = report(&mut device, n);
+        under_way.push((claims, time));
+        if under_way.len() > 50 {
+            device.replica.note_delivered(session, under_way.remove(0).0);
+            let through = device.replica.acknowledged_through(peer);
+            assert!(through < under_way[0].1, "none is ahead of its delivery");
+            receipts += u32::from(through > last);
+            last = through;
+        }
+    }
+    assert!(receipts >= 40, "{receipts} of 350");
+    let (claims, time) = under_way[under_way.len() - 1];
+    device.replica.note_delivered(session, claims);
+    assert_eq!(device.replica.acknowledged_through(peer), time);
+}
+
+/// A gateway passes on what it did not write: that, too, is known to be there.
+#[test]
+fn what_others_wrote_is_no_backlog_when_it_is_delivered() {
+    let (mut gateway, mut cloud) = pair();
+    let (to_cloud, peer) = (gateway.session.take().unwrap(), cloud.peer);
+    let mut sensor = Side::<Heap>::new(3, Role::Member);
+    let link = |peer, initiator| crdt_core::Connect {
+        peer,
+        with_aggregator: initiator,
+        initiator,
+        confirmed: true,
+        handle: 0,
+    };
+    // Nothing leaves for the cloud until the sensor has said all.
+    gateway.replica.set_room(to_cloud, false);
+    gateway.session = Some(gateway.replica.connect(link(sensor.peer, false)).unwrap());
+    sensor.session = Some(sensor.replica.connect(link(gateway.peer, true)).unwrap());
+    sensor.set("probe/t", 21);
+    settle(&mut gateway, &mut sensor);
+    assert_eq!(gateway.replica.backlog(peer).cells, 1);
+    gateway.replica.set_room(to_cloud, true);
+    let frames = gateway.poll();
+    gateway.events.clear();
+    gateway.replica.note_delivered(to_cloud, gateway.replica.claims_sent(to_cloud));
+    gateway.poll();
+    let through = Time::ZERO;
+    assert_eq!(gateway.events, [Event::Acknowledged { peer, through }], "nothing of it is its own");
+    assert_eq!(gateway.replica.backlog(peer).cells, 0);
+    assert_eq!(gateway.replica.delivered_seq(peer), gateway.replica.document().seq());
+    frames.iter().for_each(|frame| cloud.take(frame).unwrap());
+    assert_eq!(cloud.replica.document().size(), sensor.replica.document().size());
+}

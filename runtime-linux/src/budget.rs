@@ -214,7 +214,7 @@ impl Budget {
 
     fn go_to(&mut self, today: Day, was_ahead: bool) {
         let Self { plan, spent, lost_bytes } = self;
-        if today == spent.day {
+        if today == spent.day && !was_ahead {
             return;
         }
         let period = today.period_start(plan.reset_day);
@@ -438,6 +438,8 @@ mod tests {
         assert_eq!((budget.level(), budget.spent().in_period_bytes), (Level::Everything, 0));
         budget.spend(10_000);
         assert!(!budget.correct(Day(START.0 - 1)), "it did not come from there");
+        // Also where the own clock is right again, and has only gone back within the period that it opened.
+        budget.advance(START);
         assert!(budget.correct(START));
         assert_eq!((budget.spent().period, budget.spent().in_period_bytes), (START, 44_010_000));
         assert!(!budget.correct(START) && !budget.correct(Day(START.0 - 1)));

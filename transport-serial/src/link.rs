@@ -261,6 +261,10 @@ impl<const SEND: usize, const REORDER: usize> Link<SEND, REORDER> {
     /// In how many milliseconds [`poll_line`](Self::poll_line) is to be called if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self, now_ms: u32) -> Option<u32> {
+        if self.over.is_some() {
+            // `receive` tells it.
+            return Some(0);
+        }
         let timer = match self.state {
             State::Beginning(timer) => timer,
             State::Closed => return None,
@@ -422,7 +426,7 @@ impl<const SEND: usize, const REORDER: usize> Link<SEND, REORDER> {
             Kind::End if has_payload => self.malformed(),
             Kind::End => self.take_end(head),
             Kind::Ack | Kind::Nak if has_payload => self.malformed(),
-            Kind::Data if !has_payload => self.malformed(),
+            Kind::Data if !has_payload || end - HEAD_LEN > FRAME_LEN_MAX => self.malformed(),
             Kind::Ack | Kind::Nak | Kind::Data if !is_current => {
                 // Whoever waits for an answer is told that there will be none. Not while beginning: the connection may be
                 // the new one, and its Accept was lost.

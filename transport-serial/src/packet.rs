@@ -133,7 +133,7 @@ pub(crate) fn write(line: &mut [u8; LINE_LEN_MAX], head: Head, payload: &[u8]) -
 }
 
 /// Without its table: flash is dearer on a small device than the cycles.
-static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
+pub(crate) static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
 /// Bytes before the payload.
 pub(crate) const HEAD_LEN: usize = 5;

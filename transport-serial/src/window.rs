@@ -165,10 +165,10 @@ impl<const N: usize> Reorder<N> {
     /// Gives the ready frame out. Its slot may be used again.
     pub(crate) fn take_ready(&mut self) -> &[u8] {
         let Some(index) = self.ready.take() else { return &[] };
+        // Before going on: with one slot, the next one is this one.
+        let len = core::mem::take(&mut self.slots[index].len);
         self.advance();
-        let slot = &mut self.slots[index];
-        let len = core::mem::take(&mut slot.len);
-        &slot.frame[..usize::from(len)]
+        &self.slots[index].frame[..usize::from(len)]
     }
 
     /// Which are here: bit 0 for offset 0.

@@ -316,7 +316,8 @@ impl<S: Storage> Replica<S> {
     /// How many claims were sent in `session` so far: what [`note_delivered`](Self::note_delivered) is told of the frame that
     /// was polled last. 0 without such a session.
     pub fn claims_sent(&self, session: SessionId) -> u32 {
-        self.sessions.iter().find(|s| s.id == session).map_or(0, |s| s.claims_sent)
+        let sent = |s: &Session<S>| s.claims_before.saturating_add(s.claims_sent);
+        self.sessions.iter().find(|s| s.id == session).map_or(0, sent)
     }
 
     /// The transport delivered a frame, and all before it, after which [`claims_sent`](Self::claims_sent) was `claims`.
@@ -329,13 +330,24 @@ impl<S: Storage> Replica<S> {
     pub fn note_delivered(&mut self, session: SessionId, claims: u32) {
         let Some(index) = self.session_index(session) else { return };
         let session = &mut self.sessions[index];
-        let claim = session.own_times.iter().rev().find(|claim| claim.number <= claims);
-        let Some(claim) = claim.filter(|claim| claim.number > session.rebased_at) else { return };
-        let (peer, through) = (session.peer, claim.own_time);
-        if session.confirmed && session.heard && !session.refused && through > session.delivered {
-            session.delivered = through;
+        let claims = claims.saturating_sub(session.claims_before);
+        if !session.confirmed || !session.heard || session.refused || claims <= session.delivered {
+            return;
+        }
+        let before = session.delivered_claim().copied();
+        session.delivered = claims;
+        let is_news = session.delivered_claim().copied() != before;
+        let peer = session.peer;
+        if is_news {
             self.events.push(Event::Acknowledged { peer, through: self.acknowledged_through(peer) });
         }
+    }
+
+    /// Changes of the document up to this one ([`Document::seq`]), whoever made them, are durable at `peer`: the transport
+    /// delivered them in the session that is open. 0 without one.
+    pub fn delivered_seq(&self, peer: PeerId) -> u64 {
+        let sessions = self.sessions.iter().filter(|s| s.peer == peer);
+        sessions.filter_map(Session::delivered_claim).map(|claim| claim.seq).max().unwrap_or(0)
     }
 
     /// What is at `path` and below goes ahead of everything else that waits in the open sessions.
@@ -497,21 +509,16 @@ impl<S: Storage> Replica<S> {
     /// Own writes up to this time are durable at `peer`: it said so, or the transport did in the session that is open.
     pub fn acknowledged_through(&self, peer: PeerId) -> Time {
         let told = self.acknowledged_by(peer).map_or(Time::ZERO, |acked| acked.time_of(self.id()));
-        let delivered = self.sessions.iter().filter(|s| s.peer == peer && !s.closing).map(|s| s.delivered);
-        delivered.fold(told, Time::max)
+        let sessions = self.sessions.iter().filter(|s| s.peer == peer);
+        sessions.filter_map(Session::delivered_claim).map(|claim| claim.own_time).fold(told, Time::max)
     }
 
     /// Cells that `peer` is not known to have, and the bytes of their paths and payloads. O(cells).
     pub fn backlog(&self, peer: PeerId) -> Limits {
-        let (acked, own) =
-            (self.acknowledged_by(peer), Stamp::new(self.acknowledged_through(peer), self.id()));
-        let is_there = |stamp: Stamp| {
-            let is_told = acked.is_some_and(|acked| acked.covers(stamp));
-            is_told || (stamp.replica == own.replica && stamp.time <= own.time)
-        };
+        let (acked, delivered) = (self.acknowledged_by(peer), self.delivered_seq(peer));
         let mut backlog = Limits { cells: 0, bytes: 0 };
         for cell in self.document.cells.below(None) {
-            if !is_there(cell.stamp) {
+            if cell.seq > delivered && acked.is_none_or(|acked| !acked.covers(cell.stamp)) {
                 backlog.cells += 1;
                 backlog.bytes += cell.path.len() + cell.payload.len();
             }

@@ -295,6 +295,7 @@ impl<S: Storage> Replica<S> {
         fresh.initiator = true;
         fresh.confirmed = session.confirmed;
         fresh.ask = session.ask;
+        fresh.claims_before = session.claims_before.saturating_add(session.claims_sent);
         fresh.again = Again::Asked;
         self.sessions[index] = fresh;
         Ok(())

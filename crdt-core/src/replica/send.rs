@@ -30,7 +30,7 @@ impl<S: Storage> Replica<S> {
             || session.heard
             || session.refusal_due.is_some()
             || session.again == Again::Due;
-        if !speaks {
+        if !speaks || session.blocked {
             return 0;
         }
         let len = buffer.len().min(session.frame_len_max);
@@ -53,9 +53,6 @@ impl<S: Storage> Replica<S> {
 
     fn write_messages(&mut self, moment: Moment, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
         let start = writer.len();
-        if self.sessions[index].blocked {
-            return Ok(());
-        }
         if self.sessions[index].closing {
             return self.whole(index, writer, &mut |this, writer| this.write_refused(index, writer));
         }
@@ -458,7 +455,13 @@ fn after_claim<S: Storage>(document: &Document<S>, session: &mut Session<S>, ful
     session.tx.cursor.defining = true;
     session.quiet = false;
     if session.own_times.is_full() {
-        session.own_times.pop_front();
+        // What the peer is not known to have yet must not go: under steady writes no claim would ever be known.
+        let known = session.claims_acked.max(session.delivered);
+        if session.own_times.get(1).is_some_and(|claim| claim.number <= known) {
+            session.own_times.pop_front();
+        } else {
+            session.own_times.pop_back();
+        }
     }
     let own_time = document.vv.time_of(document.replica);
     let claim = ClaimSent { number: session.claims_sent, own_time, seq: document.seq };

@@ -78,9 +78,11 @@ pub struct Session<S: Storage> {
     pub(crate) ask: bool,
     /// Claims that the peer has acknowledged.
     pub(crate) claims_acked: u32,
-    /// Own time in the last claim that the transport delivered, and that the peer so has made durable.
-    pub(crate) delivered: Time,
-    /// The latest claims: what an Ack of them means.
+    /// The last claim that the transport delivered, and that the peer so has made durable.
+    pub(crate) delivered: u32,
+    /// Claims that were sent before the peer asked for another Open: they are not counted above.
+    pub(crate) claims_before: u32,
+    /// Some claims, among them the newest and the last that the peer is known to have: what an Ack or a delivery means.
     pub(crate) own_times: heapless::Deque<ClaimSent, 8>,
     pub(crate) tx: Names<S>,
     pub(crate) frame_len_max: usize,
@@ -196,7 +198,8 @@ impl<S: Storage> Session<S> {
             refused: false,
             ask: false,
             claims_acked: 0,
-            delivered: Time::ZERO,
+            delivered: 0,
+            claims_before: 0,
             own_times: heapless::Deque::new(),
             tx: Names::new(),
             frame_len_max: crate::limits::FRAME_LEN_MAX,
@@ -264,8 +267,7 @@ impl<S: Storage> Session<S> {
 
     /// Whether a frame leaves in any case: the peer waits for something, or is to be asked, or has half of a batch.
     pub(crate) fn must_speak(&self) -> bool {
-        let asks = self.ask && self.claims_acked < self.claims_sent;
-        self.batch.is_some() || self.explicit || self.want_full || self.ack_due || asks
+        self.batch.is_some() || self.explicit || self.want_full || self.ack_due || self.ask
     }
 
     /// The peer acknowledges `further` claims in the frame that is about to be taken: it had them before it wrote the frame.
@@ -278,6 +280,12 @@ impl<S: Storage> Session<S> {
         self.seen_seq = claim.map_or(self.seen_seq, |claim| claim.seq.max(self.seen_seq));
     }
 
+    /// The last claim that is durable at the peer because the transport delivered it.
+    pub(crate) fn delivered_claim(&self) -> Option<&ClaimSent> {
+        let claim = self.own_times.iter().rev().find(|claim| claim.number <= self.delivered);
+        claim.filter(|claim| claim.number > self.rebased_at && !self.closing)
+    }
+
     /// The base of what was sent did not hold: start over.
     pub(crate) fn rebase(&mut self) {
         self.cursor = 0;
@@ -286,7 +294,6 @@ impl<S: Storage> Session<S> {
         self.batch = None;
         self.explicit = true;
         self.rebased_at = self.claims_sent;
-        self.delivered = Time::ZERO;
         self.seen_seq = 0;
     }
 }

@@ -56,11 +56,13 @@ impl Line {
                     (Input::Begun, before) => {
                         before.into_iter().for_each(|session| pump.disconnect(session));
                         self.sessions += 1;
+                        self.closed_at_ms = None;
                         self.session = Some(pump.connect(UPLINK)?);
                     }
                     (Input::Over(_), before) => {
                         before.into_iter().for_each(|session| pump.disconnect(session));
                         self.session = None;
+                        self.closed_at_ms = None;
                         self.link.begin();
                     }
                 }

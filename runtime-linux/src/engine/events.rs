@@ -84,6 +84,8 @@ impl Engine {
             Event::Refused { reason, .. } => {
                 tracing::error!(document, %reason, "the aggregator refuses what was written here; it stays here");
                 hosted.problem = Some(Problem::Refused { text: reason.to_string() });
+                // It answers, and counts nothing any more in this session.
+                hosted.session.iter_mut().for_each(|session| session.asked = None);
                 // What it sends is still welcome, so the connection stays for a while.
                 let at = now.at + hosted.refused.next(self.rng.next_u64());
                 hosted.retry = Some(Retry { at, needs_connection: true });

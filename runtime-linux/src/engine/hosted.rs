@@ -25,6 +25,8 @@ pub(super) struct Hosted {
     pub(super) peer: Option<PeerId>,
     /// What carries it now; there is none without a connection, or while the document is set aside.
     pub(super) session: Option<Session>,
+    /// The session of now, or the last one: what is said about it may come late.
+    pub(super) last_session: Option<SessionId>,
     /// What went wrong with this document alone, if it has not gone well since.
     pub(super) problem: Option<Problem>,
     /// When the aggregator is asked again, after it had refused something of this document.
@@ -45,6 +47,8 @@ pub(super) struct Hosted {
     known_acknowledged: Time,
     /// The newest own write that is urgent.
     pub(super) urgent_through: Option<Time>,
+    /// The newest urgent change of a device on a line, and its place in the order of changes.
+    pub(super) urgent_of_device: Option<(Stamp, u64)>,
     /// When changes of it are sent.
     pub(super) policy: Policy,
     /// Own writes up to this time were handed to the link.
@@ -73,6 +77,8 @@ pub(super) struct Session {
     pub(super) asked: Option<(Instant, Time)>,
     /// Claims that the transport has delivered.
     delivered: u32,
+    /// The last change that was known to be delivered.
+    known_delivered: u64,
 }
 
 /// When and how to try again.
@@ -101,6 +107,7 @@ impl Hosted {
             replica,
             peer,
             session: None,
+            last_session: None,
             problem: None,
             retry: None,
             refused: Backoff::new(timing.backoff_first, timing.refused_last),
@@ -113,6 +120,7 @@ impl Hosted {
             last_acknowledged: None,
             known_acknowledged: Time::ZERO,
             urgent_through: None,
+            urgent_of_device: None,
             policy,
             handed_through: Time::ZERO,
             is_held: false,
@@ -193,8 +201,16 @@ impl Hosted {
 
     /// It is open on the connection from now on.
     pub(super) fn opened(&mut self, now: Instant, id: SessionId) {
-        self.session =
-            Some(Session { id, since: now, is_heard: false, is_broken: false, asked: None, delivered: 0 });
+        self.last_session = Some(id);
+        self.session = Some(Session {
+            id,
+            since: now,
+            is_heard: false,
+            is_broken: false,
+            asked: None,
+            delivered: 0,
+            known_delivered: 0,
+        });
         self.retry = None;
     }
 
@@ -233,10 +249,26 @@ impl Hosted {
         if let Some((since, _)) = self.session.as_mut().and_then(|session| session.asked.as_mut()) {
             *since = now;
         }
-        let through = self.acknowledged();
-        let is_news = through > self.known_acknowledged;
+        let (through, delivered) = (self.acknowledged(), self.delivered_seq());
+        if self.urgent_of_device.is_some_and(|(stamp, seq)| self.has(stamp) || delivered >= seq) {
+            self.urgent_of_device = None;
+        }
+        // What devices on lines wrote is no own write: the delivery says that it is there.
+        let known = self.session.as_mut().map(|session| &mut session.known_delivered);
+        let is_delivered = known.is_some_and(|known| std::mem::replace(known, delivered) < delivered);
+        let is_news = is_delivered || through > self.known_acknowledged;
         self.known_acknowledged = self.known_acknowledged.max(through);
         is_news
+    }
+
+    fn delivered_seq(&self) -> u64 {
+        self.peer.map_or(0, |peer| self.replica.delivered_seq(peer))
+    }
+
+    /// Whether the aggregator said that it has this.
+    fn has(&self, stamp: Stamp) -> bool {
+        let acked = self.peer.and_then(|peer| self.replica.acknowledged_by(peer));
+        acked.is_some_and(|acked| acked.covers(stamp))
     }
 
     /// The aggregator did its part for this document.
@@ -343,9 +375,10 @@ impl Hosted {
         open.into_iter().chain(asked).min_by_key(|debt| debt.since)
     }
 
-    /// The time of the newest urgent write that the aggregator does not have.
-    pub(super) fn urgent_waits(&self) -> Option<Time> {
-        self.urgent_through.filter(|through| *through > self.acknowledged())
+    /// Whether something urgent is not known to be at the aggregator.
+    pub(super) fn urgent_waits(&self) -> bool {
+        self.urgent_through.is_some_and(|through| through > self.acknowledged())
+            || self.urgent_of_device.is_some_and(|(stamp, _)| !self.has(stamp))
     }
 
     /// Own writes up to this time are on the aggregator's disk.

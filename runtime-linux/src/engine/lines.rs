@@ -179,7 +179,11 @@ impl Engine {
             }
             _ => return false,
         };
-        let Some(line) = self.line_of(session, document) else { return false };
+        if self.documents[document].last_session == Some(session) {
+            return false;
+        }
+        // Of a connection that is over already, it concerns nobody.
+        let Some(line) = self.line_of(session, document) else { return true };
         if let Some(text) = what {
             let (document, line) = (self.name_of(document), &mut self.lines[line.0]);
             tracing::warn!(line = line.parts.name, document, text, "the device on the line");

@@ -35,13 +35,14 @@ impl Engine {
         self.follow_policy(index);
         let hosted = &mut self.documents[index];
         let changes = hosted.replica.document().changes_since(seq);
-        let paths: Vec<_> = changes.map(|cell| cell.path.to_owned()).collect();
-        for path in paths {
+        let cells: Vec<_> = changes.map(|cell| (cell.path.to_owned(), cell.stamp, cell.seq)).collect();
+        for (path, stamp, seq) in cells {
             let rule = hosted.policy.rule_at(&path);
             self.gate.note_change(now, index, rule);
             if rule.terms.priority == Priority::Urgent
                 && let Ok(path) = Path::new(&path)
             {
+                hosted.urgent_of_device = Some((stamp, seq));
                 hosted.replica.hurry(path);
             }
         }

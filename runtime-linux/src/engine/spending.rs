@@ -195,7 +195,7 @@ impl Engine {
 
     /// Whether something urgent is not at the aggregator.
     fn urgent_waits(&self) -> bool {
-        self.documents.iter().any(|hosted| hosted.urgent_waits().is_some())
+        self.documents.iter().any(|hosted| hosted.urgent_waits())
     }
 
     /// Follows the budget: closes and holds the connection, or lets it go on, and leases what it may cost.

@@ -17,7 +17,7 @@ use crate::engine::{LINE_FRAMES_MAX, LineIndex, LineInput};
 
 /// All lines of an edge; they end when this is dropped.
 pub(crate) struct Lines {
-    commands: Vec<mpsc::Sender<LineCommand>>,
+    commands: Vec<mpsc::UnboundedSender<LineCommand>>,
     events: mpsc::Receiver<LineEvent>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -45,7 +45,8 @@ impl Lines {
         let mut lines = Self { commands: Vec::new(), events, tasks: Vec::new() };
         for (index, options) in options.iter().enumerate() {
             // The engine sends no more frames than this before it hears that some went, and an End beside them.
-            let (commands, receiver) = mpsc::channel(2 * LINE_FRAMES_MAX);
+            // Frames are bounded by the room that the engine knows of, ends by the events that it is given.
+            let (commands, receiver) = mpsc::unbounded_channel();
             let task = Task {
                 line: LineIndex(index),
                 port: options.port.clone(),
@@ -85,9 +86,9 @@ impl Lines {
 
     fn command(&self, line: LineIndex, command: LineCommand) {
         if let Some(sender) = self.commands.get(line.0)
-            && let Err(error) = sender.try_send(command)
+            && let Err(error) = sender.send(command)
         {
-            // The task has stopped: then its device is gone too. There is always room, by what the engine was told.
+            // The task has stopped: then its device is gone too.
             tracing::debug!(line = line.0, %error, "a line takes nothing any more");
         }
     }
@@ -103,7 +104,7 @@ struct Task {
     line: LineIndex,
     port: Port,
     events: mpsc::Sender<LineEvent>,
-    commands: mpsc::Receiver<LineCommand>,
+    commands: mpsc::UnboundedReceiver<LineCommand>,
     /// Frames that the engine has room for.
     room: Arc<Semaphore>,
     random: ChaCha12Rng,

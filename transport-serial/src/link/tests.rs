@@ -4,6 +4,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::packet::CRC;
 
 type Device = Link<1, 0>;
 type Gateway = Link<4, 3>;
@@ -222,10 +223,11 @@ fn a_connection_without_an_answer_ends_and_says_so() {
     let (mut now_ms, mut sent) = (0, 0);
     while let Some(pause) = {
         sent += said(&mut device, now_ms).len();
-        device.poll_timeout(now_ms)
+        device.poll_timeout(now_ms).filter(|pause| *pause > 0)
     } {
         now_ms += pause;
     }
+    assert_eq!(device.poll_timeout(now_ms), Some(0), "there is something to be told");
     assert_eq!(feed(&mut device, &[]), [Got::Over(Over::Silent { repeats: 6 })]);
     assert_eq!(
         (sent, now_ms),
@@ -503,4 +505,67 @@ proptest! {
         said(&mut link, 0);
         prop_assert_eq!(link.counters().frames_in, 0, "a checksum of 32 bits is not met by chance in a test");
     }
+}
+
+/// A Data packet with a good checksum. The encoding hardly grows where there are many zeros.
+fn data(connection: u16, number: u8, payload: &[u8]) -> Vec<u8> {
+    let head = [Kind::Data as u8, connection.to_le_bytes()[0], connection.to_le_bytes()[1], number, 0];
+    let mut packet = [&head[..], payload].concat();
+    let checksum = CRC.checksum(&packet).to_le_bytes();
+    packet.extend(checksum);
+    let mut line = vec![0; cobs::max_encoding_length(packet.len()) + 2];
+    let len = cobs::encode(&packet, &mut line[1..]);
+    line.truncate(len + 2);
+    line
+}
+
+#[test]
+fn a_frame_that_is_too_long_is_dropped_in_its_turn_and_ahead_of_it() {
+    for len in [FRAME_LEN_MAX, FRAME_LEN_MAX + 1, FRAME_LEN_MAX + 2] {
+        for ahead in [0, 1] {
+            let (_, mut gateway) = connected();
+            let (connection, number) = (gateway.connection, gateway.next_in.wrapping_add(ahead));
+            let got = feed(&mut gateway, &data(connection, number, &vec![0; len]));
+            let is_given = len == FRAME_LEN_MAX && ahead == 0;
+            assert_eq!(got.len(), usize::from(is_given), "{len} bytes, {ahead} ahead");
+            let counters = gateway.counters();
+            let dropped = counters.malformed + counters.too_long;
+            assert_eq!(dropped, u32::from(len > FRAME_LEN_MAX), "{len} bytes, {ahead} ahead");
+        }
+    }
+}
+
+/// With one place for frames ahead of their turn, it is free again as soon as its frame is given out.
+#[test]
+fn one_early_frame_is_given_once() {
+    let timing = Timing::default();
+    let mut sender = Link::<2, 1>::initiator(timing, 1);
+    let mut receiver = Link::<2, 1>::responder(timing, 2);
+    open(&mut sender, &mut receiver);
+    sender.send(b"five").unwrap();
+    sender.send(b"six").unwrap();
+    let packets = said(&mut sender, 0);
+    assert_eq!(packets.len(), 2);
+    assert_eq!(feed(&mut receiver, &packets[1]), []);
+    assert_eq!(feed(&mut receiver, &packets[0]), [frame(b"five"), frame(b"six")]);
+    feed(&mut sender, &said(&mut receiver, 0).concat());
+    sender.send(b"seven").unwrap();
+    assert_eq!(feed(&mut receiver, &said(&mut sender, 0).concat()), [frame(b"seven")]);
+}
+
+/// A driver that waits as long as it is told learns of the end of the connection.
+#[test]
+fn a_silent_peer_is_told_without_another_byte() {
+    let (mut device, _) = connected();
+    device.send(b"report").unwrap();
+    let mut now_ms = 0;
+    for _ in 0..100 {
+        said(&mut device, now_ms);
+        let Some(wait_ms) = device.poll_timeout(now_ms) else { break };
+        now_ms += wait_ms;
+        if let [Got::Over(_)] = feed(&mut device, &[])[..] {
+            return;
+        }
+    }
+    panic!("it waits for ever, since {now_ms} ms");
 }
