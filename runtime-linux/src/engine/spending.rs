@@ -10,6 +10,7 @@ use crdt_core::{Time, peek_is_content};
 use storage_redb::Batch;
 use transport_quic::{CloseCode, Ledger};
 
+use super::hosted::Hosted;
 use super::{Engine, Output};
 use crate::books::Books;
 use crate::budget::{Budget, Level};
@@ -195,7 +196,7 @@ impl Engine {
 
     /// Whether something urgent is not at the aggregator.
     fn urgent_waits(&self) -> bool {
-        self.documents.iter().any(|hosted| hosted.urgent_waits())
+        self.documents.iter().any(Hosted::urgent_waits)
     }
 
     /// Follows the budget: closes and holds the connection, or lets it go on, and leases what it may cost.
