@@ -39,6 +39,11 @@ no-alloc:
     cargo build -p transport-serial --target thumbv6m-none-eabi --locked
     cargo build -p transport-serial --target thumbv7m-none-eabi --locked
 
+# The binaries as they are shipped: stripped and linked as a whole. Prints their sizes in bytes.
+dist:
+    cargo build --profile dist --locked -p runtime-linux --bin edge -p runtime-cloud --bin aggregator
+    @cd "${CARGO_TARGET_DIR:-target}/dist" && stat --printf '%n %s bytes\n' edge aggregator
+
 # The edge runtime for 32-bit ARM Linux. Wants Debian's gcc-arm-linux-gnueabihf (for ring's C and assembly).
 cross:
     rustup target add armv7-unknown-linux-gnueabihf

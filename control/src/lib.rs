@@ -47,8 +47,11 @@
 //! `server`, `client`.
 
 mod client;
+pub mod code;
+pub mod command;
 mod limits;
 mod line;
+mod log_limit;
 mod reply;
 mod request;
 mod scalar;
@@ -57,6 +60,7 @@ mod tree;
 
 pub use client::{Client, ConnectError, RequestError};
 pub use limits::{CONNECTIONS_MAX, REPLY_LEN_MAX, REQUEST_LEN_MAX, SOCKET_PATH_LEN_MAX};
+pub use log_limit::LogLimit;
 pub use reply::{ErrorReply, Reply};
 pub use request::{Change, Delete, Get, Set, Watch};
 pub use scalar::{Scalar, ScalarError};

@@ -17,17 +17,14 @@ pub enum Reply {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ErrorReply {
-    /// For programs: a word that stays the same.
+    /// For programs: one of the [codes](crate::code).
     pub code: String,
     /// For people: what is wrong, with the value, the limit and the next step.
     pub message: String,
 }
 
 impl ErrorReply {
-    /// The code of a request that is not understood. This crate gives it itself.
-    pub const BAD_REQUEST: &'static str = "bad_request";
-
-    /// An error of this code. An error of another type goes in as text: `ErrorReply::new("full", error)`.
+    /// An error of this code. An error of another type goes in as text: `ErrorReply::new(code::FULL, error)`.
     pub fn new(code: &str, message: impl std::fmt::Display) -> Self {
         Self { code: code.to_owned(), message: message.to_string() }
     }

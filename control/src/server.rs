@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,8 +16,10 @@ use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::code;
 use crate::limits::{CONNECTIONS_MAX, REQUEST_LEN_MAX, SOCKET_PATH_LEN_MAX};
 use crate::line::{Line, LineReader};
+use crate::log_limit::LogLimit;
 use crate::reply::{ErrorReply, Reply};
 
 /// Listens on a socket. Dropping it removes the socket's file.
@@ -121,7 +123,7 @@ impl Server {
     /// Serves until `stop` resolves. Each request goes to `handler`, which puts its reply, or a stream of them, into
     /// [`Replies`]; one that puts none has an error sent for it.
     ///
-    /// A line that is no request of type `R` gets an error with the code [`ErrorReply::BAD_REQUEST`], and the next
+    /// A line that is no request of type `R` gets an error with the code [`BAD_REQUEST`](code::BAD_REQUEST), and the next
     /// line is read; a line longer than [`REQUEST_LEN_MAX`] gets one and the connection is closed.
     ///
     /// After `stop`, no connection is accepted, streams are told ([`Replies::gone`]), and the handlers under way have
@@ -137,6 +139,7 @@ impl Server {
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let (stopping, is_stopping) = watch::channel(false);
         let mut connections = JoinSet::new();
+        let mut failures = LogLimit::default();
         tokio::pin!(stop);
         loop {
             let accept = async {
@@ -155,7 +158,9 @@ impl Server {
                         });
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "no connection accepted on the control socket");
+                        if let Some(times) = failures.note(Instant::now()) {
+                            tracing::warn!(%error, times, "no connection is accepted on the control socket");
+                        }
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -183,7 +188,7 @@ impl Replies {
     pub async fn ok(&mut self, answer: &impl Serialize) -> Result<(), Gone> {
         match serde_json::to_value(answer) {
             Ok(answer) => self.reply(&Reply::Ok(answer)).await,
-            Err(error) => self.reply(&Reply::Error(ErrorReply::new("internal", error))).await,
+            Err(error) => self.reply(&Reply::Error(ErrorReply::new(code::INTERNAL, error))).await,
         }
     }
 
@@ -276,14 +281,14 @@ impl Connection {
             }
         };
         if done.is_ok() && !has_replied.load(Ordering::Relaxed) {
-            let error = ErrorReply::new("internal", "the request has no answer; this is a bug");
+            let error = ErrorReply::new(code::INTERNAL, "the request has no answer; this is a bug");
             return write_line(&self.writer, &Reply::Error(error)).await.map_err(|_| Gone);
         }
         done
     }
 
     async fn refuse(&self, message: String) -> Result<(), Gone> {
-        let error = ErrorReply { code: ErrorReply::BAD_REQUEST.to_owned(), message };
+        let error = ErrorReply::new(code::BAD_REQUEST, message);
         write_line(&self.writer, &Reply::Error(error)).await.map_err(|_| Gone)
     }
 }

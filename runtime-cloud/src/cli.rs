@@ -1,25 +1,15 @@
 //! The command line: what the binary `aggregator` does.
 //!
-//! | exit code | meaning |
-//! |---:|---|
-//! | 0 | done |
-//! | 1 | not done; the reason is on standard error |
-//! | 2 | the command line makes no sense |
-//! | 3 | no aggregator runs on this store, and the command needs one |
-//! | 4 | the store cannot be used: damaged, of a newer format, open elsewhere, or there is none |
-//! | 5 | the port or the control socket cannot be opened |
+//! The exit codes are those of [`control::command`].
 
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use control::{Client, ConnectError, Delete, Get, Scalar, Set, Watch};
+use control::command::{Exit, Failure, LogLevel, follow, print, stop_signal};
+use control::{Client, ConnectError, Delete, ErrorReply, Get, Scalar, Set, Watch};
 use serde_json::{Value as Json, json};
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 use transport_quic::{Config, PublicKey};
 
 use crate::engine::Request;
@@ -69,6 +59,9 @@ enum Command {
         document: String,
         /// Keys joined by "/"; the whole document without it.
         path: Option<String>,
+        /// As one line of JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Put a value at a path.
     Set {
@@ -112,31 +105,12 @@ struct Serve {
     json: bool,
 }
 
-/// A command that failed: what to say, and the exit code.
-#[derive(Debug)]
-struct Failure {
-    code: u8,
-    message: String,
-}
-
 /// Does what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let level = if matches!(cli.command, Command::Serve(_)) { "info" } else { "error" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
-    let done = match Runtime::new() {
-        Ok(runtime) => runtime.block_on(run(cli)),
-        Err(error) => Err(Failure { code: NOT_DONE, message: format!("starting threads: {error}") }),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { code, message }) => {
-            eprintln!("aggregator: {message}");
-            ExitCode::from(code)
-        }
-    }
+    let is_server = matches!(cli.command, Command::Serve(_));
+    control::command::main(PROGRAM, if is_server { LogLevel::Server } else { LogLevel::Command }, run(cli))
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {
@@ -148,27 +122,27 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 document.as_ref().map_or("every document".to_owned(), |name| format!("document {name:?}"));
             let changed = ask(&place, true, Request::Allow { key, document }).await?;
             let word = if is_changed(&changed) { "now" } else { "already" };
-            print(&format!("{key} may {word} open {who}"))
+            print(format_args!("{key} may {word} open {who}"))
         }
         Command::Revoke { key } => {
             let changed = ask(&place, false, Request::Revoke { key }).await?;
-            print(&if is_changed(&changed) {
-                format!("{key} is forgotten")
-            } else {
-                format!("{key} was not known")
-            })
+            if !is_changed(&changed) {
+                let message =
+                    format!("no device has the key {key}: aggregator list shows those that may come in");
+                return Err(Failure::new(Exit::NotFound, message));
+            }
+            print(format_args!("{key} is forgotten"))
         }
         Command::List { json } => {
             let devices = ask(&place, false, Request::List).await?;
-            print(&if json { devices.to_string() } else { report::devices(now(), devices) })
+            print(if json { devices.to_string() } else { report::devices(now(), devices) })
         }
-        Command::Get { document, path } => {
+        Command::Get { document, path, json } => {
             let value = ask(&place, false, Request::Get(Get { document: Some(document), path })).await?;
-            print(&format!("{value:#}"))
+            if json { print(value) } else { print(format_args!("{value:#}")) }
         }
         Command::Set { document, path, value } => {
-            let value = Scalar::from_argument(&value)
-                .map_err(|error| Failure { code: NOT_DONE, message: error.to_string() })?;
+            let value = Scalar::from_argument(&value).map_err(|error| Failure::of(Exit::BadInput, &error))?;
             let request = Request::Set(Set { document: Some(document), path, value });
             ask(&place, true, request).await.map(drop)
         }
@@ -178,38 +152,30 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             print(if is_changed(&changed) { "deleted" } else { "nothing was there" })
         }
         Command::Watch { document, path } => {
-            watch(&place, &Request::Watch(Watch { document: Some(document), path })).await
+            let mut client = connect(&place).await?;
+            client.send(&Request::Watch(Watch { document: Some(document), path })).await?;
+            follow(&mut client, PROGRAM).await
         }
         Command::Status { json } => {
             let mut client = connect(&place).await?;
             let status = client.request(&Request::Status).await?;
-            print(&if json { status.to_string() } else { report::status(status) })
+            print(if json { status.to_string() } else { report::status(status) })
         }
     }
 }
 
 async fn serve(place: Place, options: Serve) -> Result<(), Failure> {
-    let fail =
-        |error: io::Error| Failure { code: NOT_DONE, message: format!("listening for signals: {error}") };
     // Before anything is announced: whoever reads the line may send a signal at once.
-    let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+    let stop = stop_signal()?;
     let (store, socket) = (place.store.display().to_string(), place.socket.display().to_string());
     let transport = Config::cat_m1();
     let server = Server::start(Options { place, listen: options.listen, transport }).await?;
     let (key, address) = (server.public_key(), server.local_addr());
-    print(&if options.json {
+    print(if options.json {
         json!({ "key": key, "address": address, "store": store, "control": socket }).to_string()
     } else {
         format!("key {key} address {address} store {store}")
     })?;
-    let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-    };
     Ok(server.run(stop).await?)
 }
 
@@ -221,76 +187,39 @@ async fn ask(place: &Place, create: bool, request: Request) -> Result<Json, Fail
             let mut offline = Offline::open(place, create)?;
             let done = offline.request(request)?;
             offline.close()?;
-            done.map_err(|error| Failure { code: NOT_DONE, message: error.to_string() })
+            Ok(done.map_err(|error| ErrorReply::from(&error))?)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-async fn watch(place: &Place, request: &Request) -> Result<(), Failure> {
-    let mut client = connect(place).await?;
-    client.send(request).await?;
-    while let Some(change) = client.next().await? {
-        print(&change.to_string())?;
-    }
-    Err(Failure { code: NOT_RUNNING, message: "the aggregator has ended".to_owned() })
-}
-
 async fn connect(place: &Place) -> Result<Client, Failure> {
-    Ok(Client::connect(&place.socket).await?)
+    Client::connect(&place.socket).await.map_err(|error| match error {
+        ConnectError::NotRunning { .. } => {
+            Failure::new(Exit::NotRunning, format!("{error} (aggregator serve)"))
+        }
+        error => error.into(),
+    })
 }
 
 fn is_changed(answer: &Json) -> bool {
     answer["changed"] == true
 }
 
-fn print(line: &str) -> Result<(), Failure> {
-    let written = writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush());
-    written
-        .map_err(|error| Failure { code: NOT_DONE, message: format!("writing to standard output: {error}") })
-}
-
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
-        let code = match error {
-            ServeError::Control(_) | ServeError::Link { .. } | ServeError::Listen { .. } => NO_PORT,
-            ServeError::Random(_) => NOT_DONE,
-            _ => NO_STORE,
+        let exit = match error {
+            ServeError::Control(_)
+            | ServeError::Link { .. }
+            | ServeError::Listen { .. }
+            | ServeError::Random(_) => Exit::Failed,
+            _ => Exit::Store,
         };
-        Self { code, message: with_sources(&error) }
+        Self::of(exit, &error)
     }
 }
 
-impl From<ConnectError> for Failure {
-    fn from(error: ConnectError) -> Self {
-        let code = if matches!(error, ConnectError::NotRunning { .. }) { NOT_RUNNING } else { NO_PORT };
-        let hint = if code == NOT_RUNNING { "; start it with: aggregator serve" } else { "" };
-        Self { code, message: format!("{error}{hint}") }
-    }
-}
-
-impl From<control::RequestError> for Failure {
-    fn from(error: control::RequestError) -> Self {
-        let code = if matches!(error, control::RequestError::Closed) { NOT_RUNNING } else { NOT_DONE };
-        Self { code, message: with_sources(&error) }
-    }
-}
-
-/// The error and its causes, in one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    message
-}
-
-const NOT_DONE: u8 = 1;
-const NOT_RUNNING: u8 = 3;
-const NO_STORE: u8 = 4;
-const NO_PORT: u8 = 5;
+const PROGRAM: &str = "aggregator";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -306,5 +235,8 @@ Examples:
 While no aggregator runs on the store, allow, revoke, list, get, set and delete open the store themselves; watch and
 status need one.
 
-Exit codes: 0 done; 1 not done, with the reason; 2 bad command line; 3 no aggregator is running; 4 the store cannot be
-used; 5 the port or the control socket cannot be opened.";
+Exit codes, the same for edge and aggregator:
+  0 done                    4 nothing at the path, unknown document or key
+  1 failed, stderr says why 5 what was waited for did not come in time
+  2 bad input               6 the store cannot be used
+  3 no aggregator running   7 refused by a limit or a right";

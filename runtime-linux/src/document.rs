@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::changes::Cursor;
 use crate::driver::Request;
-use crate::engine::{Command, DocumentCommand, DocumentIndex, Reply};
+use crate::engine::{Basis, Command, DocumentCommand, DocumentIndex, Reply, Updated};
 use crate::error::EdgeError;
 
 /// A document of a running edge. Clones speak to the same one. See [`Edge::document`](crate::Edge::document).
@@ -33,6 +33,8 @@ pub struct Transaction {
 pub struct Receipt {
     document: Document,
     stamp: Option<Stamp>,
+    /// What must be at the aggregator; everything that is in the document when it is asked without it.
+    basis: Option<Basis>,
 }
 
 /// The changes at a path, as they come. See [`Document::watch`].
@@ -73,8 +75,8 @@ impl Document {
     /// [`EdgeError`]; nothing of it has changed anything then.
     pub async fn update(&self, transaction: Transaction) -> Result<Receipt, EdgeError> {
         let writes = transaction.writes;
-        let stamp = self.ask(|reply| DocumentCommand::Update { writes, reply }).await?;
-        Ok(self.receipt(stamp))
+        let Updated { stamp, basis } = self.ask(|reply| DocumentCommand::Update { writes, reply }).await?;
+        Ok(Receipt { document: self.clone(), stamp, basis: Some(basis) })
     }
 
     /// The scalar at a path; `None` where nothing or a container stands. What it gives is on the disk.
@@ -114,9 +116,10 @@ impl Document {
         &self.name
     }
 
-    /// The receipt of a write that another receipt told of, in this process.
+    /// The receipt of a write that another receipt told of, in this process; of everything that is in the document when it
+    /// is asked without a stamp.
     pub(crate) fn receipt(&self, stamp: Option<Stamp>) -> Receipt {
-        Receipt { document: self.clone(), stamp }
+        Receipt { document: self.clone(), stamp, basis: stamp.map(Basis::from) }
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> DocumentCommand) -> Result<T, EdgeError> {
@@ -145,15 +148,16 @@ impl Transaction {
 }
 
 impl Receipt {
-    /// Resolves when the aggregator has the write on its disk, or knows of a newer one in its place. That may take as
-    /// long as the device is offline; dropping the future gives up waiting, not the write. On the wire it costs nothing:
-    /// the aggregator's transport acknowledges only what is durable.
+    /// Resolves when the aggregator has the write on its disk, or knows of a newer one in its place. Where nothing was
+    /// written, because it was so already, it waits for what makes it so: everything that the document held then. That may
+    /// take as long as the device is offline; dropping the future gives up waiting, not the write. On the wire it costs
+    /// nothing: the aggregator's transport acknowledges only what is durable.
     ///
     /// # Errors
     /// [`EdgeError`]; the write is on this device's disk in any case.
     pub async fn durable_at_aggregator(&self) -> Result<(), EdgeError> {
-        let Some(stamp) = self.stamp else { return Ok(()) };
-        self.document.ask(|reply| DocumentCommand::Receipt { stamp, reply }).await
+        let basis = self.basis.clone();
+        self.document.ask(|reply| DocumentCommand::Receipt { basis, reply }).await
     }
 
     /// The stamp of the transaction; `None` when there was nothing to do.

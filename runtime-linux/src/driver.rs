@@ -5,6 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use crdt_core::{Heap, Limits, Replica};
 use storage_redb::{Batch, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -16,12 +17,13 @@ use transport_quic::{
 use crate::budget::Level;
 use crate::clock::Now;
 use crate::connection::Attempt;
-use crate::engine::{Command, Engine, LinkInput, Output};
+use crate::engine::{Command, Engine, LinkInput, Output, Reply};
 use crate::error::EdgeError;
 use crate::frames::kind_of;
 use crate::line::{LineEvent, Lines};
 use crate::options::Aggregator;
 use crate::status::Problem;
+use crate::unopened::{UnopenedDocument, load_unopened};
 
 /// How the task ended: `None` while it runs, then whether the store failed.
 pub(crate) type Ended = Option<Result<(), EdgeError>>;
@@ -30,6 +32,17 @@ pub(crate) type Ended = Option<Result<(), EdgeError>>;
 pub(crate) enum Request {
     Command(Command),
     ShutDown,
+    Stored(StoredRequest),
+}
+
+/// Something of a document that may be in the store alone.
+pub(crate) enum StoredRequest {
+    /// All that are not open.
+    List { reply: Reply<Vec<UnopenedDocument>> },
+    /// As it stands there; `None` if there is none of this name.
+    Load { document: String, reply: Reply<Option<Box<Replica<Heap>>>> },
+    /// Take it out of the store, with all that was not sent; tells what was in it.
+    Remove { document: String, reply: Reply<Option<UnopenedDocument>> },
 }
 
 /// The link to the aggregator; there is none without an aggregator.
@@ -127,6 +140,8 @@ pub(crate) struct Driver {
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) ended: watch::Sender<Ended>,
     pub(crate) level: watch::Sender<Level>,
+    /// Of a document that is read without being open.
+    pub(crate) limits: Limits,
 }
 
 /// A commit on its way to the disk.
@@ -292,8 +307,45 @@ impl Driver {
                 self.take_ledger();
                 self.engine.handle_command(Now::read(), command);
             }
+            Some(Request::Stored(request)) => self.take_stored_request(request).await,
             // All handles are gone: nobody can ask for anything any more.
             Some(Request::ShutDown) | None => self.engine.shut_down(),
+        }
+    }
+
+    /// One at a time, and nothing else meanwhile: it is rare, and a document cannot be opened while it is removed.
+    async fn take_stored_request(&mut self, request: StoredRequest) {
+        let store = self.store.clone();
+        let (limits, aggregator) = (self.limits, self.network.as_ref().map(|network| network.aggregator.key));
+        let open: Vec<String> = self.engine.document_names().map(|name| name.as_str().to_owned()).collect();
+        let moment = self.engine.moment(Now::read());
+        let work = move || match request {
+            // Whoever does not wait any more needs no answer.
+            StoredRequest::List { reply } => {
+                let found =
+                    UnopenedDocument::all(&store, open.iter().map(String::as_str), aggregator, moment);
+                drop(reply.send(found.map_err(|error| EdgeError::Store(Arc::new(error)))));
+                None
+            }
+            StoredRequest::Load { document, reply } => {
+                let loaded = load_unopened(&store, &document, limits, moment);
+                let fail = |source| EdgeError::Load { document, source: Arc::new(source) };
+                drop(reply.send(loaded.map(|replica| replica.map(Box::new)).map_err(fail)));
+                None
+            }
+            StoredRequest::Remove { document, reply } if open.contains(&document) => {
+                drop(reply.send(Err(EdgeError::Open { document })));
+                None
+            }
+            StoredRequest::Remove { document, reply } => {
+                let removed = UnopenedDocument::remove(&store, &document, aggregator, moment);
+                let is_removed = matches!(removed, Ok(Some(_)));
+                drop(reply.send(removed.map_err(|error| EdgeError::Store(Arc::new(error)))));
+                is_removed.then_some(document)
+            }
+        };
+        if let Ok(Some(removed)) = tokio::task::spawn_blocking(work).await {
+            self.engine.handle_removed(&removed);
         }
     }
 
@@ -301,8 +353,10 @@ impl Driver {
         self.requests.close();
         let failure = self.engine.failure();
         while let Ok(request) = self.requests.try_recv() {
-            if let Request::Command(command) = request {
-                command.fail(failure.clone().unwrap_or(EdgeError::Stopped));
+            match request {
+                Request::Command(command) => command.fail(failure.clone().unwrap_or(EdgeError::Stopped)),
+                // Its caller learns of the end by the end of the channel.
+                Request::ShutDown | Request::Stored(_) => {}
             }
         }
         if let Some(network) = &self.network {

@@ -25,6 +25,7 @@ mod hosted;
 mod io;
 mod lines;
 mod link;
+mod receipts;
 mod report;
 mod sending;
 mod spending;
@@ -39,18 +40,21 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use storage_redb::{Batch, StoreError, stage};
 use transport_quic::{CloseCode, PublicKey};
 
+use crate::arrived::Arrived;
 use crate::clock::Now;
 use crate::connection::{Attempt, Connector, Sent, State};
 use crate::error::EdgeError;
 use crate::options::{Aggregator, Timing};
-use crate::policy::Gate;
+use crate::policy::{Gate, Policy};
+use crate::unopened::UnopenedDocument;
 use answers::Answers;
 use hosted::Hosted;
-pub use hosted::{RECEIPTS_MAX, WRITES_MAX};
-pub use io::{Command, DocumentCommand, DocumentIndex, LinkInput, Output, Parts, Reply};
+pub use hosted::WRITES_MAX;
+pub use io::{Command, DocumentCommand, DocumentIndex, LinkInput, Output, Parts, Reply, Updated};
 pub(crate) use lines::LINE_FRAMES_MAX;
 use lines::Line;
 pub use lines::{LineIndex, LineInput, LineParts};
+pub use receipts::{Basis, RECEIPTS_MAX};
 pub(crate) use spending::BUDGET_SETTING;
 use spending::Spending;
 
@@ -74,6 +78,8 @@ pub struct Engine {
     /// What the next commit is made of.
     staged: Staged,
     committing: Option<Committing>,
+    /// What is to be on the disk at the end of the process.
+    last_batch: Batch<'static>,
     failed: Option<Arc<StoreError>>,
     is_stopping: bool,
     is_stopped: bool,
@@ -82,6 +88,10 @@ pub struct Engine {
     spending: Spending,
     /// Whether changes wait for company.
     gate: Gate,
+    /// What a document is opened with.
+    policy: Policy,
+    /// What of the store is not open.
+    unopened: Vec<UnopenedDocument>,
     /// Bytes of frames sent and received.
     payload: (u64, u64),
     buffer: Vec<u8>,
@@ -110,7 +120,8 @@ impl Engine {
     /// # Panics
     /// Without a document, or with more than [`DOCUMENTS_MAX`].
     pub fn new(now: Now, parts: Parts) -> Self {
-        let Parts { replicas, lines, public_key, aggregator, timing, seed, books, budget, policy } = parts;
+        let Parts { replicas, lines, public_key, aggregator, timing, seed, books, budget, policy, unopened } =
+            parts;
         assert!((1..=DOCUMENTS_MAX).contains(&replicas.len()), "an edge has 1 to {DOCUMENTS_MAX} documents");
         let state = match &aggregator {
             Some(_) => State::Waiting { until: now.at },
@@ -132,12 +143,15 @@ impl Engine {
             answers: Answers::default(),
             staged: Staged::default(),
             committing: None,
+            last_batch: Batch::new(),
             failed: None,
             is_stopping: false,
             is_stopped: false,
             learned_clock: None,
             spending: Spending::new(now, books, budget),
             gate: Gate::new(now.at, &public_key.0),
+            policy,
+            unopened,
             payload: (0, 0),
             buffer: vec![0; FRAME_LEN],
         };
@@ -168,6 +182,10 @@ impl Engine {
             Command::Ledger { reply } => {
                 let report = self.ledger_report();
                 self.answers.add(reply, Ok(report));
+            }
+            Command::Open { replica, reply } => {
+                let opened = self.open_document(now, *replica);
+                self.answers.add(reply, opened);
             }
             Command::Policy { reply } => {
                 let report = self.policy_report();
@@ -286,12 +304,49 @@ impl Engine {
         self.failed.clone().map(EdgeError::Store)
     }
 
+    /// A document is not in the store any more.
+    pub fn handle_removed(&mut self, name: &str) {
+        self.unopened.retain(|unopened| unopened.document != name);
+    }
+
     /// A document and its sessions.
     pub fn replica(&self, document: DocumentIndex) -> Option<&Replica<Heap>> {
         self.documents.get(usize::from(document.0)).map(|hosted| &hosted.replica)
     }
 
     // ---- the documents ----
+
+    /// Takes one more document; it is opened at the aggregator at once if there is a connection.
+    fn open_document(&mut self, now: Now, replica: Replica<Heap>) -> Result<DocumentIndex, EdgeError> {
+        let place = self.documents.iter().position(|hosted| hosted.replica.name() == replica.name());
+        let index = match place {
+            Some(index) => index,
+            None if self.documents.len() >= DOCUMENTS_MAX => {
+                return Err(EdgeError::TooManyDocuments { limit: DOCUMENTS_MAX });
+            }
+            None => {
+                self.handle_removed(replica.name().as_str());
+                let peer = self.aggregator.as_ref().map(|aggregator| PeerId(aggregator.key.0));
+                self.documents.push(Hosted::new(replica, peer, &self.timing, self.policy.clone()));
+                let index = self.documents.len() - 1;
+                self.find_urgent();
+                self.gate.open();
+                if self.connector.open().is_some() {
+                    self.open_session(now, index);
+                }
+                index
+            }
+        };
+        Ok(DocumentIndex(u16::try_from(index).expect("an edge has few documents")))
+    }
+
+    /// Notes for each document what the aggregator has of it.
+    fn stage_arrived(&self, batch: &mut Batch<'_>) {
+        let Some(aggregator) = &self.aggregator else { return };
+        for hosted in &self.documents {
+            Arrived::of(&hosted.replica, aggregator.key).stage(hosted.replica.name().as_str(), batch);
+        }
+    }
 
     /// Takes what a document wants done; false when none wants anything, or when a commit has begun.
     ///
@@ -369,6 +424,9 @@ impl Engine {
         let Staged { mut batch, tokens } = std::mem::take(&mut self.staged);
         let is_due = is_for_accounts || self.spending.has_unsaved();
         let limit_bytes = if is_due { self.spending.stage(&mut batch) } else { None };
+        if is_for_accounts {
+            self.stage_arrived(&mut batch);
+        }
         self.committing = Some(Committing { tokens, limit_bytes });
         self.outputs.push_back(Output::Commit(batch));
     }
@@ -383,7 +441,7 @@ impl Engine {
         self.rng.next_u64()
     }
 
-    fn moment(&mut self, now: Now) -> Moment {
+    pub(crate) fn moment(&mut self, now: Now) -> Moment {
         // A device without a clock counts on from the time that the aggregator told last.
         let learned = |(told, at): (Time, Instant)| {
             let since_ms = now.at.saturating_duration_since(at).as_millis();
@@ -405,6 +463,9 @@ impl Engine {
     fn stop(&mut self, reason: &str) -> Option<Output> {
         if let Some(attempt) = self.connector.open().map(|open| open.attempt) {
             self.hand_over();
+            let mut last = std::mem::take(&mut self.last_batch);
+            self.stage_arrived(&mut last);
+            self.last_batch = last;
             self.documents.iter_mut().for_each(Hosted::leave_session);
             let reason = reason.to_owned();
             self.outputs.push_back(Output::Disconnect { attempt, code: CloseCode::ShuttingDown, reason });

@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use control::code;
+use control::command::{Exit, Failure};
 use crdt_core::{NameError, PathError, UpdateError, ValueError};
 use storage_redb::{LoadError, StoreError};
 
@@ -119,6 +121,34 @@ pub enum EdgeError {
     /// confirmed, and nothing of them was sent.
     #[error("the edge stopped because its store failed")]
     Store(#[source] Arc<StoreError>),
+    /// A document of the store cannot be loaded. The edge and its other documents go on.
+    #[error("document {document:?} cannot be loaded from the store")]
+    Load {
+        /// Its name.
+        document: String,
+        /// What is wrong with it.
+        source: Arc<LoadError>,
+    },
+    /// The document is in the store, and not open: it can be read, sent and dropped.
+    #[error(
+        "document {document:?} is in the store but not open: edge document send opens it once, edge run --document always"
+    )]
+    NotOpen {
+        /// Its name.
+        document: String,
+    },
+    /// The document is open.
+    #[error("document {document:?} is open: leave it out of edge run --document first")]
+    Open {
+        /// Its name.
+        document: String,
+    },
+    /// The edge has as many documents as it may have.
+    #[error("{limit} documents are open already, which is the limit: start edge run with fewer")]
+    TooManyDocuments {
+        /// Most that may be open.
+        limit: usize,
+    },
     /// Too many wait for receipts.
     #[error("{limit} receipts are waited for already: wait for some of them first")]
     TooManyReceipts {
@@ -157,18 +187,48 @@ pub enum EdgeError {
 }
 
 impl EdgeError {
-    /// A word for programs; the same as long as the cause is the same.
+    /// For programs: one of the [codes](control::code).
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Path { .. } => "bad_path",
-            Self::Stopped => "stopped",
-            Self::Store(_) => "store_failed",
-            Self::TooManyReceipts { .. } => "too_many_receipts",
-            Self::TooManyWrites { .. } => "too_many_writes",
-            Self::UnknownDocument { .. } => "other_document",
-            Self::Update(UpdateError::Capacity(_)) => "full",
-            Self::Update(UpdateError::Value(_)) | Self::Value { .. } => "bad_value",
-            Self::Update(_) => "refused",
+            Self::Path { .. } => code::BAD_PATH,
+            Self::Stopped => code::STOPPING,
+            Self::Store(_) => code::STORE_FAILED,
+            Self::Load { .. } => code::DAMAGED,
+            Self::Open { .. } => code::REFUSED,
+            Self::TooManyDocuments { .. } | Self::TooManyReceipts { .. } | Self::TooManyWrites { .. } => {
+                code::TOO_MANY
+            }
+            Self::NotOpen { .. } | Self::UnknownDocument { .. } => code::UNKNOWN_DOCUMENT,
+            Self::Update(UpdateError::Capacity(_)) => code::FULL,
+            Self::Update(UpdateError::Value(_)) | Self::Value { .. } => code::BAD_VALUE,
+            Self::Update(_) => code::REFUSED,
         }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let exit = match &error {
+            OpenError::Document(_)
+            | OpenError::NoStore { .. }
+            | OpenError::SecretKey { .. }
+            | OpenError::Store(_)
+            | OpenError::Directory { .. } => Exit::Store,
+            OpenError::Name { .. }
+            | OpenError::LineDocument { .. }
+            | OpenError::NoDocument { .. }
+            | OpenError::PolicyPath { .. }
+            | OpenError::TwoRules { .. }
+            | OpenError::TooManyDocuments { .. }
+            | OpenError::Urgent { .. } => Exit::BadInput,
+            OpenError::Random(_) | OpenError::Socket(_) => Exit::Failed,
+        };
+        Self::of(exit, &error)
+    }
+}
+
+impl From<EdgeError> for Failure {
+    fn from(error: EdgeError) -> Self {
+        Self::of(Exit::of_reply(error.code()), &error)
     }
 }

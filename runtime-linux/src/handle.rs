@@ -12,7 +12,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::Value as Json;
 use storage_redb::{Batch, Store, StoreError, load};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use transport_quic::{Identity, Link, PublicKey};
 
 use crate::books::Books;
@@ -20,14 +20,15 @@ use crate::budget::{Budget, Level, Plan};
 use crate::calendar::Day;
 use crate::clock::Now;
 use crate::document::{Document, Receipt, Transaction, Watch, ask};
-use crate::driver::{Driver, Ended, Network, Request};
-use crate::engine::{BUDGET_SETTING, Command, DOCUMENTS_MAX, DocumentIndex, Engine, LineParts, Parts};
+use crate::driver::{Driver, Ended, Network, Request, StoredRequest};
+use crate::engine::{BUDGET_SETTING, Command, DOCUMENTS_MAX, DocumentIndex, Engine, LineParts, Parts, Reply};
 use crate::error::{EdgeError, OpenError};
 use crate::line::{LineOptions, Lines};
 use crate::options::Options;
 use crate::policy::{DocumentPolicy, Policy, Priority, Rule, Terms};
 use crate::report::LedgerReport;
 use crate::status::Status;
+use crate::unopened::UnopenedDocument;
 
 /// A running edge. Clones, and their [`Document`]s, speak to the same one; when all are dropped it shuts down in order.
 ///
@@ -38,8 +39,8 @@ pub struct Edge {
     ended: watch::Receiver<Ended>,
     level: watch::Receiver<Level>,
     public_key: PublicKey,
-    /// By their numbers; the main one is the first.
-    documents: Arc<[Arc<str>]>,
+    /// By their numbers; the main one is the first. Only ever longer.
+    documents: watch::Sender<Vec<Arc<str>>>,
     main: Document,
 }
 
@@ -60,7 +61,13 @@ impl Edge {
             Ok(opened) => opened?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
-        let Opened { store, identity, replicas, lines: line_parts, books, budget, policy, options } = opened;
+        let Opened { store, identity, replicas, lines: line_parts, books, budget, policy, unopened, options } =
+            opened;
+        if options.aggregator.is_some() {
+            for warning in unopened.iter().filter_map(UnopenedDocument::warning) {
+                tracing::warn!("{warning}: see edge document send and edge document drop");
+            }
+        }
         let public_key = identity.public_key();
         let network = match &options.aggregator {
             Some(aggregator) => {
@@ -71,7 +78,7 @@ impl Edge {
             }
             None => None,
         };
-        let documents: Arc<[Arc<str>]> =
+        let documents: Vec<Arc<str>> =
             replicas.iter().map(|replica| Arc::from(replica.name().as_str())).collect();
         let parts = Parts {
             replicas,
@@ -83,6 +90,7 @@ impl Edge {
             books,
             budget,
             policy,
+            unopened,
         };
         let engine = Engine::new(Now::read(), parts);
         let line_random = ChaCha12Rng::from_seed(random()?);
@@ -98,10 +106,11 @@ impl Edge {
             requests: receiver,
             ended: ended_sender,
             level: level_sender,
+            limits: options.limits,
         };
         tokio::spawn(driver.run());
         let main = Document::new(requests.clone(), documents[0].clone(), DocumentIndex(0));
-        Ok(Self { requests, ended, level, public_key, documents, main })
+        Ok(Self { requests, ended, level, public_key, documents: watch::Sender::new(documents), main })
     }
 
     /// Puts a value at a path. Returns when it is on this device's disk; what happens at the same time shares a commit.
@@ -161,13 +170,88 @@ impl Edge {
     /// # Errors
     /// [`EdgeError::UnknownDocument`], which tells those that there are.
     pub fn document(&self, name: &str) -> Result<Document, EdgeError> {
-        let place = self.documents.iter().position(|document| document.as_ref() == name);
+        let place = self.documents.borrow().iter().position(|document| document.as_ref() == name);
         let Some(index) = place.and_then(|place| u16::try_from(place).ok()) else {
-            let known: Vec<_> = self.document_names().map(|name| format!("{name:?}")).collect();
-            let name = name.chars().take(80).collect();
-            return Err(EdgeError::UnknownDocument { name, known: known.join(", ") });
+            return Err(self.unknown(name));
         };
         Ok(Document::new(self.requests.clone(), name.into(), DocumentIndex(index)))
+    }
+
+    /// Opens a document that is in the store, until this edge stops; the next start opens those that it names. It is synced
+    /// from now on, on the connection that there is. One that is open already is given as it is. Cost: `[cells]`.
+    ///
+    /// # Errors
+    /// [`EdgeError::UnknownDocument`] when the store has none of this name, [`EdgeError::TooManyDocuments`],
+    /// [`EdgeError::Load`].
+    pub async fn open_document(&self, name: &str) -> Result<Document, EdgeError> {
+        if let Ok(document) = self.document(name) {
+            return Ok(document);
+        }
+        let replica = Box::new(self.load_stored(name).await?);
+        let index = ask(&self.requests, |reply| Command::Open { replica, reply }).await?;
+        let name: Arc<str> = name.into();
+        self.documents.send_modify(|documents| {
+            // Two callers at once get the same one.
+            if documents.len() == usize::from(index.0) {
+                documents.push(name.clone());
+            }
+        });
+        Ok(Document::new(self.requests.clone(), name, index))
+    }
+
+    /// The documents of the store that are not open. Cost: `[cells]` of all of them.
+    ///
+    /// # Errors
+    /// [`EdgeError`].
+    pub async fn unopened_documents(&self) -> Result<Vec<UnopenedDocument>, EdgeError> {
+        self.ask_stored(|reply| StoredRequest::List { reply }).await
+    }
+
+    /// What stands at a path and below it in a document of the store that is not open, as nested JSON objects. It is not
+    /// synced for that. Cost: `[cells]`.
+    ///
+    /// # Errors
+    /// [`EdgeError::UnknownDocument`] when the store has none of this name, [`EdgeError::Load`].
+    pub async fn unopened_tree(&self, name: &str, path: Option<&str>) -> Result<Option<Json>, EdgeError> {
+        let path = path.map(|path| {
+            crdt_core::Path::new(path).map_err(|source| EdgeError::Path { path: path.to_owned(), source })
+        });
+        let path = path.transpose()?;
+        let replica = self.load_stored(name).await?;
+        Ok(control::tree(path, replica.document().iter(path)))
+    }
+
+    /// Takes a document that is not open out of the store, with all that was not sent; tells what was in it.
+    ///
+    /// # Errors
+    /// [`EdgeError::Open`], [`EdgeError::UnknownDocument`] when the store has none of this name.
+    pub async fn remove_document(&self, name: &str) -> Result<UnopenedDocument, EdgeError> {
+        let document = name.to_owned();
+        let removed = self.ask_stored(|reply| StoredRequest::Remove { document, reply }).await?;
+        removed.map_or_else(|| Err(self.unknown(name)), Ok)
+    }
+
+    async fn load_stored(&self, name: &str) -> Result<Replica<Heap>, EdgeError> {
+        let document = name.to_owned();
+        let loaded = self.ask_stored(|reply| StoredRequest::Load { document, reply }).await?;
+        loaded.map(|replica| *replica).ok_or_else(|| self.unknown(name))
+    }
+
+    async fn ask_stored<T>(&self, request: impl FnOnce(Reply<T>) -> StoredRequest) -> Result<T, EdgeError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.requests.send(Request::Stored(request(reply))).await;
+        sent.map_err(|_| EdgeError::Stopped)?;
+        answer.await.map_err(|_| EdgeError::Stopped)?
+    }
+
+    /// Changes when one more document is open.
+    pub(crate) fn watch_document_names(&self) -> watch::Receiver<Vec<Arc<str>>> {
+        self.documents.subscribe()
+    }
+
+    fn unknown(&self, name: &str) -> EdgeError {
+        let known: Vec<_> = self.document_names().iter().map(|name| format!("{name:?}")).collect();
+        EdgeError::UnknownDocument { name: name.chars().take(80).collect(), known: known.join(", ") }
     }
 
     /// The document that was named first.
@@ -176,9 +260,10 @@ impl Edge {
         &self.main
     }
 
-    /// The names of its documents, the main one first.
-    pub fn document_names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.documents.iter().map(AsRef::as_ref)
+    /// The names of its open documents, the main one first.
+    #[must_use]
+    pub fn document_names(&self) -> Vec<Arc<str>> {
+        self.documents.borrow().clone()
     }
 
     /// Sends at once whatever waits in any document, and ends a pause between attempts to connect, unless there is one
@@ -283,6 +368,7 @@ struct Opened {
     books: Books,
     budget: Option<Budget>,
     policy: Policy,
+    unopened: Vec<UnopenedDocument>,
     options: Options,
 }
 
@@ -316,7 +402,11 @@ impl Opened {
         let reset_day = reset_day(&store, &options)?;
         let books = Books::load(&store, reset_day)?;
         let budget = options.plan.map(|plan| budget(&store, plan, &books)).transpose()?;
-        Ok(Self { store, identity, replicas, lines, books, budget, policy, options })
+        let open = names.iter().map(DocumentName::as_str);
+        let aggregator = options.aggregator.as_ref().map(|aggregator| aggregator.key);
+        let moment = Moment { now: Now::read().wall, random: random.next_u64() };
+        let unopened = UnopenedDocument::all(&store, open, aggregator, moment)?;
+        Ok(Self { store, identity, replicas, lines, books, budget, policy, unopened, options })
     }
 }
 

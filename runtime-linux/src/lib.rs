@@ -37,7 +37,7 @@
 //!   the aggregator's disk too.
 //! - Nothing is sent, and nobody is told, before it is on the disk. Calls at the same time share one commit.
 //! - Nothing grows without bound while the device is offline: overwritten values are gone, watchers have no queues.
-//! - One process has the store. The binary lends its own to others through a control socket ([`serve`]).
+//! - One process has the store. The binary lends its own to others through a control socket ([`Service`]).
 //!
 //! # Layers
 //!
@@ -48,6 +48,7 @@
 //!
 //! The [engine] is public for those who bring their own driver, such as a simulation.
 
+mod arrived;
 mod backoff;
 mod books;
 mod budget;
@@ -68,6 +69,7 @@ mod policy;
 mod report;
 mod service;
 mod status;
+mod unopened;
 
 pub use backoff::Backoff;
 pub use books::{Books, DAYS_KEPT, MONTHS_KEPT};
@@ -89,7 +91,8 @@ pub use policy::{
     RULES_MAX, Rule, RuleError, RuleReport, Source, Terms,
 };
 pub use report::{LedgerReport, ReportRow};
-pub use service::{EdgeRequest, Written, serve};
+pub use service::{EdgeRequest, Service, Written};
 pub use status::{
     Awaited, BudgetStatus, CompanyStatus, DocumentStatus, LineStatus, LinkState, Problem, Status,
 };
+pub use unopened::UnopenedDocument;

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use control::{BindError, Delete, ErrorReply, Get, Gone, Replies, Server, Set};
+use control::{BindError, Change, Delete, ErrorReply, Get, Gone, Replies, Server, Set, code};
 use crdt_core::{ReplicaId, Stamp, Time};
 use serde::{Deserialize, Serialize};
 
-use crate::document::{Document, Receipt};
+use crate::document::{Document, Receipt, Transaction};
 use crate::error::EdgeError;
 use crate::handle::Edge;
+use crate::unopened::UnopenedDocument;
 
 /// A request: one JSON object on one line, such as `{"verb":"get","path":"pump/3"}`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,15 +17,28 @@ use crate::handle::Edge;
 pub enum EdgeRequest {
     /// Deletes; answered by [`Written`].
     Delete(Delete),
+    /// Answered by a list of [`UnopenedDocument`]s.
+    Documents,
+    /// Takes a document that is not open out of the store; answered by an [`UnopenedDocument`].
+    DropDocument {
+        /// Its name.
+        document: String,
+    },
     /// Sends what waits; answered by `null` when the link has it.
     Flush,
     /// Reads; answered by the value.
     Get(Get),
     /// Answered by a [`LedgerReport`](crate::LedgerReport).
     Ledger,
+    /// Opens a document of the store until the edge stops; answered by its name.
+    OpenDocument {
+        /// Its name.
+        document: String,
+    },
     /// Answered by a list of [`DocumentPolicy`](crate::DocumentPolicy).
     Policy,
-    /// Waits until the aggregator has a write on its disk; answered by the same [`Written`].
+    /// Waits until the aggregator has a write on its disk, or without a stamp everything that the document holds now; answered
+    /// by the same [`Written`].
     Receipt(Written),
     /// Writes; answered by [`Written`].
     Set(Set),
@@ -47,70 +61,121 @@ pub struct Written {
     pub at_aggregator: bool,
 }
 
-/// Serves the control socket of an edge at `path` until `stop` resolves, or until the edge has stopped.
-///
-/// # Errors
-/// [`BindError`].
-pub async fn serve(edge: Edge, path: &Path, stop: impl Future<Output = ()>) -> Result<(), BindError> {
-    let server = Server::bind(path).await?;
-    let ended = edge.clone();
-    let stop = async move {
-        tokio::select! {
-            () = stop => {}
-            // How it ended is for whoever opened it.
-            _ = ended.ended() => {}
-        }
-    };
-    server.run(move |request, replies| handle(edge.clone(), request, replies), stop).await;
-    Ok(())
+/// The control socket of an edge, open and not served yet.
+#[derive(Debug)]
+pub struct Service {
+    edge: Edge,
+    server: Server,
+}
+
+impl Service {
+    /// Opens the socket at `path`: from here on clients can connect, and get their answers from [`run`](Self::run).
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub async fn bind(edge: Edge, path: &Path) -> Result<Self, BindError> {
+        Ok(Self { edge, server: Server::bind(path).await? })
+    }
+
+    /// Serves until `stop` resolves, or until the edge has stopped.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { edge, server } = self;
+        let ended = edge.clone();
+        let stop = async move {
+            tokio::select! {
+                () = stop => {}
+                // How it ended is for whoever opened it.
+                _ = ended.ended() => {}
+            }
+        };
+        server.run(move |request, replies| handle(edge.clone(), request, replies), stop).await;
+    }
 }
 
 async fn handle(edge: Edge, request: EdgeRequest, mut replies: Replies) -> Result<(), Gone> {
-    let document = match document(&edge, &request) {
-        Ok(document) => document,
-        Err(error) => return replies.error(&reply(&error)).await,
-    };
-    let result = match request {
-        EdgeRequest::Delete(Delete { path, .. }) => {
-            document.delete(&path).await.map(|receipt| Written::new(&receipt)).map(to_json)
+    let answer = match request {
+        EdgeRequest::Delete(Delete { document, path }) => {
+            write(&edge, document, Transaction::new().delete(&path)).await
         }
-        EdgeRequest::Get(Get { path, .. }) => match document.tree(path.as_deref()).await {
+        EdgeRequest::Documents => edge.unopened_documents().await.map(to_json),
+        EdgeRequest::DropDocument { document } => edge.remove_document(&document).await.map(to_json),
+        EdgeRequest::Flush => edge.flush().await.map(to_json),
+        EdgeRequest::Get(Get { document, path }) => match read(&edge, document, path.as_deref()).await {
             Ok(None) => {
                 let place = path.map_or_else(
                     || "the document is empty".to_owned(),
                     |path| format!("nothing is at {path:?}"),
                 );
-                return replies.error(&ErrorReply::new(NOT_FOUND, place)).await;
+                return replies.error(&ErrorReply::new(code::NOT_FOUND, place)).await;
             }
             Ok(Some(json)) => Ok(json),
             Err(error) => Err(error),
         },
-        EdgeRequest::Flush => edge.flush().await.map(to_json),
         EdgeRequest::Ledger => edge.ledger().await.map(to_json),
-        EdgeRequest::Policy => edge.policy().await.map(to_json),
-        EdgeRequest::Receipt(written) => {
-            let receipt = document.receipt(written.stamp());
-            tokio::select! {
-                done = receipt.durable_at_aggregator() => {
-                    done.map(|()| to_json(Written { at_aggregator: true, ..written }))
-                }
-                () = replies.gone() => return Err(Gone),
-            }
+        EdgeRequest::OpenDocument { document } => {
+            edge.open_document(&document).await.map(|document| to_json(document.name()))
         }
-        EdgeRequest::Set(Set { path, value, .. }) => {
-            document.set(&path, value).await.map(|receipt| Written::new(&receipt)).map(to_json)
+        EdgeRequest::Policy => edge.policy().await.map(to_json),
+        EdgeRequest::Receipt(written) => tokio::select! {
+            done = receipt(&edge, &written) => done.map(|()| to_json(Written { at_aggregator: true, ..written })),
+            // If the client has gone, nobody reads it.
+            () = replies.gone() => Err(EdgeError::Stopped),
+        },
+        EdgeRequest::Set(Set { document, path, value }) => {
+            write(&edge, document, Transaction::new().set(&path, value)).await
         }
         EdgeRequest::Status => edge.status().await.map(to_json),
-        EdgeRequest::Watch(watch) => return stream(&document, watch, replies).await,
+        EdgeRequest::Watch(request) => return watch(&edge, request, replies).await,
     };
-    match result {
+    match answer {
         Ok(answer) => replies.ok(&answer).await,
         Err(error) => replies.error(&reply(&error)).await,
     }
 }
 
-async fn stream(document: &Document, request: control::Watch, mut replies: Replies) -> Result<(), Gone> {
-    let mut watch = match document.watch(request.path.as_deref()) {
+async fn write(
+    edge: &Edge,
+    document: Option<String>,
+    transaction: Transaction,
+) -> Result<serde_json::Value, EdgeError> {
+    let document = open(edge, document).await?;
+    document.update(transaction).await.map(|receipt| to_json(Written::new(&receipt)))
+}
+
+/// What stands at a path, in a document that is open or, if it is not, in the store.
+async fn read(
+    edge: &Edge,
+    document: Option<String>,
+    path: Option<&str>,
+) -> Result<Option<serde_json::Value>, EdgeError> {
+    match document {
+        Some(name) if edge.document(&name).is_err() => edge.unopened_tree(&name, path).await,
+        document => named(edge, document.as_deref())?.tree(path).await,
+    }
+}
+
+async fn receipt(edge: &Edge, written: &Written) -> Result<(), EdgeError> {
+    edge.document(&written.document)?.receipt(written.stamp()).durable_at_aggregator().await
+}
+
+async fn watch(edge: &Edge, request: control::Watch, mut replies: Replies) -> Result<(), Gone> {
+    let mut names = edge.watch_document_names();
+    if let Some(name) = request.document.as_deref().filter(|name| edge.document(name).is_err()) {
+        // It changes only once it is open.
+        match edge.unopened_tree(name, request.path.as_deref()).await {
+            Ok(value) => replies.ok(&Change::Snapshot { value: value.unwrap_or_default() }).await?,
+            Err(error) => return replies.error(&reply(&error)).await,
+        }
+        while edge.document(name).is_err() {
+            tokio::select! {
+                // The edge keeps the sender.
+                _ = names.changed() => {}
+                () = replies.gone() => return Err(Gone),
+            }
+        }
+    }
+    let document = named(edge, request.document.as_deref());
+    let mut watch = match document.and_then(|document| document.watch(request.path.as_deref())) {
         Ok(watch) => watch,
         Err(error) => return replies.error(&reply(&error)).await,
     };
@@ -126,17 +191,22 @@ async fn stream(document: &Document, request: control::Watch, mut replies: Repli
     }
 }
 
-/// The document that a request is about; the main one if it names none.
-fn document(edge: &Edge, request: &EdgeRequest) -> Result<Document, EdgeError> {
-    let wanted = match request {
-        EdgeRequest::Delete(Delete { document, .. })
-        | EdgeRequest::Get(Get { document, .. })
-        | EdgeRequest::Set(Set { document, .. })
-        | EdgeRequest::Watch(control::Watch { document, .. }) => document.as_deref(),
-        EdgeRequest::Receipt(written) => Some(written.document.as_str()),
-        EdgeRequest::Flush | EdgeRequest::Ledger | EdgeRequest::Policy | EdgeRequest::Status => None,
+/// An open document; the main one without a name.
+fn named(edge: &Edge, name: Option<&str>) -> Result<Document, EdgeError> {
+    name.map_or_else(|| Ok(edge.main_document().clone()), |name| edge.document(name))
+}
+
+/// The same for a write. If it is in the store alone, the error says so.
+async fn open(edge: &Edge, name: Option<String>) -> Result<Document, EdgeError> {
+    let unknown = match named(edge, name.as_deref()) {
+        Ok(document) => return Ok(document),
+        Err(error) => error,
     };
-    wanted.map_or_else(|| Ok(edge.main_document().clone()), |name| edge.document(name))
+    let unopened = edge.unopened_documents().await?;
+    match unopened.into_iter().find(|unopened| Some(&unopened.document) == name.as_ref()) {
+        Some(UnopenedDocument { document, .. }) => Err(EdgeError::NotOpen { document }),
+        None => Err(unknown),
+    }
 }
 
 impl Written {
@@ -166,6 +236,3 @@ fn reply(error: &EdgeError) -> ErrorReply {
 fn to_json(answer: impl Serialize) -> serde_json::Value {
     serde_json::to_value(answer).unwrap_or_default()
 }
-
-/// The code of an error reply: nothing stands at the path.
-pub(crate) const NOT_FOUND: &str = "not_found";

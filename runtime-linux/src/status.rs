@@ -7,6 +7,7 @@ use crate::budget::Level;
 use crate::calendar::{DAY_MS, Day};
 use crate::meter::WASTE_BYTES_MAX;
 use crate::policy::BadRule;
+use crate::unopened::UnopenedDocument;
 use serde::{Deserialize, Serialize};
 use transport_quic::{CloseCode, CloseReason, PublicKey};
 
@@ -52,6 +53,9 @@ pub struct Status {
     /// Each line of a device.
     #[serde(default)]
     pub lines: Vec<LineStatus>,
+    /// Documents of the store that are not open, with what of them is not at the aggregator.
+    #[serde(default)]
+    pub unopened: Vec<UnopenedDocument>,
     /// Attempts to connect that failed since the last one that went well.
     pub failed_attempts: u32,
     /// Milliseconds until the next attempt, if it waits for one.

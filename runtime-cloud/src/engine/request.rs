@@ -1,6 +1,6 @@
 //! What people and programs ask of the aggregator.
 
-use control::{Delete, ErrorReply, Get, Set, Watch};
+use control::{Delete, ErrorReply, Get, Set, Watch, code};
 use crdt_core::{NameError, PathError, UpdateError};
 use serde::{Deserialize, Serialize};
 use transport_quic::PublicKey;
@@ -105,21 +105,23 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// For programs: a word that stays the same.
+    /// For programs: one of the [codes](control::code).
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Access(_) => "access",
-            Self::Busy => "busy",
-            Self::Damaged { .. } => "damaged",
-            Self::Name(_) => "name",
-            Self::NoDocument => "no_document",
-            Self::NotFound { .. } => "not_found",
-            Self::Path { .. } => "path",
-            Self::Stopping => "stopping",
-            Self::TooManyDocuments | Self::TooManyWatches => "too_many",
-            Self::UnknownDocument { .. } => "unknown_document",
-            Self::Update { .. } => "update",
+            Self::Access(AccessError::TooManyDevices | AccessError::TooManyGrants { .. }) => code::TOO_MANY,
+            Self::Busy => code::BUSY,
+            Self::Access(_) | Self::Damaged { .. } => code::DAMAGED,
+            Self::Name(_) => code::BAD_NAME,
+            Self::NoDocument => code::BAD_REQUEST,
+            Self::NotFound { .. } => code::NOT_FOUND,
+            Self::Path { .. } => code::BAD_PATH,
+            Self::Stopping => code::STOPPING,
+            Self::TooManyDocuments | Self::TooManyWatches => code::TOO_MANY,
+            Self::UnknownDocument { .. } => code::UNKNOWN_DOCUMENT,
+            Self::Update { source: UpdateError::Capacity(_), .. } => code::FULL,
+            Self::Update { source: UpdateError::Value(_), .. } => code::BAD_VALUE,
+            Self::Update { .. } => code::REFUSED,
         }
     }
 }

@@ -97,7 +97,7 @@ fn a_store_has_one_server() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path();
     let _aggregator = Aggregator::start(store);
-    let said = failed(store, &["serve", "--listen", "127.0.0.1:0"], 4);
+    let said = failed(store, &["serve", "--listen", "127.0.0.1:0"], 6);
     assert!(said.contains("open in another process"), "{said}");
     assert_eq!(
         done(store, &["allow", &"ab".repeat(32)]),
@@ -110,7 +110,7 @@ fn a_port_that_is_taken_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let aggregator = Aggregator::start(&directory.path().join("one"));
     let address = aggregator.address.to_string();
-    let said = failed(&directory.path().join("two"), &["serve", "--listen", &address], 5);
+    let said = failed(&directory.path().join("two"), &["serve", "--listen", &address], 1);
     assert!(said.contains(&address) && said.contains("--listen"), "{said}");
 }
 
@@ -120,10 +120,10 @@ fn a_store_that_cannot_be_used_is_named_and_left_alone() {
     let store = directory.path();
     let file = store.join("aggregator.redb");
     let serve = ["serve", "--listen", "127.0.0.1:0"];
-    assert!(failed(store, &["list"], 4).contains("does not exist"));
+    assert!(failed(store, &["list"], 6).contains("does not exist"));
 
     fs::write(&file, "[settings]\nthis is no store\n").unwrap();
-    assert!(failed(store, &serve, 4).contains("is not a store"));
+    assert!(failed(store, &serve, 6).contains("is not a store"));
     assert_eq!(fs::read_to_string(&file).unwrap(), "[settings]\nthis is no store\n");
     fs::remove_file(&file).unwrap();
 
@@ -135,11 +135,11 @@ fn a_store_that_cannot_be_used_is_named_and_left_alone() {
         bytes[at] ^= 0x55;
     }
     fs::write(&file, &bytes).unwrap();
-    let said = failed(store, &serve, 4);
+    let said = failed(store, &serve, 6);
     assert!(said.contains("damaged") && said.contains("aggregator.redb"), "{said}");
 
     fs::write(&file, &intact[..intact.len() / 2]).unwrap();
-    failed(store, &serve, 4);
+    failed(store, &serve, 6);
 
     fs::write(&file, &intact).unwrap();
     assert_eq!(done(store, &["get", "site", "a"]), "1");

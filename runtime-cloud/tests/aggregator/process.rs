@@ -126,6 +126,11 @@ impl Drop for Lines {
     }
 }
 
+/// Starts a command, with its standard error kept.
+pub(crate) fn spawn(store: &Path, arguments: &[&str], stdout: Stdio) -> Child {
+    command(store, arguments).stdout(stdout).stderr(Stdio::piped()).spawn().expect("the binary starts")
+}
+
 fn command(store: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aggregator"));
     command.arg("--store").arg(store).args(arguments);

@@ -78,7 +78,7 @@ async fn what_people_set_reaches_devices_and_back() {
     device.until("the deletion", |device| device.get("pump/on").is_none()).await;
 
     assert_eq!(aggregator.stop(), Some(0));
-    assert_eq!(watch.end(), Some(1), "the watch is told that the aggregator stops");
+    assert_eq!(watch.end(), Some(3), "the watch is told that the aggregator stops");
     assert!(failed(store, &["watch", "site"], 3).contains("aggregator serve"));
     assert!(failed(store, &["status"], 3).contains("no process is running"));
     assert_eq!(done(store, &["get", "site", "other"]), "1");
@@ -90,11 +90,11 @@ fn bad_requests_name_the_value_and_the_limit() {
     let store = directory.path();
     let _aggregator = Aggregator::start(store);
     done(store, &["set", "site", "a", "1"]);
-    assert!(failed(store, &["get", "site", "b"], 1).contains("nothing is at \"b\" in document \"site\""));
-    assert!(failed(store, &["get", "sit"], 1).contains("there is no document \"sit\""));
-    assert!(failed(store, &["set", "site", "a//b", "1"], 1).contains("no empty keys"));
-    assert!(failed(store, &["set", &"n".repeat(65), "a", "1"], 1).contains("1 to 64 bytes, this one has 65"));
-    assert!(failed(store, &["set", "site", "a", &"x".repeat(5000)], 1).contains("4096"));
+    assert!(failed(store, &["get", "site", "b"], 4).contains("nothing is at \"b\" in document \"site\""));
+    assert!(failed(store, &["get", "sit"], 4).contains("there is no document \"sit\""));
+    assert!(failed(store, &["set", "site", "a//b", "1"], 2).contains("no empty keys"));
+    assert!(failed(store, &["set", &"n".repeat(65), "a", "1"], 2).contains("1 to 64 bytes, this one has 65"));
+    assert!(failed(store, &["set", "site", "a", &"x".repeat(5000)], 2).contains("4096"));
     assert!(failed(store, &["allow", "abc"], 2).contains("64 hexadecimal digits"));
     assert_eq!(done(store, &["get", "site", "a"]), "1", "nothing has changed");
 }

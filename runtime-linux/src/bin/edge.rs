@@ -5,15 +5,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use control::{Client, ConnectError, Delete, ErrorReply, Get, RequestError, Scalar, Set};
+use control::command::{Exit, Failure, LogLevel, follow, print, print_text, stop_signal};
+use control::{Client, ConnectError, Delete, Get, Scalar, Set};
 use runtime_linux::{
-    Document, DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, LedgerReport, Level, LineOptions,
-    OpenError, Options, POLICY_PATH, Period, Plan, Rule, Status, Written, ledger, public_key, serve,
-    socket_path,
+    DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, LedgerReport, Level, LineOptions,
+    OpenError, Options, POLICY_PATH, Period, Plan, Rule, Service, Status, UnopenedDocument, Written, ledger,
+    public_key, socket_path,
 };
 use serde_json::Value as Json;
 use storage_redb::StoreError;
-use tokio::signal::unix::{SignalKind, signal};
 use transport_quic::PublicKey;
 
 #[derive(Parser)]
@@ -71,6 +71,9 @@ enum Command {
         /// Print a string as it is, without quotes
         #[arg(long)]
         raw: bool,
+        /// Print one line of JSON, which is what is printed without --raw too
+        #[arg(long, conflicts_with = "raw")]
+        json: bool,
     },
     /// Delete what stands at PATH and below; returns when that is on this device's disk
     Delete {
@@ -86,6 +89,9 @@ enum Command {
         #[command(flatten)]
         target: TargetArgs,
     },
+    /// Documents of the store that are not open: list, send or drop them
+    #[command(subcommand, after_help = DOCUMENT_HELP)]
+    Document(DocumentCommand),
     /// Send at once what waits in any document; the running edge does not wait for its next attempt to connect
     Flush {
         #[command(flatten)]
@@ -114,6 +120,38 @@ enum Command {
         #[command(flatten)]
         store: StoreArgs,
         /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum DocumentCommand {
+    /// Print each document of the store that is not open, and what of it the aggregator is not known to have
+    List {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Open NAME in the running edge and wait until all of it is at the aggregator; it stays open until the edge stops
+    Send {
+        /// The document's name
+        name: String,
+        #[command(flatten)]
+        store: StoreArgs,
+        /// How long to wait at most
+        #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
+        timeout: f64,
+    },
+    /// Delete NAME from this device, with all that was not sent; what is at the aggregator stays there
+    Drop {
+        /// The document's name
+        name: String,
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Print what was deleted as one JSON object
         #[arg(long)]
         json: bool,
     },
@@ -218,14 +256,11 @@ Examples:
   edge ledger                                     what the link cost, by day and by month
   edge status                                     what of the budget is left, and when sending goes on
 
-Exit codes:
-  0  done
-  1  failed; stderr tells why
-  2  wrong arguments, or a path or a value that cannot be stored
-  3  no edge is running (watch, status, policy, flush, set --wait)
-  4  nothing stands at the path (get)
-  5  the aggregator's receipt did not come in time; the write is on this device's disk
-  6  the store cannot be used: missing, damaged, of a newer version, or in use by another process
+Exit codes, the same for edge and aggregator:
+  0 done                      4 nothing at the path, unknown document or key
+  1 failed, stderr says why   5 what was waited for did not come in time
+  2 bad input                 6 the store cannot be used
+  3 no edge running           7 refused by a limit or a right
 
 Log: stderr; RUST_LOG=debug for more.";
 
@@ -267,40 +302,20 @@ Examples:
 
 Works while the edge runs and while it does not. The last 92 days (UTC) and 36 months are kept.";
 
-/// A failure with its exit code.
-#[derive(Debug)]
-struct Failure {
-    code: u8,
-    message: String,
-}
+const DOCUMENT_HELP: &str = "\
+Examples:
+  edge document list --store /var/lib/pump
+  edge document send old --timeout 300
+  edge document drop old
 
-const FAILED: u8 = 1;
-const BAD_ARGUMENT: u8 = 2;
-const NOT_RUNNING: u8 = 3;
-const NOT_FOUND: u8 = 4;
-const NO_RECEIPT: u8 = 5;
-const BAD_STORE: u8 = 6;
+edge run opens the documents that it names, or without names those of the last run. What others in the store have not sent
+stays on this device; get and watch read it.";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let is_run = matches!(cli.command, Command::Run { .. });
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if is_run { "info" } else { "error" }));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("edge: no threads can be started: {error}");
-            return ExitCode::from(FAILED);
-        }
-    };
-    match runtime.block_on(execute(cli.command)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("edge: {}", failure.message);
-            ExitCode::from(failure.code)
-        }
-    }
+    let is_server = matches!(cli.command, Command::Run { .. });
+    let level = if is_server { LogLevel::Server } else { LogLevel::Command };
+    control::command::main(PROGRAM, level, execute(cli.command))
 }
 
 async fn execute(command: Command) -> Result<(), Failure> {
@@ -324,15 +339,13 @@ async fn execute(command: Command) -> Result<(), Failure> {
             let mut client = connect(&store.directory).await?;
             let policies = client.request(&EdgeRequest::Policy).await?;
             if json {
-                println!("{policies}");
-            } else {
-                parse::<Vec<DocumentPolicy>>(policies)?.iter().for_each(|policy| print!("{policy}"));
+                return print(policies);
             }
-            Ok(())
+            parse::<Vec<DocumentPolicy>>(policies)?.iter().try_for_each(print_text)
         }
         Command::Key { store } => print_key(&store.directory).await,
         Command::Set { path, value, write } => {
-            let value = Scalar::from_argument(&value).map_err(|error| Failure::of(BAD_ARGUMENT, &error))?;
+            let value = Scalar::from_argument(&value).map_err(|error| Failure::of(Exit::BadInput, &error))?;
             let document = write.target.document.clone();
             change(write, EdgeRequest::Set(Set { document, path, value })).await
         }
@@ -340,17 +353,13 @@ async fn execute(command: Command) -> Result<(), Failure> {
             let document = write.target.document.clone();
             change(write, EdgeRequest::Delete(Delete { document, path })).await
         }
-        Command::Get { path, target, raw } => get(target, path, raw).await,
+        Command::Document(command) => document(command).await,
+        Command::Get { path, target, raw, json: _ } => get(target, path, raw).await,
         Command::Watch { path, target } => watch(target, path).await,
         Command::Status { store, json } => {
             let mut client = connect(&store.directory).await?;
             let status = client.request(&EdgeRequest::Status).await?;
-            if json {
-                println!("{status}");
-            } else {
-                print_status(&parse(status)?);
-            }
-            Ok(())
+            if json { print(status) } else { print_text(status_text(&parse(status)?)) }
         }
     }
 }
@@ -358,7 +367,7 @@ async fn execute(command: Command) -> Result<(), Failure> {
 impl PolicyArgs {
     fn apply(self, mut options: Options) -> Result<Options, Failure> {
         let everywhere = self.max_delay.map(Rule::everywhere).transpose();
-        let everywhere = everywhere.map_err(|error| Failure::of(BAD_ARGUMENT, &error))?;
+        let everywhere = everywhere.map_err(|error| Failure::of(Exit::BadInput, &error))?;
         options.rules = everywhere.into_iter().chain(self.rules).collect();
         options.policy_path = self.policy_path;
         Ok(options)
@@ -372,39 +381,41 @@ impl PlanArgs {
         options.transport.keep_alive = self.keep_alive.map(Duration::from_secs);
         let Some(bytes) = self.budget else { return Ok(options) };
         let plan = Plan::try_new(bytes, self.budget_reset_day, self.budget_reserve)
-            .map_err(|error| Failure::of(BAD_ARGUMENT, &error))?;
+            .map_err(|error| Failure::of(Exit::BadInput, &error))?;
         Ok(options.plan(plan))
     }
 }
 
 async fn run(options: Options) -> Result<(), Failure> {
-    let directory = options.directory.clone();
-    let socket = socket_path(&directory);
+    // Before anything is announced: whoever reads the line may send a signal at once.
+    let stop = stop_signal()?;
+    let socket = socket_path(&options.directory);
     let edge = Edge::open(options).await?;
-    let status = edge.status().await?;
-    print!("key {}", status.public_key);
-    for document in &status.documents {
-        let DocumentStatus { document, cells, backlog_cells, .. } = document;
-        print!(" document {document:?} cells {cells} backlog {backlog_cells}");
-    }
-    println!(" link {} socket {}", status.link, socket.display());
-    let serving = serve(edge.clone(), &socket, stop_signal()?).await;
-    let ended = edge.shut_down().await;
-    serving.map_err(|error| Failure::of(FAILED, &error))?;
-    ended?;
-    Ok(())
+    let served = announce(&edge, &socket).await;
+    let done = match served {
+        Ok(service) => {
+            service.run(stop).await;
+            Ok(())
+        }
+        Err(failure) => Err(failure),
+    };
+    edge.shut_down().await?;
+    done
 }
 
-/// Resolves at SIGTERM or SIGINT.
-fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::of(FAILED, &error));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
+/// Opens the socket, and then says that everything is ready.
+async fn announce(edge: &Edge, socket: &Path) -> Result<Service, Failure> {
+    let service = Service::bind(edge.clone(), socket).await?;
+    let status = edge.status().await?;
+    let mut line = format!("key {}", status.public_key);
+    for DocumentStatus { document, cells, backlog_cells, .. } in &status.documents {
+        line += &format!(" document {document:?} cells {cells} backlog {backlog_cells}");
+    }
+    match print(format_args!("{line} link {} socket {}", status.link, socket.display())) {
+        // Nobody reads what is said at the start: it goes on.
+        Ok(()) | Err(Failure::ReaderGone) => Ok(service),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Prints the ledger of the running edge, or of the store if none is running.
@@ -412,14 +423,9 @@ async fn print_ledger(directory: &Path, json: bool) -> Result<(), Failure> {
     let report: LedgerReport = match Client::connect(&socket_path(directory)).await {
         Ok(mut client) => parse(client.request(&EdgeRequest::Ledger).await?)?,
         Err(ConnectError::NotRunning { .. }) => ledger(directory)?,
-        Err(error) => return Err(Failure::of(FAILED, &error)),
+        Err(error) => return Err(error.into()),
     };
-    if json {
-        println!("{}", serde_json::to_value(&report).unwrap_or_default());
-    } else {
-        print!("{report}");
-    }
-    Ok(())
+    if json { print(serde_json::to_value(&report).unwrap_or_default()) } else { print_text(report) }
 }
 
 async fn print_key(directory: &Path) -> Result<(), Failure> {
@@ -427,51 +433,78 @@ async fn print_key(directory: &Path) -> Result<(), Failure> {
         Ok(mut client) => parse::<Status>(client.request(&EdgeRequest::Status).await?)?.public_key,
         Err(_) => public_key(directory)?,
     };
-    println!("{key}");
-    Ok(())
+    print(key)
 }
 
 /// Makes a change in the running edge, or in the store if none is running.
 async fn change(args: WriteArgs, request: EdgeRequest) -> Result<(), Failure> {
     let directory = &args.target.store.directory;
-    let mut written: Written = match reach(&args.target).await? {
+    let may_create = matches!(request, EdgeRequest::Set(_));
+    let written: Written = match reach(&args.target, may_create).await? {
         Reached::Running(mut client) => {
-            let mut written = parse(client.request(&request).await?)?;
-            if args.wait {
-                leave_company(&mut client).await?;
-                let receipt = EdgeRequest::Receipt(Written::clone(&written));
-                let timeout = Duration::from_secs_f64(args.timeout);
-                match tokio::time::timeout(timeout, client.request(&receipt)).await {
-                    Ok(answer) => written = parse(answer?)?,
-                    Err(_) => return Err(no_receipt(args.timeout)),
-                }
-            }
-            written
+            let written = parse(client.request(&request).await?)?;
+            if args.wait { wait_for_receipt(&mut client, written, args.timeout).await? } else { written }
         }
-        Reached::Opened(edge, document) => {
-            let receipt = match request {
-                EdgeRequest::Set(Set { path, value, .. }) => document.set(&path, value).await,
-                EdgeRequest::Delete(Delete { path, .. }) => document.delete(&path).await,
-                _ => return Err(Failure { code: FAILED, message: "this is no change".to_owned() }),
-            };
-            let written = receipt.map(|receipt| Written::new(&receipt));
+        Reached::Opened(edge) => {
+            let written = write_offline(&edge, args.target.document.as_deref(), request).await;
             edge.shut_down().await?;
             let written = written?;
             if args.wait {
                 let message = format!(
-                    "the write is on the disk, but no edge is running for {} that could send it: start edge run",
+                    "the write is on this device's disk, but no edge is running for {} that could send it: start edge run",
                     directory.display()
                 );
-                return Err(Failure { code: NOT_RUNNING, message });
+                return Err(Failure::new(Exit::NotRunning, message));
             }
             written
         }
     };
-    if args.json {
-        written.at_aggregator |= written.time_ms.is_none();
-        println!("{}", serde_json::to_value(&written).unwrap_or_default());
-    }
-    Ok(())
+    if args.json { print(serde_json::to_value(&written).unwrap_or_default()) } else { Ok(()) }
+}
+
+async fn write_offline(
+    edge: &Edge,
+    document: Option<&str>,
+    request: EdgeRequest,
+) -> Result<Written, Failure> {
+    let document = named(edge, document)?;
+    let receipt = match request {
+        EdgeRequest::Set(Set { path, value, .. }) => document.set(&path, value).await?,
+        EdgeRequest::Delete(Delete { path, .. }) => document.delete(&path).await?,
+        _ => return Err(Failure::new(Exit::Failed, "this is no change")),
+    };
+    Ok(Written::new(&receipt))
+}
+
+/// An open document; the main one without a name.
+fn named(edge: &Edge, name: Option<&str>) -> Result<runtime_linux::Document, EdgeError> {
+    name.map_or_else(|| Ok(edge.main_document().clone()), |name| edge.document(name))
+}
+
+/// Waits until the aggregator has what was written. Whatever goes wrong meanwhile, the write is on this device's disk.
+async fn wait_for_receipt(client: &mut Client, written: Written, seconds: f64) -> Result<Written, Failure> {
+    let receipt = EdgeRequest::Receipt(written);
+    let wait = async {
+        leave_company(client).await?;
+        parse(client.request(&receipt).await?)
+    };
+    let problem = match tokio::time::timeout(Duration::from_secs_f64(seconds), wait).await {
+        Ok(Ok(written)) => return Ok(written),
+        Ok(Err(Failure::Failed { exit: Exit::NotRunning, .. })) => {
+            let message = "the write is on this device's disk, but the edge was stopped before the aggregator's receipt came; it \
+                           is sent when edge run is started again";
+            return Err(Failure::new(Exit::NotRunning, message));
+        }
+        Ok(Err(Failure::Failed { exit, message })) => (exit, message),
+        Ok(Err(Failure::ReaderGone)) => return Err(Failure::ReaderGone),
+        Err(_) => {
+            let message =
+                format!("the aggregator's receipt did not come in {seconds} s; edge status tells why");
+            (Exit::Timeout, message)
+        }
+    };
+    let (exit, message) = problem;
+    Err(Failure::new(exit, format!("the write is on this device's disk, but {message}")))
 }
 
 /// Whoever waits here waits for no company.
@@ -485,79 +518,144 @@ async fn leave_company(client: &mut Client) -> Result<(), Failure> {
 }
 
 async fn get(target: TargetArgs, path: Option<String>, raw: bool) -> Result<(), Failure> {
-    let json = match reach(&target).await? {
+    let json = match reach(&target, false).await? {
         Reached::Running(mut client) => {
             client.request(&EdgeRequest::Get(Get { document: target.document, path })).await?
         }
-        Reached::Opened(edge, document) => {
-            let found = document.tree(path.as_deref()).await;
+        Reached::Opened(edge) => {
+            let found = match named(&edge, target.document.as_deref()) {
+                Ok(document) => document.tree(path.as_deref()).await,
+                Err(EdgeError::UnknownDocument { name, .. }) => {
+                    edge.unopened_tree(&name, path.as_deref()).await
+                }
+                Err(error) => Err(error),
+            };
             edge.shut_down().await?;
             found?.ok_or_else(|| {
                 let message = path
                     .map_or_else(|| "the document is empty".to_owned(), |p| format!("nothing is at {p:?}"));
-                Failure { code: NOT_FOUND, message }
+                Failure::new(Exit::NotFound, message)
             })?
         }
     };
     match json {
-        Json::String(text) if raw => println!("{text}"),
-        json => println!("{json}"),
+        Json::String(text) if raw => print(text),
+        json => print(json),
     }
-    Ok(())
 }
 
 async fn watch(target: TargetArgs, path: Option<String>) -> Result<(), Failure> {
     let mut client = connect(&target.store.directory).await?;
     client.send(&EdgeRequest::Watch(control::Watch { document: target.document, path })).await?;
-    let mut out = std::io::stdout().lock();
-    while let Some(change) = client.next().await? {
-        use std::io::Write as _;
-        if writeln!(out, "{change}").and_then(|()| out.flush()).is_err() {
-            // Nobody reads any more.
-            return Ok(());
-        }
-    }
-    Err(Failure { code: NOT_RUNNING, message: "the edge has stopped".to_owned() })
+    follow(&mut client, PROGRAM).await
 }
 
-fn print_status(status: &Status) {
-    println!("public key    {}", status.public_key);
-    println!("aggregator    {}", status.aggregator.as_deref().unwrap_or("none"));
-    println!("link          {}", status.link);
-    for document in &status.documents {
-        println!("document      {:?}, {} cells, {} bytes", document.document, document.cells, document.bytes);
-        println!("waits for     {}", document.waits_for);
-        if let Some(problem) = &document.problem {
-            println!("problem       {problem}");
+async fn document(command: DocumentCommand) -> Result<(), Failure> {
+    match command {
+        DocumentCommand::Drop { name, store, json } => {
+            let removed: UnopenedDocument = match reach_store(&store.directory).await? {
+                Reached::Running(mut client) => {
+                    let request = EdgeRequest::DropDocument { document: name };
+                    parse(client.request(&request).await?)?
+                }
+                Reached::Opened(edge) => {
+                    let removed = edge.remove_document(&name).await;
+                    edge.shut_down().await?;
+                    removed?
+                }
+            };
+            if json {
+                return print(serde_json::to_value(&removed).unwrap_or_default());
+            }
+            let UnopenedDocument { document, cells, unsent_cells, .. } = removed;
+            print(format_args!(
+                "{document:?} is deleted here: {cells} cells, {unsent_cells} of them never sent"
+            ))
         }
-        println!("backlog       {} cells, {} bytes", document.backlog_cells, document.backlog_bytes);
+        DocumentCommand::List { store, json } => {
+            let documents = match reach_store(&store.directory).await? {
+                Reached::Running(mut client) => client.request(&EdgeRequest::Documents).await?,
+                Reached::Opened(edge) => {
+                    let documents = edge.unopened_documents().await;
+                    edge.shut_down().await?;
+                    serde_json::to_value(documents?).unwrap_or_default()
+                }
+            };
+            if json {
+                return print(documents);
+            }
+            let documents: Vec<UnopenedDocument> = parse(documents)?;
+            if documents.is_empty() {
+                return print("every document of the store is open");
+            }
+            documents.iter().try_for_each(|document| {
+                let UnopenedDocument { document: name, cells, unsent_cells, damage, .. } = document;
+                match damage {
+                    Some(damage) => print(format_args!("{name:?} cannot be read: {damage}")),
+                    None => print(format_args!("{name:?} {cells} cells, {unsent_cells} of them not sent")),
+                }
+            })
+        }
+        DocumentCommand::Send { name, store, timeout } => {
+            let mut client = connect(&store.directory).await?;
+            client.request(&EdgeRequest::OpenDocument { document: name.clone() }).await?;
+            let everything =
+                Written { document: name.clone(), time_ms: None, replica: None, at_aggregator: false };
+            wait_for_receipt(&mut client, everything, timeout).await?;
+            print(format_args!("everything in {name:?} is at the aggregator"))
+        }
+    }
+}
+
+/// The status for people.
+fn status_text(status: &Status) -> String {
+    let mut text = String::new();
+    let mut put = |line: std::fmt::Arguments<'_>| {
+        text.push_str(&line.to_string());
+        text.push('\n');
+    };
+    put(format_args!("public key    {}", status.public_key));
+    put(format_args!("aggregator    {}", status.aggregator.as_deref().unwrap_or("none")));
+    put(format_args!("link          {}", status.link));
+    for document in &status.documents {
+        put(format_args!(
+            "document      {:?}, {} cells, {} bytes",
+            document.document, document.cells, document.bytes
+        ));
+        put(format_args!("waits for     {}", document.waits_for));
+        if let Some(problem) = &document.problem {
+            put(format_args!("problem       {problem}"));
+        }
+        put(format_args!("backlog       {} cells, {} bytes", document.backlog_cells, document.backlog_bytes));
         for bad in &document.bad_rules {
-            println!("left out      the rule at {}: {}", bad.path, bad.reason);
+            put(format_args!("left out      the rule at {}: {}", bad.path, bad.reason));
         }
         if document.unverified {
-            println!("unverified    own writes are held back until the aggregator has verified this copy");
+            put(format_args!(
+                "unverified    own writes are held back until the aggregator has verified this copy"
+            ));
         }
     }
     for line in &status.lines {
         let state = if line.open { "a device is there" } else { "nobody is there" };
-        println!("line          {}: {state}, for {}", line.line, line.documents.join(", "));
-        println!(
+        put(format_args!("line          {}: {state}, for {}", line.line, line.documents.join(", ")));
+        put(format_args!(
             "              {} frames received, {} sent, {} sent once more; {} packets dropped",
             line.frames_received, line.frames_sent, line.frames_repeated, line.packets_dropped
-        );
+        ));
         if let Some(problem) = &line.problem {
-            println!("problem       {problem}");
+            put(format_args!("problem       {problem}"));
         }
     }
     if !status.clock_is_trusted {
-        println!("clock         not set; times go on from the last one seen");
+        put(format_args!("clock         not set; times go on from the last one seen"));
     }
     if let Some(budget) = &status.budget {
-        println!(
+        put(format_args!(
             "budget        {} of {} bytes since {}, {} kept for what is urgent",
             budget.spent_bytes, budget.cap_bytes, budget.period_from, budget.reserve_bytes
-        );
-        println!(
+        ));
+        put(format_args!(
             "today         {} of {} bytes; {}",
             budget.spent_today_bytes,
             budget.allowance_today_bytes,
@@ -566,79 +664,74 @@ fn print_status(status: &Status) {
                 (Level::Nothing, Some(day)) => format!("nothing is sent until {day} (UTC)"),
                 _ => "everything is sent".to_owned(),
             }
-        );
+        ));
     }
-    println!("IP bytes      {} sent, {} received", status.ip_bytes_sent, status.ip_bytes_received);
+    for document in &status.unopened {
+        if let Some(warning) = document.warning() {
+            put(format_args!("not open      {warning}: edge document send, or edge document drop"));
+        }
+    }
+    put(format_args!("IP bytes      {} sent, {} received", status.ip_bytes_sent, status.ip_bytes_received));
+    text
 }
 
 /// What a command works on.
 enum Reached {
     /// An edge that runs.
     Running(Client),
-    /// The store, opened by this process, and the document that is wanted of it.
-    Opened(Edge, Document),
+    /// The store, opened by this process.
+    Opened(Edge),
 }
 
-/// The running edge, or else the store. An edge that is just starting or stopping has the store and no socket; it is
-/// given some time.
-async fn reach(target: &TargetArgs) -> Result<Reached, Failure> {
+/// The running edge, or else the store with the documents that were open last. If there are none yet, a write may make the
+/// first one.
+async fn reach(target: &TargetArgs, may_create: bool) -> Result<Reached, Failure> {
     let directory = &target.store.directory;
+    match (reach_open(directory, None).await, &target.document) {
+        (Err(OpenError::NoDocument { .. }), Some(name)) if may_create => {
+            Ok(reach_open(directory, Some(name)).await?)
+        }
+        (Err(error @ OpenError::NoDocument { .. }), Some(_)) => Err(Failure::of(Exit::NotFound, &error)),
+        (reached, _) => Ok(reached?),
+    }
+}
+
+async fn reach_store(directory: &Path) -> Result<Reached, Failure> {
+    Ok(reach_open(directory, None).await?)
+}
+
+/// An edge that is just starting or stopping has the store and no socket; it is given some time.
+async fn reach_open(directory: &Path, document: Option<&str>) -> Result<Reached, OpenError> {
     let mut attempts = 20;
     loop {
-        match Client::connect(&socket_path(directory)).await {
-            Ok(client) => return Ok(Reached::Running(client)),
-            Err(ConnectError::NotRunning { .. }) => {}
-            Err(error) => return Err(Failure::of(FAILED, &error)),
+        // If it cannot be spoken to, the store tells whether it is there.
+        if let Ok(client) = Client::connect(&socket_path(directory)).await {
+            return Ok(Reached::Running(client));
         }
         let mut options = Options::new(directory);
         options.create = false;
-        let opened = match (Edge::open(options.clone()).await, &target.document) {
-            // It would be the first one of this store.
-            (Err(OpenError::NoDocument { .. }), Some(name)) => Edge::open(options.document(name)).await,
-            (opened, _) => opened,
-        };
-        match opened {
-            Ok(edge) => {
-                let document = match &target.document {
-                    Some(name) => edge.document(name),
-                    None => Ok(edge.main_document().clone()),
-                };
-                match document {
-                    Ok(document) => return Ok(Reached::Opened(edge, document)),
-                    Err(error) => {
-                        edge.shut_down().await?;
-                        return Err(error.into());
-                    }
-                }
-            }
+        options.documents.extend(document.map(str::to_owned));
+        match Edge::open(options).await {
             Err(OpenError::Store(StoreError::InUse { .. })) if attempts > 0 => {
                 attempts -= 1;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            Err(error) => return Err(error.into()),
+            opened => return opened.map(Reached::Opened),
         }
     }
 }
 
 async fn connect(directory: &Path) -> Result<Client, Failure> {
-    Client::connect(&socket_path(directory)).await.map_err(|error| {
-        let code = if matches!(error, ConnectError::NotRunning { .. }) { NOT_RUNNING } else { FAILED };
-        Failure::of(code, &error)
+    Client::connect(&socket_path(directory)).await.map_err(|error| match error {
+        ConnectError::NotRunning { .. } => Failure::new(Exit::NotRunning, format!("{error} (edge run)")),
+        error => error.into(),
     })
 }
 
 fn parse<T: serde::de::DeserializeOwned>(json: Json) -> Result<T, Failure> {
     serde_json::from_value(json).map_err(|error| {
-        let message = format!("the running edge is of another version: {error}");
-        Failure { code: FAILED, message }
+        Failure::new(Exit::Failed, format!("the running edge is of another version: {error}"))
     })
-}
-
-fn no_receipt(seconds: f64) -> Failure {
-    let message = format!(
-        "the write is on this device's disk, but the aggregator's receipt did not come in {seconds} s; edge status tells why"
-    );
-    Failure { code: NO_RECEIPT, message }
 }
 
 /// A number of bytes, a month: `50MB/month`.
@@ -682,55 +775,4 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-impl Failure {
-    fn of(code: u8, error: &dyn std::error::Error) -> Self {
-        Self { code, message: ErrorReply::with_sources("", error).message }
-    }
-}
-
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Self {
-        let code = match &error {
-            OpenError::Document(_)
-            | OpenError::NoStore { .. }
-            | OpenError::SecretKey { .. }
-            | OpenError::Store(_)
-            | OpenError::Directory { .. } => BAD_STORE,
-            OpenError::Name { .. }
-            | OpenError::LineDocument { .. }
-            | OpenError::NoDocument { .. }
-            | OpenError::PolicyPath { .. }
-            | OpenError::TwoRules { .. }
-            | OpenError::TooManyDocuments { .. }
-            | OpenError::Urgent { .. } => BAD_ARGUMENT,
-            _ => FAILED,
-        };
-        Self::of(code, &error)
-    }
-}
-
-impl From<EdgeError> for Failure {
-    fn from(error: EdgeError) -> Self {
-        Self::of(code_of(error.code()), &error)
-    }
-}
-
-impl From<RequestError> for Failure {
-    fn from(error: RequestError) -> Self {
-        let code = match &error {
-            RequestError::Refused(reply) => code_of(&reply.code),
-            _ => FAILED,
-        };
-        Self::of(code, &error)
-    }
-}
-
-/// The exit code for a reply's code.
-fn code_of(code: &str) -> u8 {
-    match code {
-        "bad_path" | "bad_value" | "other_document" | ErrorReply::BAD_REQUEST => BAD_ARGUMENT,
-        "not_found" => NOT_FOUND,
-        "store_failed" => BAD_STORE,
-        _ => FAILED,
-    }
-}
+const PROGRAM: &str = "edge";

@@ -9,7 +9,8 @@ use crdt_core::{
 };
 
 use super::answers::Answers;
-use super::io::{DocumentCommand, Reply};
+use super::io::{DocumentCommand, Reply, Updated};
+use super::receipts::{Basis, Receipts};
 use crate::backoff::Backoff;
 use crate::changes::{Changes, Cursor};
 use crate::connection::Debt;
@@ -33,9 +34,9 @@ pub(super) struct Hosted {
     pub(super) retry: Option<Retry>,
     pub(super) refused: Backoff,
     watchers: Vec<Watcher>,
-    receipts: Vec<(Stamp, Reply<()>)>,
-    /// Ids that this copy gave up in this process, and what stands for their writes now.
-    forks: Vec<(ReplicaId, Stamp)>,
+    receipts: Receipts,
+    /// The aggregator has opened it, in this process.
+    was_opened: bool,
     /// Tombstones were forgotten at this change: who has not seen them yet is told everything anew.
     pub(super) forgotten_at: u64,
     /// How often cells went without a trace: who has not seen it is told everything anew.
@@ -112,8 +113,8 @@ impl Hosted {
             retry: None,
             refused: Backoff::new(timing.backoff_first, timing.refused_last),
             watchers: Vec::new(),
-            receipts: Vec::new(),
-            forks: Vec::new(),
+            receipts: Receipts::default(),
+            was_opened: false,
             forgotten_at: 0,
             drops: 0,
             unacknowledged_since: None,
@@ -140,7 +141,12 @@ impl Hosted {
                 let value = checked(&path).map(|path| self.replica.document().get(path).map(Scalar::from));
                 answers.add(reply, value);
             }
-            DocumentCommand::Receipt { stamp, reply } => self.add_receipt(stamp, reply, answers),
+            DocumentCommand::Receipt { basis, reply } => {
+                let basis = basis.unwrap_or_else(|| self.basis(None));
+                if let Err((error, reply)) = self.receipts.add(basis, reply) {
+                    answers.add(reply, Err(error));
+                }
+            }
             DocumentCommand::Tree { path, reply } => {
                 let json = path.as_deref().map(checked).transpose();
                 let json = json.map(|path| tree(path, self.replica.document().iter(path)));
@@ -148,9 +154,14 @@ impl Hosted {
             }
             DocumentCommand::Update { writes, reply } => {
                 let before: Vec<_> = writes.iter().map(|(path, _)| self.before(path)).collect();
+                let rests_on_others = writes.iter().any(|(path, new)| new.is_none() && self.is_free(path));
                 let stamp = self.update(moment, &writes);
                 let written = stamp.as_ref().ok().copied().flatten();
-                answers.add(reply, stamp);
+                let updated = stamp.map(|stamp| {
+                    let basis = stamp.filter(|_| !rests_on_others).map(Basis::from);
+                    Updated { stamp, basis: basis.unwrap_or_else(|| self.basis(stamp)) }
+                });
+                answers.add(reply, updated);
                 let writes = writes.into_iter().zip(before).map(|((path, new), before)| (path, new, before));
                 return written.map(|stamp| Written { stamp, writes: writes.collect() });
             }
@@ -161,14 +172,9 @@ impl Hosted {
     /// Everything is durable: tells the receipts that have come, and the changes.
     pub(super) fn settle(&mut self) {
         debug_assert!(!self.replica.has_unsaved(), "answers are given when everything is durable");
-        let acknowledged = self.acknowledged();
-        let id = self.replica.id();
-        for (_, reply) in
-            self.receipts.extract_if(.., |(stamp, _)| stamp.replica == id && stamp.time <= acknowledged)
-        {
-            // Whoever does not wait any more needs no receipt.
-            let _ = reply.send(Ok(()));
-        }
+        let mut receipts = std::mem::take(&mut self.receipts);
+        receipts.give(|basis| self.has_arrived(basis));
+        self.receipts = receipts;
         let document = self.replica.document();
         let newest = Cursor { seq: document.seq(), drops: self.drops };
         if self.watchers.iter().all(|watcher| watcher.after == newest) {
@@ -196,7 +202,7 @@ impl Hosted {
     pub(super) fn fail(&mut self, error: impl Fn() -> EdgeError) {
         // Whoever does not wait any more needs no answer.
         self.watchers.drain(..).for_each(|watcher| drop(watcher.reply.send(Err(error()))));
-        self.receipts.drain(..).for_each(|(_, reply)| drop(reply.send(Err(error()))));
+        self.receipts.fail(error);
     }
 
     /// It is open on the connection from now on.
@@ -228,6 +234,7 @@ impl Hosted {
         match &mut self.session {
             Some(session) if is_connected && !session.is_heard => {
                 session.is_heard = true;
+                self.was_opened = true;
                 // What was delivered before the aggregator's word about it came.
                 self.replica.note_delivered(session.id, session.delivered);
                 true
@@ -288,16 +295,7 @@ impl Hosted {
         if self.urgent_through.is_some() {
             self.urgent_through = Some(through);
         }
-        let moved = self.receipts.iter_mut().map(|(stamp, _)| stamp);
-        for stamp in moved.chain(self.forks.iter_mut().map(|(_, stamp)| stamp)) {
-            if stamp.replica == from {
-                *stamp = target;
-            }
-        }
-        self.forks.push((from, target));
-        if self.forks.len() > FORKS_MAX {
-            self.forks.remove(0);
-        }
+        self.receipts.note_forked(from, target);
     }
 
     /// Changes wait for company, or do not any more.
@@ -464,13 +462,37 @@ impl Hosted {
         }
     }
 
-    fn add_receipt(&mut self, stamp: Stamp, reply: Reply<()>, answers: &mut Answers) {
-        self.receipts.retain(|(_, reply)| !reply.is_closed());
-        if self.receipts.len() >= RECEIPTS_MAX {
-            return answers.add(reply, Err(EdgeError::TooManyReceipts { limit: RECEIPTS_MAX }));
+    /// What an answer rests on that was given now and wrote `stamp`, or nothing. Cost: `[cells]`.
+    fn basis(&self, stamp: Option<Stamp>) -> Basis {
+        let (own, delivered) = (self.own_stamp(), self.delivered_seq());
+        let mut others: Vec<Stamp> = Vec::new();
+        for cell in self.replica.document().changes_since(delivered) {
+            if cell.stamp.replica == own.replica || self.has(cell.stamp) {
+                continue;
+            }
+            match others.iter_mut().find(|newest| newest.replica == cell.stamp.replica) {
+                Some(newest) => newest.time = newest.time.max(cell.stamp.time),
+                None => others.push(cell.stamp),
+            }
         }
-        let moved = self.forks.iter().rev().find(|(from, _)| *from == stamp.replica);
-        self.receipts.push((moved.map_or(stamp, |(_, to)| *to), reply));
+        let seq = self.replica.document().seq();
+        Basis { own: stamp.unwrap_or(own), others, seq, needs_open: stamp.is_none() }
+    }
+
+    /// Whether the aggregator has all that an answer rests on.
+    fn has_arrived(&self, basis: &Basis) -> bool {
+        let is_own = basis.own.replica == self.replica.id();
+        let has_own = if is_own { basis.own.time <= self.acknowledged() } else { self.has(basis.own) };
+        let has_others =
+            || basis.others.iter().all(|stamp| self.has(*stamp)) || self.delivered_seq() >= basis.seq;
+        let acked = self.peer.and_then(|peer| self.replica.acknowledged_by(peer));
+        let is_known = || self.was_opened || acked.is_some_and(|acked| !acked.is_empty());
+        has_own && has_others() && (!basis.needs_open || is_known())
+    }
+
+    /// Whether nothing stands at a path or below it.
+    fn is_free(&self, path: &str) -> bool {
+        Path::new(path).is_ok_and(|path| self.replica.document().iter(Some(path)).next().is_none())
     }
 }
 
@@ -499,10 +521,6 @@ fn shortened(path: &str) -> String {
 
 /// Most writes of one transaction.
 pub const WRITES_MAX: usize = 4096;
-/// Most receipts of one document that are waited for at once.
-pub const RECEIPTS_MAX: usize = 16_384;
-/// Forks of this process that are remembered for receipts of writes before them.
-const FORKS_MAX: usize = 16;
 /// Characters of a bad path that an error shows.
 const SHOWN_CHARS: usize = 80;
 

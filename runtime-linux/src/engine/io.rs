@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use transport_quic::{CloseCode, CloseReason, PublicKey};
 
 use super::lines::{LineIndex, LineParts};
+use super::receipts::Basis;
 use crate::books::Books;
 use crate::budget::{Budget, Level};
 use crate::changes::{Changes, Cursor};
@@ -17,6 +18,7 @@ use crate::options::{Aggregator, Timing};
 use crate::policy::{DocumentPolicy, Policy};
 use crate::report::LedgerReport;
 use crate::status::{Problem, Status};
+use crate::unopened::UnopenedDocument;
 
 /// Where the answer to a command goes.
 pub type Reply<T> = oneshot::Sender<Result<T, EdgeError>>;
@@ -45,6 +47,13 @@ pub enum Command {
     Ledger {
         /// The answer.
         reply: Reply<LedgerReport>,
+    },
+    /// One more document, which is in the store; the answer is its index, also if it was open before.
+    Open {
+        /// It, as it was loaded.
+        replica: Box<Replica<Heap>>,
+        /// The answer.
+        reply: Reply<DocumentIndex>,
     },
     /// The rules by which changes are sent, of each document.
     Policy {
@@ -79,8 +88,8 @@ pub enum DocumentCommand {
     },
     /// Wait until the aggregator has a write on its disk.
     Receipt {
-        /// The write.
-        stamp: Stamp,
+        /// What must be there; everything that is in the document now without it.
+        basis: Option<Basis>,
         /// The answer.
         reply: Reply<()>,
     },
@@ -95,9 +104,18 @@ pub enum DocumentCommand {
     Update {
         /// Path and value, or nothing to delete; in order.
         writes: Vec<(String, Option<Scalar>)>,
-        /// The answer: the stamp, or `None` when there was nothing to do.
-        reply: Reply<Option<Stamp>>,
+        /// The answer.
+        reply: Reply<Updated>,
     },
+}
+
+/// A transaction that is on the disk.
+#[derive(Clone, Debug)]
+pub struct Updated {
+    /// Its stamp; `None` when there was nothing to do.
+    pub stamp: Option<Stamp>,
+    /// What a receipt for it waits for.
+    pub basis: Basis,
 }
 
 /// What happened on the link.
@@ -183,6 +201,8 @@ pub struct Parts {
     pub budget: Option<Budget>,
     /// When changes are sent, in each document that says nothing else.
     pub policy: Policy,
+    /// What is in the store beside the documents.
+    pub unopened: Vec<UnopenedDocument>,
 }
 
 impl Command {
@@ -193,6 +213,7 @@ impl Command {
             Self::Document { command, .. } => command.fail(error),
             Self::Flush { reply } => drop(reply.send(Err(error))),
             Self::Ledger { reply } => drop(reply.send(Err(error))),
+            Self::Open { reply, .. } => drop(reply.send(Err(error))),
             Self::Policy { reply } => drop(reply.send(Err(error))),
             Self::Status { reply } => drop(reply.send(Err(error))),
         }

@@ -4,6 +4,7 @@
 //! is on the edge's disk. To the edge a device is another member: the documents that devices may open are
 //! [meshes](crdt_core::Role::Mesh).
 
+use control::LogLimit;
 use crdt_core::{Connect, Event, PeerId, Refusal, SessionId, peek_handle, peek_open, write_refusal};
 use transport_serial::Counters;
 
@@ -56,6 +57,8 @@ pub(super) struct Line {
     /// How many there were.
     connection: u64,
     problem: Option<String>,
+    /// A port that opens and fails in turn does not fill the log.
+    failures: LogLimit,
     counters: Counters,
 }
 
@@ -77,6 +80,7 @@ impl Line {
             is_open: false,
             connection: 0,
             problem: None,
+            failures: LogLimit::default(),
             counters: Counters::default(),
         }
     }
@@ -95,10 +99,12 @@ impl Engine {
             }
             LineInput::Counted(counters) => state.counters = counters,
             LineInput::Failed(text) => {
-                if state.problem.as_ref() != Some(&text) {
+                let is_news = state.problem.as_ref() != Some(&text);
+                if is_news && let Some(times) = state.failures.note(now.at) {
                     tracing::error!(
                         line = state.parts.name,
                         text,
+                        times,
                         "the line cannot be used; it is tried again"
                     );
                 }

@@ -24,7 +24,7 @@ impl Engine {
         self.hurry_urgent();
     }
 
-    fn open_session(&mut self, now: Now, index: usize) {
+    pub(super) fn open_session(&mut self, now: Now, index: usize) {
         let hosted = &mut self.documents[index];
         let (Some(peer), Ok(handle)) = (hosted.peer, u16::try_from(index)) else { return };
         let connect = Connect { peer, with_aggregator: true, initiator: true, confirmed: true, handle };

@@ -7,6 +7,7 @@ use super::hosted::Hosted;
 use crate::clock::Now;
 use crate::connection::State;
 use crate::status::{CompanyStatus, DocumentStatus, LinkState, Problem, Status};
+use crate::unopened::UnopenedDocument;
 
 impl Engine {
     /// How it is. Cost: `[cells]` of all documents.
@@ -40,6 +41,7 @@ impl Engine {
             documents,
             company,
             lines: self.line_status(),
+            unopened: self.unopened.clone(),
             failed_attempts: self.connector.failures().max(refused),
             next_attempt_ms,
             clock_is_trusted: now.wall.is_some(),
@@ -139,6 +141,9 @@ impl Engine {
                 Some(_) if hosted.replica.is_unverified() => "the aggregator to verify this copy".to_owned(),
                 Some(_) if let Some(company) = company => company,
                 Some(_) if backlog > 0 => "the aggregator's receipt of what was sent".to_owned(),
+                Some(_) if let Some(unopened) = self.unopened.iter().find_map(UnopenedDocument::warning) => {
+                    format!("nothing: everything that is open is at the aggregator; {unopened}")
+                }
                 Some(_) => "nothing: everything is at the aggregator".to_owned(),
             },
         }

@@ -186,7 +186,7 @@ impl Engine {
 
     /// The accounts at the end of the process, when nothing is sent any more; for the driver to commit.
     pub fn close_books(&mut self) -> Batch<'static> {
-        let mut batch = Batch::new();
+        let mut batch = std::mem::take(&mut self.last_batch);
         if let Some(budget) = &mut self.spending.budget {
             budget.end_lease();
         }

@@ -88,6 +88,7 @@ fn world_under(replica: Replica<Heap>, budget: Option<Budget>, rules: &[&str]) -
         books: Books::new(1),
         budget,
         policy: policy_of(rules),
+        unopened: Vec::new(),
     };
     World {
         engine: Engine::new(now, parts),
@@ -136,11 +137,7 @@ impl World {
         answer
     }
 
-    fn set(
-        &mut self,
-        path: &str,
-        value: impl Into<Scalar>,
-    ) -> oneshot::Receiver<Result<Option<Stamp>, EdgeError>> {
+    fn set(&mut self, path: &str, value: impl Into<Scalar>) -> oneshot::Receiver<Result<Updated, EdgeError>> {
         let writes = vec![(path.to_owned(), Some(value.into()))];
         self.command(|reply| DocumentCommand::Update { writes, reply })
     }
@@ -290,7 +287,7 @@ fn replies_come_after_the_commit_that_all_of_them_share() {
     world.engine.handle_committed(Ok(()));
     world.run();
     for answer in &mut answers {
-        assert!(answer.try_recv().unwrap().unwrap().is_some());
+        assert!(answer.try_recv().unwrap().unwrap().stamp.is_some());
     }
     assert_eq!(read.try_recv().unwrap().unwrap(), Some(Scalar::I64(7)));
     assert_eq!(world.commits, 1);
@@ -302,8 +299,8 @@ fn a_receipt_comes_when_the_aggregator_has_it() {
     world.accepts = false;
     let mut stamp = world.set("speed", 1450);
     world.sleep(seconds(30));
-    let stamp = stamp.try_recv().unwrap().unwrap().unwrap();
-    let mut receipt = world.command(|reply| DocumentCommand::Receipt { stamp, reply });
+    let stamp = stamp.try_recv().unwrap().unwrap().stamp.unwrap();
+    let mut receipt = world.command(|reply| DocumentCommand::Receipt { basis: Some(stamp.into()), reply });
     world.sleep(seconds(30));
     assert!(receipt.try_recv().is_err());
     assert_eq!((world.status().backlog_cells, world.status().link), (1, LinkState::Waiting));
@@ -320,8 +317,8 @@ fn a_receipt_comes_when_the_aggregator_has_it() {
     let before = world.status();
     let mut stamp = world.set("speed", 1500);
     world.sleep(seconds(1));
-    let stamp = stamp.try_recv().unwrap().unwrap().unwrap();
-    let mut receipt = world.command(|reply| DocumentCommand::Receipt { stamp, reply });
+    let stamp = stamp.try_recv().unwrap().unwrap().stamp.unwrap();
+    let mut receipt = world.command(|reply| DocumentCommand::Receipt { basis: Some(stamp.into()), reply });
     world.sleep(seconds(2 * 3600));
     assert_eq!(receipt.try_recv().unwrap().unwrap(), ());
     assert_eq!(world.cloud_get("speed"), Some(Scalar::I64(1500)));
@@ -370,8 +367,8 @@ fn an_aggregator_that_never_acknowledges_is_left_and_nothing_is_lost() {
     world.answers = false;
     let mut stamp = world.set("speed", 1450);
     world.run();
-    let stamp = stamp.try_recv().unwrap().unwrap().unwrap();
-    let mut receipt = world.command(|reply| DocumentCommand::Receipt { stamp, reply });
+    let stamp = stamp.try_recv().unwrap().unwrap().stamp.unwrap();
+    let mut receipt = world.command(|reply| DocumentCommand::Receipt { basis: Some(stamp.into()), reply });
     world.sleep(seconds(119));
     assert_eq!(world.status().waits_for, "the aggregator's receipt of what was sent");
     world.answers = true;

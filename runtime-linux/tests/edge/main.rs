@@ -7,5 +7,8 @@ mod ledger;
 mod line;
 mod policy;
 mod process;
+mod receipts;
+mod scripts;
 mod support;
 mod sync;
+mod unopened;

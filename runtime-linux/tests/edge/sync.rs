@@ -119,7 +119,7 @@ async fn two_documents_share_a_connection_and_come_back_after_a_restart() {
     let mut options = options(directory.path(), &aggregator);
     options.documents.clear();
     let edge = Edge::open(options).await.unwrap();
-    assert!(edge.document_names().eq(["pump", "town"]));
+    assert_eq!(edge.document_names().iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["pump", "town"]);
     assert_eq!(edge.document("town").unwrap().tree(None).await.unwrap(), Some(json!({"b": 3})));
 }
 

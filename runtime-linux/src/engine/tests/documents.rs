@@ -84,6 +84,7 @@ fn town_within(
         books: Books::new(1),
         budget: budget.clone(),
         policy: policy_of(rules),
+        unopened: Vec::new(),
     };
     let cloud =
         (101..).zip(names).map(|(id, name)| ((*name).to_owned(), replica((name, id, Role::Aggregator))));
@@ -142,7 +143,7 @@ impl Town {
     fn receipt(&mut self, document: u16) -> oneshot::Receiver<Result<(), EdgeError>> {
         let replica = self.engine.replica(DocumentIndex(document)).unwrap();
         let stamp = Stamp::new(replica.document().version_vector().time_of(replica.id()), replica.id());
-        self.command(document, |reply| DocumentCommand::Receipt { stamp, reply })
+        self.command(document, |reply| DocumentCommand::Receipt { basis: Some(stamp.into()), reply })
     }
 
     fn cloud_get(&self, document: &str, path: &str) -> Option<Scalar> {

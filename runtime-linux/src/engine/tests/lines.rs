@@ -41,6 +41,7 @@ fn line_under(cells: u8, rules: &[&str]) -> Line {
         books: Books::new(1),
         budget: None,
         policy: policy_of(rules),
+        unopened: Vec::new(),
     };
     let config = Config { frame_len_max: 512, ..Config::new(Role::Member) };
     let mut device = Replica::new(&name, ReplicaId::new(9), config);
@@ -117,7 +118,10 @@ fn a_slow_line_gets_no_more_than_it_takes_and_nothing_queues_up() {
     let command = DocumentCommand::Update { writes, reply };
     line.engine.handle_command(line.now, Command::Document { document: DocumentIndex(0), command });
     line.work();
-    assert!(matches!(answer.try_recv(), Ok(Ok(Some(_)))), "a slow line keeps nobody waiting");
+    assert!(
+        matches!(answer.try_recv(), Ok(Ok(Updated { stamp: Some(_), .. }))),
+        "a slow line keeps nobody waiting"
+    );
     assert_eq!(line.frames.len(), LINE_FRAMES_MAX + 3);
     for _ in 0..60 {
         line.take(LineInput::Sent(1));

@@ -138,8 +138,8 @@ fn a_receipt_waits_with_its_change_and_a_flush_does_not() {
     let mut world = ruled(&["speed=max-delay:5h"]);
     let mut stamp = world.set("speed", 1);
     world.run();
-    let stamp = stamp.try_recv().unwrap().unwrap().unwrap();
-    let mut receipt = world.command(|reply| DocumentCommand::Receipt { stamp, reply });
+    let stamp = stamp.try_recv().unwrap().unwrap().stamp.unwrap();
+    let mut receipt = world.command(|reply| DocumentCommand::Receipt { basis: Some(stamp.into()), reply });
     world.sleep(seconds(4 * HOUR));
     assert!(receipt.try_recv().is_err() && sends(&world).is_empty());
     world.sleep(seconds(HOUR));
@@ -147,8 +147,8 @@ fn a_receipt_waits_with_its_change_and_a_flush_does_not() {
 
     let mut stamp = world.set("speed", 2);
     world.run();
-    let stamp = stamp.try_recv().unwrap().unwrap().unwrap();
-    let mut receipt = world.command(|reply| DocumentCommand::Receipt { stamp, reply });
+    let stamp = stamp.try_recv().unwrap().unwrap().stamp.unwrap();
+    let mut receipt = world.command(|reply| DocumentCommand::Receipt { basis: Some(stamp.into()), reply });
     let (reply, mut flushed) = oneshot::channel();
     let now = world.now();
     world.engine.handle_command(now, Command::Flush { reply });
