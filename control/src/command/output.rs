@@ -75,6 +75,6 @@ async fn reader_closed() {
         }
     });
     if watching.is_err() || is_gone.await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -130,11 +130,11 @@ fn it_is_ready_when_it_says_so_and_a_hangup_does_not_end_it() {
     for _ in 0..5 {
         let mut child = spawn(store, &["serve", "--listen", "127.0.0.1:0"], Stdio::piped());
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.as_mut().expect("it is piped")).read_line(&mut line).expect("a line");
         kill("-HUP", &child);
         UnixStream::connect(store.join("control.sock")).unwrap();
         done(store, &["status"]);
-        assert!(child.try_wait().unwrap().is_none(), "it runs on");
+        assert!(child.try_wait().expect("it was started here").is_none(), "it runs on");
         kill("-TERM", &child);
         let output = ended(child);
         assert_eq!(code(&output), 0);
@@ -162,7 +162,7 @@ fn too_few_file_descriptors_are_one_line_of_the_log() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(child.stdout.as_mut().expect("it is piped")).read_line(&mut line).expect("a line");
     let clients: Vec<_> = (0..40).map(|_| UnixStream::connect(store.join("control.sock")).unwrap()).collect();
     std::thread::sleep(Duration::from_secs(1));
     drop(clients);
@@ -179,7 +179,7 @@ impl Server {
     fn start(store: &Path) -> Self {
         let mut child = spawn(store, &["serve", "--listen", "127.0.0.1:0"], Stdio::piped());
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.as_mut().expect("it is piped")).read_line(&mut line).expect("a line");
         Self(child)
     }
 }
@@ -193,23 +193,29 @@ impl Drop for Server {
 }
 
 fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
+    output.status.code().expect("it was not killed")
 }
 
 fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+    String::from_utf8(output.stderr.clone()).expect("text")
 }
 
 fn kill(signal: &str, child: &Child) {
-    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .expect("kill is there")
+            .success()
+    );
 }
 
 /// Waits for its end, for at most ten seconds.
 fn ended(mut child: Child) -> Output {
     let start = Instant::now();
-    while child.try_wait().unwrap().is_none() {
+    while child.try_wait().expect("it was started here").is_none() {
         assert!(start.elapsed() < Duration::from_secs(10), "it does not end");
         std::thread::sleep(Duration::from_millis(5));
     }
-    child.wait_with_output().unwrap()
+    child.wait_with_output().expect("it was started here")
 }

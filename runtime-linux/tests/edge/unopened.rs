@@ -63,7 +63,8 @@ async fn what_is_not_open_and_not_sent_is_told_read_sent_and_dropped() {
     assert_eq!(next(), json!({"event": "set", "path": "c", "value": 4}));
     assert_eq!(aggregator.tree_of("old").await["c"], 4);
     assert!(!stdout(&edge(store, &["status"])).contains("not open"));
-    drop(watch.kill());
+    watch.kill().unwrap();
+    watch.wait().unwrap();
     let mut running = running;
     assert!(Command::new("kill").args(["-TERM", &running.0.id().to_string()]).status().unwrap().success());
     assert!(running.0.wait().unwrap().success());
