@@ -15,15 +15,17 @@ use storage_redb::{Batch, Store, StoreError, load};
 use tokio::sync::{mpsc, watch};
 use transport_quic::{Identity, Link, PublicKey};
 
+use crate::addresses::{ADDRESS_SETTING, Addresses};
 use crate::books::Books;
 use crate::budget::{Budget, Level, Plan};
 use crate::calendar::Day;
 use crate::clock::Now;
 use crate::document::{Document, Receipt, Transaction, Watch, ask};
-use crate::driver::{Driver, Ended, Network, Request};
+use crate::driver::{Driver, Ended, Request};
 use crate::engine::{BUDGET_SETTING, Command, DOCUMENTS_MAX, DocumentIndex, Engine, LineParts, Parts};
 use crate::error::{EdgeError, OpenError};
 use crate::line::{LineOptions, Lines};
+use crate::network::Network;
 use crate::options::Options;
 use crate::policy::{DocumentPolicy, Policy, Priority, Rule, Terms};
 use crate::report::LedgerReport;
@@ -60,14 +62,24 @@ impl Edge {
             Ok(opened) => opened?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
-        let Opened { store, identity, replicas, lines: line_parts, books, budget, policy, options } = opened;
+        let Opened {
+            store,
+            identity,
+            replicas,
+            lines: line_parts,
+            books,
+            budget,
+            policy,
+            options,
+            addresses,
+        } = opened;
         let public_key = identity.public_key();
         let network = match &options.aggregator {
             Some(aggregator) => {
                 let mut link = Link::client(identity, options.transport, link_seed);
                 // Until the engine has leased something.
                 link.set_limit(budget.is_some().then_some(0));
-                Some(Network::start(link, aggregator.clone()).map_err(OpenError::Socket)?)
+                Some(Network::start(link, aggregator.clone(), addresses).map_err(OpenError::Socket)?)
             }
             None => None,
         };
@@ -284,6 +296,7 @@ struct Opened {
     budget: Option<Budget>,
     policy: Policy,
     options: Options,
+    addresses: Addresses,
 }
 
 impl Opened {
@@ -316,7 +329,8 @@ impl Opened {
         let reset_day = reset_day(&store, &options)?;
         let books = Books::load(&store, reset_day)?;
         let budget = options.plan.map(|plan| budget(&store, plan, &books)).transpose()?;
-        Ok(Self { store, identity, replicas, lines, books, budget, policy, options })
+        let addresses = addresses(&store, &options)?;
+        Ok(Self { store, identity, replicas, lines, books, budget, policy, options, addresses })
     }
 }
 
@@ -332,6 +346,16 @@ fn policy(options: &Options) -> Result<Policy, OpenError> {
     let path = crdt_core::Path::new(&options.policy_path)
         .map_err(|source| OpenError::PolicyPath { path: shown(&options.policy_path), source })?;
     Policy::new(rules?, path).map_err(|prefix| OpenError::TwoRules { prefix })
+}
+
+/// The addresses of the aggregator, with the one that worked in a former process.
+fn addresses(store: &Store, options: &Options) -> Result<Addresses, StoreError> {
+    let saved = store.setting(ADDRESS_SETTING)?;
+    let saved = options.aggregator.as_ref().zip(saved);
+    let worked = saved.and_then(|(aggregator, setting)| Addresses::saved(&aggregator.address, &setting));
+    // Just before the transport would repeat its first packet.
+    let patience = options.transport.handshake_repetition().mul_f64(5.0 / 6.0);
+    Ok(Addresses::new(patience, worked))
 }
 
 /// The lines with the documents that each serves: the main one where none is named.

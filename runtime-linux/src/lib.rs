@@ -41,13 +41,14 @@
 //!
 //! # Layers
 //!
-//! `options`, `error`, `status`, `clock`, `calendar`, `backoff` (data) <- `books`, `budget`, `meter`, `report` (what the
+//! `options`, `error`, `status`, `tried`, `clock`, `calendar`, `backoff` (data) <- `books`, `budget`, `meter`, `report` (what the
 //! link costs), `policy` (when it is used) <- `changes`, `connection`, `frames` <- `engine` (a state machine without clock,
-//! disk or socket) <- `line` (the ports of devices) <- `driver` (one tokio task that has them) <- `document`, `handle` (what applications hold) <- `service`
+//! disk or socket) <- `line` (the ports of devices), `network` (the link to the aggregator: `lookup`, `addresses`) <- `driver` (one tokio task that has them) <- `document`, `handle` (what applications hold) <- `service`
 //! (the control socket).
 //!
 //! The [engine] is public for those who bring their own driver, such as a simulation.
 
+mod addresses;
 mod backoff;
 mod books;
 mod budget;
@@ -62,12 +63,15 @@ mod error;
 mod frames;
 mod handle;
 mod line;
+mod lookup;
 mod meter;
+mod network;
 mod options;
 mod policy;
 mod report;
 mod service;
 mod status;
+mod tried;
 
 pub use backoff::Backoff;
 pub use books::{Books, DAYS_KEPT, MONTHS_KEPT};
@@ -93,3 +97,4 @@ pub use service::{EdgeRequest, Written, serve};
 pub use status::{
     Awaited, BudgetStatus, CompanyStatus, DocumentStatus, LineStatus, LinkState, Problem, Status,
 };
+pub use tried::{Outcome, Tried};

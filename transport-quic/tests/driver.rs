@@ -182,9 +182,7 @@ async fn an_address_that_the_system_does_not_send_to_ends_the_handshake_at_once(
     let outside = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)), 4433);
     let nobody = Identity::from_bytes([3; 32]).public_key();
     let conn = device.connect(outside, nobody).await.expect("the link runs");
-    let LinkEvent::Closed { conn: closed, reason } = next(&mut device_events).await else {
-        panic!("no end")
-    };
+    let LinkEvent::Closed { conn: closed, reason } = next(&mut device_events).await else { panic!("no end") };
     assert_eq!(closed, conn);
     assert!(matches!(&reason, CloseReason::Unsent { detail } if !detail.is_empty()), "{reason}");
     // The address is free for another attempt.

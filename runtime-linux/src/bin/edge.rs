@@ -522,7 +522,12 @@ async fn watch(target: TargetArgs, path: Option<String>) -> Result<(), Failure> 
 
 fn print_status(status: &Status) {
     println!("public key    {}", status.public_key);
-    println!("aggregator    {}", status.aggregator.as_deref().unwrap_or("none"));
+    let aggregator = status.aggregator.as_deref().unwrap_or("none");
+    match status.aggregator_address.map(|address| address.to_string()).filter(|address| address != aggregator)
+    {
+        Some(address) => println!("aggregator    {aggregator} ({address})"),
+        None => println!("aggregator    {aggregator}"),
+    }
     println!("link          {}", status.link);
     for document in &status.documents {
         println!("document      {:?}, {} cells, {} bytes", document.document, document.cells, document.bytes);
