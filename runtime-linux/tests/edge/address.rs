@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -90,8 +90,13 @@ fn end(running: &mut Running, signal: &str) {
 
 /// All bytes that the ledger has.
 fn spent(store: &Path) -> u64 {
-    let report: Json = serde_json::from_str(&stdout(&edge(store, &["ledger", "--json"]))).unwrap();
-    report["months"][0]["total"]["bytes"].as_u64().unwrap_or_default()
+    month(store)["total"]["bytes"].as_u64().unwrap_or_default()
+}
+
+/// This month in the ledger; nothing if that is empty.
+fn month(store: &Path) -> Json {
+    let mut report: Json = serde_json::from_str(&stdout(&edge(store, &["ledger", "--json"]))).unwrap();
+    report["months"].get_mut(0).map(Json::take).unwrap_or_default()
 }
 
 /// Somebody at `[::1]` who takes packets and says nothing.
@@ -119,39 +124,38 @@ impl Silent {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_whose_first_address_is_dead_costs_one_packet_more_and_the_next_time_none() {
     let aggregator = Aggregator::start("pump", HashSet::new()).await;
-    let hosts = "::1 cloud.test\n127.0.0.1 cloud.test\n127.0.0.1 plain.test\n";
+    let hosts = "::1 cloud.test other.test\n127.0.0.1 cloud.test other.test\n";
     let (Some(etc), Some(silent)) = (Etc::new(hosts, ""), Silent::at_port_of(&aggregator)) else { return };
     let directory = tempfile::tempdir().unwrap();
-    let stores: [PathBuf; 2] = ["plain", "cloud"].map(|name| directory.path().join(name));
+    let store = directory.path();
     let key = aggregator.key.to_string();
-    let port = aggregator.address.rsplit_once(':').unwrap().1.to_owned();
+    let port = aggregator.address.rsplit_once(':').unwrap().1;
+    let name = format!("cloud.test:{port}");
 
-    let mut runs = [("plain", &stores[0]), ("cloud", &stores[1])].map(|(name, store)| {
-        let running = etc.run(store, &format!("{name}.test:{port}"), &key);
-        set(store, name);
-        running
-    });
+    let mut running = etc.run(store, &name, &key);
+    set(store, "first");
     assert_eq!(silent.received(), [1200], "one first packet");
-    let [plain, cloud] = [spent(&stores[0]), spent(&stores[1])];
-    assert!(cloud > plain + 1000 && cloud < plain + 1248 + 400, "{cloud} bytes, {plain} with one address");
-    let shown = status(&stores[1]);
-    assert_eq!(shown["aggregator"], json!(format!("cloud.test:{port}")));
-    assert_eq!(shown["aggregator_address"], json!(aggregator.address));
-    let text = stdout(&edge(&stores[1], &["status"]));
-    assert!(text.contains(&format!("aggregator    cloud.test:{port} ({})\n", aggregator.address)), "{text}");
+    // It has 1248 bytes; the two packets of the handshake with the other address have 2456. Where this machine is busy,
+    // one of them may be repeated.
+    let handshake = month(store)["sent"]["handshake"]["bytes"].as_u64().unwrap();
+    assert!((3704..=3704 + 1228).contains(&handshake), "{handshake} bytes");
+    let shown = status(store);
+    assert_eq!(
+        (&shown["aggregator"], &shown["aggregator_address"]),
+        (&json!(name), &json!(aggregator.address))
+    );
+    let text = stdout(&edge(store, &["status"]));
+    assert!(text.contains(&format!("aggregator    {name} ({})\n", aggregator.address)), "{text}");
 
-    runs.iter_mut().for_each(|running| end(running, "-TERM"));
-    let _again = etc.run(&stores[1], &format!("cloud.test:{port}"), &key);
-    set(&stores[1], "again");
+    end(&mut running, "-TERM");
+    let mut again = etc.run(store, &name, &key);
+    set(store, "again");
     assert_eq!(silent.received(), [0; 0], "the address that worked is first after a restart, too");
-    // Another name has an address of its own to remember.
-    drop(runs);
-    let other = etc.run(&stores[0], &format!("cloud.test:{port}"), &key);
-    set(&stores[0], "other");
-    assert_eq!(silent.received(), [1200]);
-    drop(other);
-    let tree = aggregator.tree().await;
-    assert_eq!(tree, json!({"plain": 1, "cloud": 1, "again": 1, "other": 1}));
+    end(&mut again, "-TERM");
+    let _other = etc.run(store, &format!("other.test:{port}"), &key);
+    set(store, "other");
+    assert_eq!(silent.received(), [1200], "what is known of one name is not known of another");
+    assert_eq!(aggregator.tree().await, json!({"first": 1, "again": 1, "other": 1}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
