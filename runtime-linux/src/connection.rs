@@ -1,6 +1,7 @@
 //! The connection to the aggregator as the engine sees it: one at a time, with deadlines.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crdt_core::SessionId;
@@ -19,6 +20,8 @@ pub(crate) struct Connector {
     pub(crate) state: State,
     /// What went wrong last; `None` again once it goes well.
     pub(crate) problem: Option<Problem>,
+    /// Where the connection goes to, or is tried.
+    pub(crate) address: Option<SocketAddr>,
     timing: Timing,
     failed: Backoff,
     refused: Backoff,
@@ -74,6 +77,7 @@ impl Connector {
         Self {
             state,
             problem: None,
+            address: None,
             timing,
             failed: Backoff::new(timing.backoff_first, timing.backoff_last),
             refused: Backoff::new(timing.backoff_first, timing.refused_last),
@@ -89,6 +93,7 @@ impl Connector {
         }
         self.attempts += 1;
         let attempt = Attempt(self.attempts);
+        self.address = None;
         self.state = State::Connecting(attempt);
         Some(attempt)
     }
@@ -120,18 +125,24 @@ impl Connector {
         }
         let is_refused = is_refused || self.problem.as_ref().is_some_and(Problem::is_refusal);
         let backoff = if is_refused { &mut self.refused } else { &mut self.failed };
-        self.state = State::Waiting { until: now + backoff.next(random) };
+        let until = now + backoff.next(random);
+        self.wait(until);
     }
 
     /// There is no connection, and no attempt before this time.
     pub(crate) fn hold(&mut self, until: Instant, problem: Problem) {
         self.problem = Some(problem);
-        self.state = State::Waiting { until };
+        self.wait(until);
     }
 
     /// The connection is given up for a new one at once.
     pub(crate) fn renew(&mut self, now: Instant) {
-        self.state = State::Waiting { until: now };
+        self.wait(now);
+    }
+
+    fn wait(&mut self, until: Instant) {
+        self.address = None;
+        self.state = State::Waiting { until };
     }
 
     /// The aggregator did its part. Only what it had not done before (`is_news`) makes the next pause short again: one

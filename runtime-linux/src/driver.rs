@@ -1,28 +1,21 @@
 //! The engine with a clock, a disk and a socket: one tokio task.
 
-use std::collections::HashMap;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crdt_core::{Heap, Limits, Replica};
 use storage_redb::{Batch, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use transport_quic::{
-    CloseCode, ConnectionId, Driver as LinkDriver, EventReceiver, Handle as LinkHandle, Ledger, Link,
-    LinkEvent,
-};
+use transport_quic::{CloseCode, LinkEvent};
 
+use crate::addresses::ADDRESS_SETTING;
 use crate::budget::Level;
 use crate::clock::Now;
-use crate::connection::Attempt;
-use crate::engine::{Command, Engine, LinkInput, Output, Reply};
+use crate::engine::{Command, Engine, Output, Reply};
 use crate::error::EdgeError;
-use crate::frames::kind_of;
 use crate::line::{LineEvent, Lines};
-use crate::options::Aggregator;
-use crate::status::Problem;
+use crate::network::{Input, Network, NetworkEvent, sleep_until};
 use crate::unopened::{UnopenedDocument, load_unopened};
 
 /// How the task ended: `None` while it runs, then whether the store failed.
@@ -45,92 +38,6 @@ pub(crate) enum StoredRequest {
     Remove { document: String, reply: Reply<Option<UnopenedDocument>> },
 }
 
-/// The link to the aggregator; there is none without an aggregator.
-pub(crate) struct Network {
-    handle: LinkHandle,
-    events: EventReceiver,
-    ledger: watch::Receiver<Ledger>,
-    aggregator: Aggregator,
-    /// The address being looked up, which takes long when there is no network: nothing else waits for it.
-    lookup: Option<(Attempt, JoinHandle<io::Result<Vec<SocketAddr>>>)>,
-    by_attempt: HashMap<Attempt, ConnectionId>,
-    by_connection: HashMap<ConnectionId, Attempt>,
-}
-
-impl Network {
-    /// Takes a free port. The device's side of a connection has no fixed address, so IPv6 or IPv4 is taken as it comes.
-    pub(crate) fn start(mut link: Link, aggregator: Aggregator) -> io::Result<Self> {
-        let any = |ip: std::net::IpAddr| SocketAddr::new(ip, 0);
-        // One link cannot be tried twice, so the address is tried with a socket first.
-        let has_ipv6 = std::net::UdpSocket::bind(any(Ipv6Addr::UNSPECIFIED.into())).is_ok();
-        let local =
-            if has_ipv6 { any(Ipv6Addr::UNSPECIFIED.into()) } else { any(Ipv4Addr::UNSPECIFIED.into()) };
-        link.classify_messages(kind_of);
-        let (handle, events) = LinkDriver::bind(local, link)?;
-        let (by_attempt, by_connection) = (HashMap::new(), HashMap::new());
-        let ledger = handle.watch_ledger();
-        Ok(Self { handle, events, ledger, aggregator, lookup: None, by_attempt, by_connection })
-    }
-
-    /// Looks the aggregator's address up; [`NetworkEvent::LookedUp`] follows.
-    fn look_up(&mut self, attempt: Attempt) {
-        let address = self.aggregator.address.clone();
-        let lookup = async move { Ok(tokio::net::lookup_host(address).await?.collect()) };
-        self.lookup = Some((attempt, tokio::spawn(lookup)));
-    }
-
-    /// Starts a connection, or tells at once why there will be none.
-    async fn connect(&mut self, attempt: Attempt, found: io::Result<Vec<SocketAddr>>) -> Result<(), Problem> {
-        let Aggregator { address, key } = &self.aggregator;
-        let fail = |detail: String| Problem::Address { address: address.clone(), detail };
-        let found = found.map_err(|error| fail(error.to_string()))?;
-        let remote = *found.first().ok_or_else(|| fail("the name has no address".to_owned()))?;
-        let connection = self.handle.connect(remote, *key).await.map_err(|error| fail(error.to_string()))?;
-        self.by_attempt.insert(attempt, connection);
-        self.by_connection.insert(connection, attempt);
-        Ok(())
-    }
-
-    /// What an event means to the engine.
-    fn translate(&mut self, event: LinkEvent) -> Option<(Attempt, LinkInput)> {
-        let connection = event.conn();
-        let attempt = *self.by_connection.get(&connection)?;
-        let input = match event {
-            LinkEvent::Closed { reason, .. } => {
-                self.by_connection.remove(&connection);
-                self.by_attempt.remove(&attempt);
-                reason.into()
-            }
-            LinkEvent::Connected { .. } => LinkInput::Connected,
-            LinkEvent::Delivered { id, .. } => LinkInput::Delivered(id.0),
-            LinkEvent::Message { message, .. } => LinkInput::Message(message),
-            _ => return None,
-        };
-        Some((attempt, input))
-    }
-
-    async fn send(&self, attempt: Attempt, frames: Vec<Vec<u8>>) {
-        let Some(&connection) = self.by_attempt.get(&attempt) else { return };
-        if let Err(error) = self.handle.send_all(connection, frames).await {
-            // The end of a connection comes as an event too. The engine sends no more than there is room for; if that
-            // went wrong nevertheless, the connection must end, because what follows would lack this message.
-            tracing::debug!(%error, "a message was not sent");
-            let _ =
-                self.handle.close(connection, CloseCode::ProtocolError.into(), "a message was lost").await;
-        }
-    }
-
-    async fn disconnect(&mut self, attempt: Attempt, code: CloseCode, reason: String) {
-        if self.lookup.as_ref().is_some_and(|(of, _)| *of == attempt) {
-            self.lookup = None;
-        }
-        if let Some(&connection) = self.by_attempt.get(&attempt) {
-            // An error says that the link has stopped.
-            let _ = self.handle.close(connection, code.into(), reason).await;
-        }
-    }
-}
-
 /// The task that owns everything.
 pub(crate) struct Driver {
     pub(crate) engine: Engine,
@@ -146,13 +53,6 @@ pub(crate) struct Driver {
 
 /// A commit on its way to the disk.
 type Commit = JoinHandle<Result<(), StoreError>>;
-
-/// What comes from the network.
-enum NetworkEvent {
-    Counted,
-    Link(Option<LinkEvent>),
-    LookedUp(Attempt, io::Result<Vec<SocketAddr>>),
-}
 
 /// Why the task goes on.
 enum Wake {
@@ -178,14 +78,18 @@ impl Driver {
                 }
                 Wake::Network(NetworkEvent::Counted) => self.take_ledger(),
                 Wake::Network(NetworkEvent::Link(event)) => {
-                    self.take_link_event(event);
+                    self.take_link_event(event).await;
                     self.take_waiting().await;
                 }
-                Wake::Network(NetworkEvent::LookedUp(attempt, found)) => {
+                Wake::Network(NetworkEvent::LookedUp(found)) => {
                     let Some(network) = &mut self.network else { continue };
-                    if let Err(problem) = network.connect(attempt, found).await {
-                        self.engine.handle_link(Now::read(), attempt, LinkInput::Closed(problem));
-                    }
+                    let input = network.take_found(Instant::now(), found).await;
+                    self.take_input(input);
+                }
+                Wake::Network(NetworkEvent::Timeout) => {
+                    let Some(network) = &mut self.network else { continue };
+                    let input = network.handle_timeout(Instant::now()).await;
+                    self.take_input(input);
                 }
                 Wake::Request(request) => {
                     self.take_request(request).await;
@@ -204,7 +108,8 @@ impl Driver {
                 Output::Commit(batch) => *commit = Some(self.commit(batch)),
                 Output::Connect(attempt) => {
                     if let Some(network) = &mut self.network {
-                        network.look_up(attempt);
+                        let input = network.connect(Instant::now(), attempt);
+                        self.take_input(input);
                     }
                 }
                 Output::Disconnect { attempt, code, reason } => {
@@ -250,7 +155,10 @@ impl Driver {
         }
     }
 
-    fn commit(&self, batch: Batch<'static>) -> Commit {
+    fn commit(&mut self, mut batch: Batch<'static>) -> Commit {
+        if let Some(address) = self.network.as_mut().and_then(Network::take_unsaved) {
+            batch.set(ADDRESS_SETTING, address);
+        }
         let store = self.store.clone();
         tokio::task::spawn_blocking(move || store.commit(&batch))
     }
@@ -268,7 +176,7 @@ impl Driver {
                 self.take_line_event(event);
             }
             if event.is_some() {
-                self.take_link_event(event);
+                self.take_link_event(event).await;
             }
             if request.is_some() {
                 self.take_request(request).await;
@@ -280,7 +188,13 @@ impl Driver {
         self.engine.handle_line(Now::read(), event.line, event.input);
     }
 
-    fn take_link_event(&mut self, event: Option<LinkEvent>) {
+    fn take_input(&mut self, input: Input) {
+        if let Some((attempt, input)) = input {
+            self.engine.handle_link(Now::read(), attempt, input);
+        }
+    }
+
+    async fn take_link_event(&mut self, event: Option<LinkEvent>) {
         let Some(network) = &mut self.network else { return };
         let Some(event) = event else {
             // The link's task is gone, which it is not while its handle lives.
@@ -288,9 +202,8 @@ impl Driver {
             self.network = None;
             return;
         };
-        if let Some((attempt, input)) = network.translate(event) {
-            self.engine.handle_link(Now::read(), attempt, input);
-        }
+        let input = network.take_event(Instant::now(), event).await;
+        self.take_input(input);
     }
 
     /// Tells the engine what the link has counted.
@@ -383,26 +296,8 @@ impl Driver {
 
 /// Nothing is lost if the future is dropped.
 async fn next_event(network: Option<&mut Network>) -> NetworkEvent {
-    let Some(network) = network else { return std::future::pending().await };
-    let lookup = async {
-        let Some((attempt, running)) = &mut network.lookup else { return std::future::pending().await };
-        let found = running.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-        (*attempt, found)
-    };
-    tokio::select! {
-        event = network.events.recv() => NetworkEvent::Link(event),
-        // An error says that the link has stopped, which its events tell.
-        Ok(()) = network.ledger.changed() => NetworkEvent::Counted,
-        (attempt, found) = lookup => {
-            network.lookup = None;
-            NetworkEvent::LookedUp(attempt, found)
-        }
-    }
-}
-
-async fn sleep_until(timeout: Option<std::time::Instant>) {
-    match timeout {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
+    match network {
+        Some(network) => network.next().await,
         None => std::future::pending().await,
     }
 }

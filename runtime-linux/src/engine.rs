@@ -217,6 +217,7 @@ impl Engine {
                     hosted.note_delivered(sent.session, sent.claims);
                 }
             }
+            LinkInput::Trying(address) => self.connector.address = Some(address),
             LinkInput::Message(frame) => {
                 self.payload.1 += frame.len() as u64;
                 self.take_frame(now, attempt, &frame);

@@ -15,15 +15,17 @@ use storage_redb::{Batch, Store, StoreError, load};
 use tokio::sync::{mpsc, oneshot, watch};
 use transport_quic::{Identity, Link, PublicKey};
 
+use crate::addresses::{ADDRESS_SETTING, Addresses};
 use crate::books::Books;
 use crate::budget::{Budget, Level, Plan};
 use crate::calendar::Day;
 use crate::clock::Now;
 use crate::document::{Document, Receipt, Transaction, Watch, ask};
-use crate::driver::{Driver, Ended, Network, Request, StoredRequest};
+use crate::driver::{Driver, Ended, Request, StoredRequest};
 use crate::engine::{BUDGET_SETTING, Command, DOCUMENTS_MAX, DocumentIndex, Engine, LineParts, Parts, Reply};
 use crate::error::{EdgeError, OpenError};
 use crate::line::{LineOptions, Lines};
+use crate::network::Network;
 use crate::options::Options;
 use crate::policy::{DocumentPolicy, Policy, Priority, Rule, Terms};
 use crate::report::LedgerReport;
@@ -61,8 +63,18 @@ impl Edge {
             Ok(opened) => opened?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
-        let Opened { store, identity, replicas, lines: line_parts, books, budget, policy, unopened, options } =
-            opened;
+        let Opened {
+            store,
+            identity,
+            replicas,
+            lines: line_parts,
+            books,
+            budget,
+            policy,
+            unopened,
+            options,
+            addresses,
+        } = opened;
         if options.aggregator.is_some() {
             for warning in unopened.iter().filter_map(UnopenedDocument::warning) {
                 tracing::warn!("{warning}: see edge document send and edge document drop");
@@ -74,7 +86,7 @@ impl Edge {
                 let mut link = Link::client(identity, options.transport, link_seed);
                 // Until the engine has leased something.
                 link.set_limit(budget.is_some().then_some(0));
-                Some(Network::start(link, aggregator.clone()).map_err(OpenError::Socket)?)
+                Some(Network::start(link, aggregator.clone(), addresses).map_err(OpenError::Socket)?)
             }
             None => None,
         };
@@ -370,6 +382,7 @@ struct Opened {
     policy: Policy,
     unopened: Vec<UnopenedDocument>,
     options: Options,
+    addresses: Addresses,
 }
 
 impl Opened {
@@ -406,7 +419,8 @@ impl Opened {
         let aggregator = options.aggregator.as_ref().map(|aggregator| aggregator.key);
         let moment = Moment { now: Now::read().wall, random: random.next_u64() };
         let unopened = UnopenedDocument::all(&store, open, aggregator, moment)?;
-        Ok(Self { store, identity, replicas, lines, books, budget, policy, unopened, options })
+        let addresses = addresses(&store, &options)?;
+        Ok(Self { store, identity, replicas, lines, books, budget, policy, unopened, options, addresses })
     }
 }
 
@@ -422,6 +436,16 @@ fn policy(options: &Options) -> Result<Policy, OpenError> {
     let path = crdt_core::Path::new(&options.policy_path)
         .map_err(|source| OpenError::PolicyPath { path: shown(&options.policy_path), source })?;
     Policy::new(rules?, path).map_err(|prefix| OpenError::TwoRules { prefix })
+}
+
+/// The addresses of the aggregator, with the one that worked in a former process.
+fn addresses(store: &Store, options: &Options) -> Result<Addresses, StoreError> {
+    let saved = store.setting(ADDRESS_SETTING)?;
+    let saved = options.aggregator.as_ref().zip(saved);
+    let worked = saved.and_then(|(aggregator, setting)| Addresses::saved(&aggregator.address, &setting));
+    // Just before the transport would repeat its first packet.
+    let patience = options.transport.handshake_repetition().mul_f64(5.0 / 6.0);
+    Ok(Addresses::new(patience, worked))
 }
 
 /// The lines with the documents that each serves: the main one where none is named.

@@ -41,13 +41,14 @@
 //!
 //! # Layers
 //!
-//! `options`, `error`, `status`, `clock`, `calendar`, `backoff` (data) <- `books`, `budget`, `meter`, `report` (what the
+//! `options`, `error`, `status`, `tried`, `clock`, `calendar`, `backoff` (data) <- `books`, `budget`, `meter`, `report` (what the
 //! link costs), `policy` (when it is used) <- `changes`, `connection`, `frames` <- `engine` (a state machine without clock,
-//! disk or socket) <- `line` (the ports of devices) <- `driver` (one tokio task that has them) <- `document`, `handle` (what applications hold) <- `service`
+//! disk or socket) <- `line` (the ports of devices), `network` (the link to the aggregator: `lookup`, `addresses`) <- `driver` (one tokio task that has them) <- `document`, `handle` (what applications hold) <- `service`
 //! (the control socket).
 //!
 //! The [engine] is public for those who bring their own driver, such as a simulation.
 
+mod addresses;
 mod arrived;
 mod backoff;
 mod books;
@@ -63,12 +64,15 @@ mod error;
 mod frames;
 mod handle;
 mod line;
+mod lookup;
 mod meter;
+mod network;
 mod options;
 mod policy;
 mod report;
 mod service;
 mod status;
+mod tried;
 mod unopened;
 
 pub use backoff::Backoff;
@@ -95,4 +99,5 @@ pub use service::{EdgeRequest, Service, Written};
 pub use status::{
     Awaited, BudgetStatus, CompanyStatus, DocumentStatus, LineStatus, LinkState, Problem, Status,
 };
+pub use tried::{Outcome, Tried};
 pub use unopened::UnopenedDocument;

@@ -47,7 +47,9 @@ pub struct Options {
 /// The cloud side of a document: where it is, and who it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aggregator {
-    /// Host and port, `203.0.113.7:4433` or `sync.example.com:4433`. A name is resolved at each attempt.
+    /// Host and port: `203.0.113.7:4433`, `[2001:db8::7]:4433`, `[fe80::7%eth0]:4433` or `sync.example.com:4433`. A name is
+    /// looked up at each attempt. If it has several addresses, the one that worked last is tried first, and those that do
+    /// not answer make way for others; what comes of each is in [`Problem`](crate::Problem).
     pub address: String,
     /// Its public key. Whoever answers with another one gets nothing.
     pub key: PublicKey,

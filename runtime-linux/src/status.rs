@@ -1,12 +1,14 @@
 //! The answer to "why is it not syncing?".
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::budget::Level;
 use crate::calendar::{DAY_MS, Day};
 use crate::meter::WASTE_BYTES_MAX;
 use crate::policy::BadRule;
+use crate::tried::{Account, Tried};
 use crate::unopened::UnopenedDocument;
 use serde::{Deserialize, Serialize};
 use transport_quic::{CloseCode, CloseReason, PublicKey};
@@ -20,8 +22,12 @@ pub struct Status {
     pub public_key: PublicKey,
     /// The id under which this copy writes, 16 hexadecimal digits.
     pub replica: String,
-    /// Host and port of the aggregator.
+    /// Host and port of the aggregator, as they were given.
     pub aggregator: Option<String>,
+    /// The address of the aggregator that the connection goes to; while one is made, the address that is being tried.
+    /// Nothing while the name is looked up, and between attempts.
+    #[serde(default)]
+    pub aggregator_address: Option<SocketAddr>,
     /// How far the connection is.
     pub link: LinkState,
     /// Whether the aggregator has opened the document in answer.
@@ -198,8 +204,8 @@ pub enum Problem {
         /// What the aggregator says.
         text: String,
     },
-    /// The address leads nowhere.
-    #[error("{address} is no address of an aggregator: {detail}")]
+    /// What was given is no address and no name with a port.
+    #[error("{address:?} is no address of an aggregator: {detail}")]
     Address {
         /// What was given.
         address: String,
@@ -232,6 +238,25 @@ pub enum Problem {
         /// Why.
         text: String,
     },
+    /// The system could not look the name up.
+    #[error(
+        "the look-up of {name} failed: {detail}; check the name, this device's network, and its DNS servers \
+         (/etc/resolv.conf)"
+    )]
+    LookUpFailed {
+        /// The name, without its port.
+        name: String,
+        /// What the system says.
+        detail: String,
+    },
+    /// The name exists and has no address.
+    #[error(
+        "the name {name} has no address: it needs an A or AAAA record in the DNS, or a line in /etc/hosts"
+    )]
+    NoAddress {
+        /// The name, without its port.
+        name: String,
+    },
     /// The aggregator accepted the connection, or a message, and then did not do its part.
     #[error("the aggregator did not answer in {} s: {what} did not come", after.as_secs_f32())]
     NoAnswer {
@@ -240,11 +265,23 @@ pub enum Problem {
         /// How long it was waited for.
         after: Duration,
     },
+    /// None of the addresses that were tried led to a connection, and at least one of them was sent something.
+    #[error("{}", Account(tried))]
+    NoConnection {
+        /// The addresses, in the order in which they were tried; those that nothing could be sent to come first.
+        tried: Vec<Tried>,
+    },
     /// The aggregator does not take what was written here. It stays here.
     #[error("the aggregator refuses what was written here: {text}")]
     Refused {
         /// Its reason.
         text: String,
+    },
+    /// The system sends to none of the addresses. The attempt has cost nothing.
+    #[error("{}; check its network (ip route) and its firewall", Account(tried))]
+    Unreachable {
+        /// The addresses, with what the system says.
+        tried: Vec<Tried>,
     },
     /// Too many bytes went by, and nothing came of them.
     #[error("the aggregator wasted {} kB of the budget, and is left alone for {} s: look into its log", WASTE_BYTES_MAX / 1024, pause.as_secs())]

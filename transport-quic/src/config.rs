@@ -90,6 +90,13 @@ impl Config {
         }
     }
 
+    /// How long the first packet of a handshake waits for an answer before it is repeated: three times
+    /// [`initial_rtt`](Self::initial_rtt).
+    #[must_use]
+    pub fn handshake_repetition(&self) -> Duration {
+        3 * self.in_range().initial_rtt
+    }
+
     /// The same settings with each value in its range.
     pub(crate) fn in_range(self) -> Self {
         Self {

@@ -312,6 +312,11 @@ impl Connection {
         matches!(self.state, State::Handshake { .. })
     }
 
+    /// Whether it was begun here, and nothing has come back yet.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.is_initiated() && self.is_handshaking() && self.ledger.received.total().packets == 0
+    }
+
     pub(crate) fn is_initiated(&self) -> bool {
         self.pin.is_some()
     }

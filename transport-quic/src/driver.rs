@@ -83,7 +83,9 @@ impl Task {
         let mut incoming = vec![0; DATAGRAM_LEN_MAX];
         loop {
             self.pass_events();
-            self.transmit().await;
+            if !self.transmit().await {
+                self.pass_events();
+            }
             self.tell_ledger();
             let timeout = self.link.poll_timeout();
             let wake = tokio::select! {
@@ -143,13 +145,17 @@ impl Task {
         self.ledger.send_if_modified(|told| std::mem::replace(told, ledger) != ledger);
     }
 
-    async fn transmit(&mut self) {
+    /// Sends what there is to send; false if the system did not take all of it.
+    async fn transmit(&mut self) -> bool {
+        let mut is_all_sent = true;
         while let Some(Transmit { to, len }) = self.link.poll_transmit(Instant::now(), &mut self.datagram) {
-            // To the protocol, what the system does not send is a lost packet; it will be repeated.
             if let Err(error) = self.socket.send_to(&self.datagram[..len], self.to_socket(to)).await {
                 tracing::debug!(%to, len, %error, "datagram not sent");
+                self.link.note_unsent(to, &error.to_string());
+                is_all_sent = false;
             }
         }
+        is_all_sent
     }
 
     /// Takes what has come in, so that one acknowledgement can answer it.

@@ -125,6 +125,13 @@ pub enum CloseReason {
     /// The peer does not know this connection any more: it restarted, or it dropped its side. Connect again.
     #[error("the peer restarted or dropped the connection; connect again")]
     Reset,
+    /// The system of this side did not take the handshake's packets: there is no way to the address, or a firewall
+    /// forbids it.
+    #[error("the system does not send to the address: {detail}")]
+    Unsent {
+        /// What the system says.
+        detail: String,
+    },
     /// The peer speaks no QUIC version that this side speaks.
     #[error("the peer speaks no QUIC version in common")]
     VersionMismatch,

@@ -246,6 +246,16 @@ impl Link {
         self.forget(conn, CloseReason::Local { code });
     }
 
+    /// The system did not take a datagram to this address. A handshake that was begun here, and that nobody there has
+    /// answered, ends with [`CloseReason::Unsent`]. To any other connection it is a lost packet.
+    pub fn note_unsent(&mut self, to: SocketAddr, detail: &str) {
+        let is_hopeless = |connection: &Connection| connection.is_unanswered() && connection.remote() == to;
+        let found = self.connections.iter().find(|(_, connection)| is_hopeless(connection));
+        if let Some(id) = found.map(|(&id, _)| id) {
+            self.forget(id, CloseReason::Unsent { detail: detail.to_owned() });
+        }
+    }
+
     /// The path changed, to another network for instance. Call it before the first send then. It forgets what was
     /// measured of the path, so that a slow first round trip is not taken for a loss. After ten seconds of silence
     /// [`Link::send`] does this by itself, because the peer's radio, or ours, may sleep.

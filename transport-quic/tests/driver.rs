@@ -174,3 +174,17 @@ async fn a_slow_application_holds_its_peer_back() {
         assert_eq!(message, n.to_le_bytes());
     }
 }
+
+/// What the system does not send at all needs no patience: the socket of the loopback interface has no way out.
+#[tokio::test]
+async fn an_address_that_the_system_does_not_send_to_ends_the_handshake_at_once() {
+    let (device, mut device_events) = client(LOOPBACK);
+    let outside = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)), 4433);
+    let nobody = Identity::from_bytes([3; 32]).public_key();
+    let conn = device.connect(outside, nobody).await.expect("the link runs");
+    let LinkEvent::Closed { conn: closed, reason } = next(&mut device_events).await else { panic!("no end") };
+    assert_eq!(closed, conn);
+    assert!(matches!(&reason, CloseReason::Unsent { detail } if !detail.is_empty()), "{reason}");
+    // The address is free for another attempt.
+    assert!(device.connect(outside, nobody).await.is_ok());
+}

@@ -615,7 +615,12 @@ fn status_text(status: &Status) -> String {
         text.push('\n');
     };
     put(format_args!("public key    {}", status.public_key));
-    put(format_args!("aggregator    {}", status.aggregator.as_deref().unwrap_or("none")));
+    let aggregator = status.aggregator.as_deref().unwrap_or("none");
+    match status.aggregator_address.map(|address| address.to_string()).filter(|address| address != aggregator)
+    {
+        Some(address) => put(format_args!("aggregator    {aggregator} ({address})")),
+        None => put(format_args!("aggregator    {aggregator}")),
+    }
     put(format_args!("link          {}", status.link));
     for document in &status.documents {
         put(format_args!(

@@ -1,5 +1,7 @@
 //! What goes into the engine and what comes out: plain data for drivers.
 
+use std::net::SocketAddr;
+
 use control::Scalar;
 use crdt_core::{Heap, Replica, Stamp};
 use serde_json::Value as Json;
@@ -129,6 +131,8 @@ pub enum LinkInput {
     Delivered(u64),
     /// A message from the aggregator.
     Message(Vec<u8>),
+    /// The aggregator's name was looked up, and this address is tried now; for the status.
+    Trying(SocketAddr),
 }
 
 /// Work for the driver.

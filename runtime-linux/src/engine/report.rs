@@ -27,6 +27,7 @@ impl Engine {
             public_key: self.public_key,
             replica: main.replica,
             aggregator: self.aggregator.as_ref().map(|aggregator| aggregator.address.clone()),
+            aggregator_address: self.connector.address,
             link: self.connector.link_state(),
             connected: main.connected,
             unverified: main.unverified,
@@ -132,7 +133,11 @@ impl Engine {
             (LinkState::Waiting, pause) => {
                 format!("the next attempt to connect, in {:.1} s", pause.unwrap_or(0) as f64 / 1000.0)
             }
-            (LinkState::Connecting, _) => "the end of the handshake".to_owned(),
+            (LinkState::Connecting, _) => match (self.connector.address, &self.aggregator) {
+                (Some(address), _) => format!("the end of the handshake with {address}"),
+                (None, Some(aggregator)) => format!("the look-up of {}", aggregator.address),
+                (None, None) => "the end of the handshake".to_owned(),
+            },
             (LinkState::Opening | LinkState::Connected, _) => match &hosted.session {
                 None => "the aggregator, which is asked again later".to_owned(),
                 Some(_) if hosted.retry.is_some() => "the aggregator to take what it refused".to_owned(),

@@ -429,6 +429,32 @@ fn a_wrong_key_is_told_with_both_keys() {
 }
 
 #[test]
+fn the_status_names_the_address_that_is_tried_and_then_used() {
+    let mut world = world();
+    let now = world.now();
+    let attempt = loop {
+        match world.engine.poll_output(now) {
+            Some(Output::Connect(attempt)) => break attempt,
+            Some(Output::Commit(_)) => world.engine.handle_committed(Ok(())),
+            other => panic!("{other:?}"),
+        }
+    };
+    let address = |world: &World| world.status().aggregator_address.map(|address| address.to_string());
+    assert_eq!((address(&world), world.status().waits_for.as_str()), (None, "the look-up of cloud:1"));
+    for tried in ["[::1]:1", "127.0.0.1:1"] {
+        world.link(attempt, LinkInput::Trying(tried.parse().unwrap()));
+        assert_eq!(address(&world).as_deref(), Some(tried));
+        assert_eq!(world.status().waits_for, format!("the end of the handshake with {tried}"));
+    }
+    world.link(attempt, LinkInput::Connected);
+    assert_eq!((address(&world).as_deref(), world.status().link), (Some("127.0.0.1:1"), LinkState::Opening));
+    world.link(attempt, CloseReason::Reset.into());
+    assert_eq!(address(&world), None);
+    world.link(attempt, LinkInput::Trying("[::1]:1".parse().unwrap()));
+    assert_eq!(address(&world), None, "that attempt is over");
+}
+
+#[test]
 fn what_a_clock_in_the_future_wrote_is_written_again_by_the_right_one() {
     let mut world = world();
     world.cloud_is_behind_ms = 3_600_000;

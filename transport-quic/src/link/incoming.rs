@@ -119,6 +119,11 @@ impl Link {
     }
 
     fn respond(&mut self, to: SocketAddr, datagram: Vec<u8>) {
+        // A client has given nobody a token, so nobody would believe its reset: what comes late of a connection that it has
+        // abandoned, or from a stranger, would only cost it as many bytes again.
+        if self.server.is_none() {
+            return;
+        }
         // Whoever does not poll while strangers knock need not answer all of them.
         if self.responses.len() < RESPONSES_MAX {
             self.responses.push_back(Response { to, datagram, cause: Cause::Unrouted });

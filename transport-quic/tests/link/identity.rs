@@ -103,6 +103,33 @@ fn an_address_that_does_not_answer_costs_five_datagrams_in_a_minute() {
     assert_eq!(pipe.client.poll_timeout(), None);
 }
 
+#[test]
+fn a_handshake_packet_is_repeated_when_the_config_says() {
+    for config in [Config::cat_m1(), Config::nb_iot()] {
+        let mut pipe = Pipe::with_config(1, config);
+        pipe.weather.lose = 1000;
+        let _ = pipe.client.connect(pipe.now, pipe.cloud, server_identity().public_key()).unwrap();
+        pipe.run_for(config.handshake_repetition() - Duration::from_millis(1));
+        assert_eq!(pipe.seen[0].0, 1);
+        pipe.run_for(Duration::from_millis(1));
+        assert!(pipe.seen[0].0 > 1);
+    }
+}
+
+/// The server answers, and repeats its answers, to nobody.
+#[test]
+fn a_client_says_nothing_to_answers_that_come_too_late() {
+    let mut pipe = Pipe::new(1);
+    let conn = pipe.client.connect(pipe.now, pipe.cloud, server_identity().public_key()).unwrap();
+    pipe.run_for(Duration::from_millis(150));
+    pipe.client.abandon(conn, CloseCode::Normal.into());
+    pipe.run_for(Duration::from_secs(90));
+    assert_eq!(pipe.seen[0], (1, 1228), "the first packet, and no other");
+    assert!(pipe.arrived[0].0 > 1, "{:?}", pipe.arrived);
+    let reason = CloseReason::Local { code: 0 };
+    assert_eq!(pipe.client_events, [LinkEvent::Closed { conn, reason }]);
+}
+
 /// There is no idle timeout, so a server must end by itself what a client left half-way.
 #[test]
 fn half_a_handshake_is_forgotten() {
