@@ -41,17 +41,17 @@
 //!
 //! # Layers
 //!
-//! `options`, `error`, `status`, `clock`, `calendar`, `backoff` (data) <- `books`, `budget`, `meter`, `report` (what the
-//! link costs), `policy` (when it is used) <- `changes`, `connection`, `frames` <- `engine` (a state machine without clock,
+//! `options`, `error`, `status`, `clock`, `zone`, `size`, `backoff` (data) <- `billing`, `books`, `budget`, `meter`, `report`
+//! (what the link costs), `policy` (when it is used) <- `changes`, `connection`, `frames` <- `engine` (a state machine without clock,
 //! disk or socket) <- `line` (the ports of devices) <- `driver` (one tokio task that has them) <- `document`, `handle` (what applications hold) <- `service`
 //! (the control socket).
 //!
 //! The [engine] is public for those who bring their own driver, such as a simulation.
 
 mod backoff;
+mod billing;
 mod books;
 mod budget;
-mod calendar;
 mod changes;
 mod clock;
 mod connection;
@@ -67,12 +67,14 @@ mod options;
 mod policy;
 mod report;
 mod service;
+mod size;
 mod status;
+mod zone;
 
 pub use backoff::Backoff;
+pub use billing::{Billing, Day};
 pub use books::{Books, DAYS_KEPT, MONTHS_KEPT};
-pub use budget::{Budget, CAP_BYTES_MIN, LEASE_BYTES, Level, MARGIN_BYTES, Plan, PlanError, Spent};
-pub use calendar::Day;
+pub use budget::{Budget, CAP_BYTES_MIN, Held, LEASE_BYTES, Level, MARGIN_BYTES, Plan, PlanError, Spent};
 pub use changes::{Changes, Cursor};
 pub use clock::Now;
 pub use connection::Attempt;
@@ -90,6 +92,8 @@ pub use policy::{
 };
 pub use report::{LedgerReport, ReportRow};
 pub use service::{EdgeRequest, Written, serve};
+pub use size::{SizeError, parse_size};
 pub use status::{
     Awaited, BudgetStatus, CompanyStatus, DocumentStatus, LineStatus, LinkState, Problem, Status,
 };
+pub use zone::{Zone, ZoneError};

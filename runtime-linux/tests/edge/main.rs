@@ -9,3 +9,4 @@ mod policy;
 mod process;
 mod support;
 mod sync;
+mod zone;
