@@ -154,12 +154,15 @@ proptest! {
     /// Each moment is in one period: the one whose first moment is the last one before it.
     #[test]
     fn each_moment_is_in_one_period(
-        at in ms("1971-01-01T00:00:00Z")..ms("2199-01-01T00:00:00Z"),
+        near in ms("1971-01-01T00:00:00Z")..ms("2199-01-01T00:00:00Z"),
+        offset_ms in prop_oneof![-7_200_000..7_200_000_i64, -200_000_000..200_000_000_i64],
         name in select(TimeZoneDatabase::bundled().available().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()),
         reset_day in 1..=31_u8,
     ) {
         let Ok(zone) = name.parse::<Zone>() else { return Ok(()) };
         let billing = Billing::new(reset_day, zone);
+        let near = billing.start_ms(billing.period_start(billing.day(near)));
+        let at = near.saturating_add_signed(offset_ms);
         let today = billing.day(at);
         let (start, end) = (billing.period_start(today), billing.period_end(today));
         prop_assert!(billing.start_ms(start) <= at && at < billing.start_ms(end), "{start} {today} {end}");
