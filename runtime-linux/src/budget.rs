@@ -12,10 +12,18 @@
 //!
 //! Nobody can hold back what others send. It is counted like the rest, it uses up the lease, and a part of the cap is
 //! kept back for it ([`MARGIN_BYTES`], a tenth of a small plan). Beyond that, unsolicited packets can exceed any cap.
+//!
+//! # Another reset day
+//!
+//! A plan whose reset day changes in mid-month does not begin anew. What was spent in the period under way counts until
+//! that one would have ended; from then on there counts what was spent since the beginning of the new one. So neither the
+//! month of the old reset day nor that of the new one costs more than its cap. Another zone moves midnight, and no date.
 
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::Day;
+use crate::billing::{Billing, Day, RESET_DAY_MAX};
+use crate::books::Books;
+use crate::zone::Zone;
 
 /// The longest lease, in bytes of IP: some round trips, or two handshakes.
 pub const LEASE_BYTES: u64 = 16 * 1024;
@@ -25,10 +33,11 @@ pub const MARGIN_BYTES: u64 = 32 * 1024;
 pub const CAP_BYTES_MIN: u64 = 250_000;
 
 /// A data plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     cap_bytes: u64,
-    reset_day: u8,
+    #[serde(flatten)]
+    billing: Billing,
     reserve_percent: u8,
 }
 
@@ -44,8 +53,11 @@ pub enum PlanError {
         /// What was given, in bytes.
         bytes: u64,
     },
-    /// Not every month has that day.
-    #[error("a plan can begin on day 1 to 28, which every month has, and not on day {day}")]
+    /// No month has that day.
+    #[error(
+        "a plan can begin on day 1 to {RESET_DAY_MAX} of the month, and not on day {day}; a month that is shorter has its \
+         last day instead"
+    )]
     ResetDay {
         /// What was given.
         day: u8,
@@ -101,6 +113,9 @@ pub struct Spent {
     pub day: Day,
     /// The first day of the billing period.
     pub period: Day,
+    /// The first day of the next one. A record of an earlier version does not have it.
+    #[serde(default)]
+    pub until: Option<Day>,
     /// Bytes of the period, those of this day included.
     pub in_period_bytes: u64,
     /// Bytes of the day.
@@ -112,11 +127,28 @@ pub struct Spent {
     /// The period before, and its bytes: a wrong clock may come back to it.
     #[serde(default)]
     pub left: Option<(Day, u64)>,
+    /// What counts beside the bytes of the period, because the reset day was changed.
+    #[serde(default)]
+    pub held: Option<Held>,
+    /// The same as it was in the period before.
+    #[serde(default)]
+    pub left_held: Option<Held>,
+}
+
+/// What was spent in the billing period of another reset day, before the one that is under way, and counts for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// How much.
+    pub bytes: u64,
+    /// Bytes of the period under way that were spent before that other one.
+    pub older_bytes: u64,
+    /// The first day on which it does not count.
+    pub until: Day,
 }
 
 impl Plan {
-    /// A plan with this many bytes in each billing period, which begin on `reset_day`; of them, `reserve_percent` are
-    /// kept for what is urgent.
+    /// A plan with this many bytes in each billing period, which begin on `reset_day` in UTC; of them, `reserve_percent`
+    /// are kept for what is urgent. A month that is shorter has its last day as the reset day.
     ///
     /// # Errors
     /// [`PlanError`].
@@ -124,18 +156,24 @@ impl Plan {
         if cap_bytes < CAP_BYTES_MIN {
             return Err(PlanError::Cap { bytes: cap_bytes });
         }
-        if reset_day == 0 || reset_day > 28 {
+        if reset_day == 0 || reset_day > RESET_DAY_MAX {
             return Err(PlanError::ResetDay { day: reset_day });
         }
         if reserve_percent > 90 {
             return Err(PlanError::Reserve { percent: reserve_percent });
         }
-        let plan = Self { cap_bytes, reset_day, reserve_percent };
-        let share_bytes = plan.usable_bytes().saturating_sub(plan.reserve_bytes()) / 31;
+        let share_bytes =
+            usable_bytes(cap_bytes).saturating_sub(reserve_bytes(cap_bytes, reserve_percent)) / 31;
         if share_bytes < ROOM_MIN {
             return Err(PlanError::Share { cap_bytes, percent: reserve_percent, share_bytes });
         }
-        Ok(plan)
+        Ok(Self { cap_bytes, billing: Billing::new(reset_day, Zone::UTC), reserve_percent })
+    }
+
+    /// The same in the carrier's zone: days and periods begin at midnight there.
+    #[must_use]
+    pub fn in_zone(self, zone: Zone) -> Self {
+        Self { billing: Billing::new(self.billing.reset_day(), zone), ..self }
     }
 
     /// The cap of a period, in bytes of IP, both directions.
@@ -144,22 +182,73 @@ impl Plan {
         self.cap_bytes
     }
 
-    /// The day of the month on which a period begins.
+    /// When its days and periods begin.
     #[must_use]
-    pub const fn reset_day(&self) -> u8 {
-        self.reset_day
+    pub const fn billing(&self) -> &Billing {
+        &self.billing
     }
 
     /// What is kept for what is urgent, in bytes.
     #[must_use]
     pub const fn reserve_bytes(&self) -> u64 {
-        self.cap_bytes / 100 * self.reserve_percent as u64
+        reserve_bytes(self.cap_bytes, self.reserve_percent)
     }
 
     /// What this side lets itself spend: the cap without the part that is kept back for what comes in.
     const fn usable_bytes(&self) -> u64 {
-        let tenth = self.cap_bytes / 10;
-        self.cap_bytes - if tenth < MARGIN_BYTES { tenth } else { MARGIN_BYTES }
+        usable_bytes(self.cap_bytes)
+    }
+}
+
+const fn reserve_bytes(cap_bytes: u64, percent: u8) -> u64 {
+    cap_bytes / 100 * percent as u64
+}
+
+const fn usable_bytes(cap_bytes: u64) -> u64 {
+    let tenth = cap_bytes / 10;
+    cap_bytes - if tenth < MARGIN_BYTES { tenth } else { MARGIN_BYTES }
+}
+
+impl Spent {
+    /// Takes the bounds of another plan, on a day of the period under way. What was spent in it counts until it would have
+    /// ended. Bytes that are `lost` may have been spent on that day.
+    fn take_bounds(&mut self, billing: &Billing, day: Day, lost: u64, books: &Books) {
+        let (start, end) = (billing.period_start(day), billing.period_end(day));
+        let old_end = self.until();
+        let mut held = self.held_on(day).unwrap_or(Held { bytes: 0, older_bytes: 0, until: old_end });
+        held.until = held.until.max(old_end);
+        if start > self.period {
+            let known = self.in_period_bytes.saturating_sub(lost);
+            let before =
+                if self.day < start { known } else { books.days_bytes(self.period..start).min(known) };
+            self.in_period_bytes -= before;
+            held.bytes = held.bytes.saturating_add(before.saturating_sub(held.older_bytes));
+            held.older_bytes = held.older_bytes.saturating_sub(before);
+        } else {
+            let before = books.days_bytes(start..self.period);
+            self.in_period_bytes = self.in_period_bytes.saturating_add(before);
+            held.older_bytes = held.older_bytes.saturating_add(before.saturating_sub(held.bytes));
+            held.bytes = held.bytes.saturating_sub(before);
+        }
+        self.forfeited_bytes = self.forfeited_bytes.min(self.in_period_bytes);
+        (self.period, self.until, self.held) = (start, Some(end), Some(held));
+    }
+
+    /// What counts against the cap on its day: the bytes of the period, and what is held beside them.
+    #[must_use]
+    pub fn counted_bytes(&self) -> u64 {
+        self.in_period_bytes.saturating_add(self.held_on(self.day).map_or(0, |held| held.bytes))
+    }
+
+    /// What is held on a day.
+    fn held_on(&self, day: Day) -> Option<Held> {
+        self.held.filter(|held| day < held.until)
+    }
+
+    /// The first day of the next period; for a record that does not have it, a month after the period's first day.
+    fn until(&self) -> Day {
+        let day = self.period;
+        self.until.unwrap_or_else(|| Billing::new(day.day_of_month(), Zone::UTC).period_end(day))
     }
 }
 
@@ -167,30 +256,40 @@ impl Budget {
     /// A budget of which so much was spent before, in the period and on the day of `today`.
     #[must_use]
     pub fn new(plan: Plan, today: Day, in_period_bytes: u64, in_day_bytes: u64) -> Self {
-        let period = today.period_start(plan.reset_day);
-        Self {
-            plan,
-            spent: Spent { day: today, period, in_period_bytes, in_day_bytes, ..Spent::default() },
-            lost_bytes: 0,
-        }
+        let (period, until) = (plan.billing.period_start(today), Some(plan.billing.period_end(today)));
+        let spent = Spent { day: today, period, until, in_period_bytes, in_day_bytes, ..Spent::default() };
+        Self { plan, spent, lost_bytes: 0 }
     }
 
-    /// The budget that a former process left. What was left of its lease counts as spent.
+    /// The budget that a former process left, as it is `today`. What was left of its lease counts as spent. If the plan has
+    /// another reset day now, the books say what was spent since its period began.
     #[must_use]
-    pub fn resume(plan: Plan, saved: Spent) -> Self {
+    pub fn resume(plan: Plan, saved: Spent, today: Day, books: &Books) -> Self {
         let lost_bytes = saved.leased_bytes;
-        // The plan may have another reset day now; then what was spent before counts in the period of that day.
-        let is_same = saved.period.period_start(plan.reset_day) == saved.period;
-        let spent = Spent {
-            period: if is_same { saved.period } else { saved.day.period_start(plan.reset_day) },
+        let until = saved.until();
+        let mut spent = Spent {
             in_period_bytes: saved.in_period_bytes.saturating_add(lost_bytes),
             in_day_bytes: saved.in_day_bytes.saturating_add(lost_bytes),
             forfeited_bytes: saved.forfeited_bytes.saturating_add(lost_bytes),
             leased_bytes: 0,
-            day: saved.day,
-            left: saved.left,
+            until: Some(until),
+            ..saved
         };
-        Self { plan, spent, lost_bytes }
+        let billing = &plan.billing;
+        let bounds = (billing.period_start(saved.period), billing.period_end(saved.period));
+        if bounds != (saved.period, until) {
+            // A clock that was set back does not lead into the period before; nor does one that may be wrong lead on.
+            let known = saved.day.max(saved.period);
+            spent.take_bounds(
+                billing,
+                if today < until { known.max(today) } else { known },
+                lost_bytes,
+                books,
+            );
+        }
+        let mut budget = Self { plan, spent, lost_bytes };
+        budget.advance(today);
+        budget
     }
 
     /// Goes on to a day. A clock that is set back opens no period twice: what was spent stays spent. Only a clock that
@@ -204,7 +303,7 @@ impl Budget {
     /// that one belongs to the one before it. False, and nothing changes, where that does not fit: only the step that this
     /// copy took itself can be taken back, so that nobody's word opens a period anew.
     pub fn correct(&mut self, today: Day) -> bool {
-        let period = today.period_start(self.plan.reset_day);
+        let period = self.plan.billing.period_start(today);
         let is_early = self.spent.period > period && self.spent.left.is_some_and(|(left, _)| left == period);
         if is_early {
             self.go_to(today, true);
@@ -217,26 +316,35 @@ impl Budget {
         if today == spent.day && !was_ahead {
             return;
         }
-        let period = today.period_start(plan.reset_day);
+        let period = plan.billing.period_start(today);
         if period > spent.period || was_ahead {
             let left = spent.left.replace((spent.period, spent.in_period_bytes));
+            let left_held = std::mem::replace(&mut spent.left_held, spent.held);
             let before = left.filter(|(left, _)| *left == period).map(|(_, bytes)| bytes);
             match before {
                 // Back from a time that was too late: what was spent there belongs here.
                 Some(before) if was_ahead => {
                     spent.in_period_bytes = spent.in_period_bytes.saturating_add(before);
+                    spent.held = left_held;
                     // Nothing of it is left for the later period, when that comes.
-                    spent.left = None;
+                    (spent.left, spent.left_held) = (None, None);
                 }
                 // Back from a time that was too early, in which the bytes of this period stayed spent.
                 Some(before) => spent.in_period_bytes = spent.in_period_bytes.max(before),
                 None if was_ahead => {}
                 None => {
+                    // The period of the old reset day may go on, also if a wrong clock says that it has ended.
+                    spent.held = spent.held.filter(|held| spent.period < held.until).map(|held| {
+                        let known = spent.in_period_bytes.saturating_sub(*lost_bytes);
+                        let bytes = held.bytes.saturating_add(known.saturating_sub(held.older_bytes));
+                        Held { bytes, older_bytes: 0, until: held.until }
+                    });
                     spent.in_period_bytes = *lost_bytes;
                     spent.forfeited_bytes = *lost_bytes;
                 }
             }
             spent.period = period;
+            spent.until = Some(plan.billing.period_end(today));
             *lost_bytes = 0;
         }
         if today > spent.day {
@@ -301,12 +409,18 @@ impl Budget {
         if self.level() == Level::Everything {
             return None;
         }
-        let mut tomorrow = self.clone();
-        tomorrow.advance(Day(self.spent.day.0.saturating_add(1)));
-        if tomorrow.level() == Level::Everything {
-            return Some(tomorrow.spent.day);
-        }
-        Some(self.spent.period.period_end(self.plan.reset_day))
+        let mut days = [
+            Some(self.spent.day.next()),
+            self.spent.held_on(self.spent.day).map(|held| held.until),
+            Some(self.spent.until()),
+        ];
+        days.sort();
+        let allows_everything = |day: &Day| {
+            let mut then = self.clone();
+            then.advance(*day);
+            then.level() == Level::Everything
+        };
+        days.into_iter().flatten().find(allows_everything).or(days[2])
     }
 
     /// What all but urgent traffic may cost on this day, in bytes: what is left of the period at the beginning of the
@@ -314,17 +428,28 @@ impl Budget {
     #[must_use]
     pub fn allowance_bytes(&self) -> u64 {
         let spent = &self.spent;
-        let before_today = spent.in_period_bytes.saturating_sub(spent.in_day_bytes);
+        let before_today = spent.counted_bytes().saturating_sub(spent.in_day_bytes);
         let usable = self.plan.usable_bytes().saturating_sub(self.plan.reserve_bytes());
-        let end = spent.period.period_end(self.plan.reset_day);
-        let days = end.0.saturating_sub(spent.day.0.max(spent.period.0)).max(1);
+        let days = spent.until().0.saturating_sub(spent.day.0.max(spent.period.0)).max(1);
         usable.saturating_sub(before_today) / u64::from(days)
     }
 
     /// The plan.
     #[must_use]
-    pub fn plan(&self) -> Plan {
-        self.plan
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The first day of the next billing period.
+    #[must_use]
+    pub fn period_end(&self) -> Day {
+        self.spent.until()
+    }
+
+    /// What counts in this period although it was spent before, because the reset day was changed.
+    #[must_use]
+    pub fn held(&self) -> Option<Held> {
+        self.spent.held_on(self.spent.day).filter(|held| held.bytes > 0)
     }
 
     /// What is to be kept on the disk.
@@ -335,7 +460,7 @@ impl Budget {
 
     /// Bytes that may still be spent, the lease included.
     fn room(&self, is_urgent: bool) -> u64 {
-        let in_period = self.plan.usable_bytes().saturating_sub(self.spent.in_period_bytes);
+        let in_period = self.plan.usable_bytes().saturating_sub(self.spent.counted_bytes());
         if is_urgent {
             return in_period;
         }
@@ -350,186 +475,4 @@ const ROOM_MIN: u64 = 2 * 1248;
 const CLOCK_ERROR_DAYS: u32 = 62;
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const START: Day = Day(20_758); // 2026-11-01
-
-    fn plan() -> Plan {
-        Plan::try_new(50_000_000, 1, 10).unwrap()
-    }
-
-    #[test]
-    fn plans_that_cannot_be_followed_are_refused() {
-        assert_eq!(Plan::try_new(249_999, 1, 10), Err(PlanError::Cap { bytes: 249_999 }));
-        assert_eq!(Plan::try_new(250_000, 29, 10), Err(PlanError::ResetDay { day: 29 }));
-        assert_eq!(Plan::try_new(250_000, 0, 10), Err(PlanError::ResetDay { day: 0 }));
-        assert_eq!(Plan::try_new(250_000, 28, 91), Err(PlanError::Reserve { percent: 91 }));
-        let share = PlanError::Share { cap_bytes: 250_000, percent: 60, share_bytes: 2_419 };
-        assert_eq!(Plan::try_new(250_000, 28, 60), Err(share));
-        // What is allowed suffices on the first day of the longest month.
-        for percent in 0..=90 {
-            for cap in (250_000..3_000_000).step_by(10_000) {
-                let first = Day(START.0 + 30);
-                let level = Plan::try_new(cap, 1, percent).map(|plan| Budget::new(plan, first, 0, 0).level());
-                assert!(
-                    matches!(level, Ok(Level::Everything) | Err(PlanError::Share { .. })),
-                    "{cap} {percent}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_day_has_its_share_and_what_is_left_goes_to_the_days_after_it() {
-        let mut budget = Budget::new(plan(), START, 0, 0);
-        let first = budget.allowance_bytes();
-        assert_eq!(first, (50_000_000 - MARGIN_BYTES - 5_000_000) / 30);
-        budget.spend(first - ROOM_MIN + 1);
-        assert_eq!((budget.level(), budget.resumes()), (Level::Urgent, Some(Day(START.0 + 1))));
-        budget.advance(Day(START.0 + 15));
-        assert!(budget.allowance_bytes() > first * 19 / 10, "half of the month passed in silence");
-        assert_eq!((budget.level(), budget.resumes()), (Level::Everything, None));
-    }
-
-    #[test]
-    fn near_the_cap_only_what_is_urgent_goes_and_then_nothing() {
-        let mut budget = Budget::new(plan(), Day(START.0 + 29), 45_000_000, 0);
-        assert_eq!(budget.level(), Level::Urgent);
-        assert_eq!(budget.resumes().unwrap().to_string(), "2026-12-01");
-        assert_eq!((budget.lease(false), budget.lease(true)), (0, LEASE_BYTES));
-        budget.spend(5_000_000 - MARGIN_BYTES);
-        assert_eq!((budget.level(), budget.lease(true)), (Level::Nothing, 0));
-        budget.advance(Day(START.0 + 30));
-        assert_eq!(budget.level(), Level::Everything);
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_opens_no_period_twice() {
-        let mut budget = Budget::new(plan(), Day(START.0 - 1), 0, 0);
-        budget.advance(START);
-        budget.spend(44_000_000);
-        budget.advance(Day(START.0 - 1));
-        budget.advance(START);
-        assert_eq!(budget.spent().in_period_bytes, 44_000_000);
-        // A clock that stood in 2099 for a moment does not stop the device for the rest of its life.
-        budget.advance(Day(47_481));
-        budget.spend(1_000);
-        budget.advance(START);
-        assert_eq!(budget.spent().in_period_bytes, 44_001_000);
-        // One that begins in the year of its image and is set later opens no period twice either.
-        budget.advance(Day(START.0 - 400));
-        budget.spend(1_000);
-        budget.advance(START);
-        assert_eq!(budget.spent().in_period_bytes, 44_002_000);
-        budget.advance(Day(START.0 + 31));
-        assert_eq!(budget.level(), Level::Everything);
-    }
-
-    /// A clock 40 days ahead is believed, until the aggregator's tells better: the cap of the real month holds.
-    #[test]
-    fn a_period_that_was_opened_too_early_is_taken_back() {
-        let mut budget = Budget::new(plan(), START, 44_000_000, 0);
-        budget.advance(Day(START.0 + 40));
-        assert_eq!((budget.level(), budget.spent().in_period_bytes), (Level::Everything, 0));
-        budget.spend(10_000);
-        assert!(!budget.correct(Day(START.0 - 1)), "it did not come from there");
-        // Also where the own clock is right again, and has only gone back within the period that it opened.
-        budget.advance(START);
-        assert!(budget.correct(START));
-        assert_eq!((budget.spent().period, budget.spent().in_period_bytes), (START, 44_010_000));
-        assert!(!budget.correct(START) && !budget.correct(Day(START.0 - 1)));
-        // And the real next one is opened once.
-        budget.advance(Day(START.0 + 30));
-        assert_eq!(budget.spent().in_period_bytes, 0);
-    }
-
-    #[test]
-    fn a_lease_that_is_nearly_used_up_is_followed_by_whatever_there_is() {
-        let mut budget = Budget::new(plan(), START, 0, 0);
-        let allowance = budget.allowance_bytes();
-        budget.spend(allowance - 3_000);
-        assert_eq!((budget.level(), budget.lease(false)), (Level::Everything, 3_000));
-        // A lease that was used up but for less than a datagram.
-        budget.spent.leased_bytes = 1_000;
-        assert!(budget.wants_lease(false));
-        assert_eq!(budget.lease(false), 3_000);
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Days(i32),
-        Kill,
-        Lease(bool),
-        Spend(u64),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            1 => (-3_i32..20).prop_map(Step::Days),
-            1 => Just(Step::Kill),
-            8 => any::<bool>().prop_map(Step::Lease),
-            8 => (0_u64..20_000).prop_map(Step::Spend),
-        ]
-    }
-
-    proptest! {
-        /// Whatever comes: who spends only what is leased stays below the cap in each period, and what was really
-        /// spent in it was counted, though the process is killed at any moment.
-        #[test]
-        fn no_period_costs_more_than_its_cap(
-            steps in prop::collection::vec(step(), 1..400),
-            cap in 250_000_u64..600_000,
-            reset_day in 1_u8..=28,
-            reserve in 0_u8..=90,
-        ) {
-            let Ok(plan) = Plan::try_new(cap, reset_day, reserve) else { return Ok(()) };
-            let mut budget = Budget::new(plan, START, 0, 0);
-            let mut saved = budget.spent();
-            let mut left = 0_u64;
-            let mut really: BTreeMap<Day, u64> = BTreeMap::new();
-            // Leases that were lost while the clock was behind the period: their bytes count in the period of the clock.
-            let mut misplaced = 0_u64;
-            let mut day = START;
-            for step in steps {
-                match step {
-                    Step::Days(days) => {
-                        day = Day(day.0.saturating_add_signed(days));
-                        budget.advance(day);
-                    }
-                    Step::Kill => {
-                        if budget.spent().period > day.period_start(reset_day) {
-                            misplaced += saved.leased_bytes;
-                        }
-                        budget = Budget::resume(plan, saved);
-                        budget.advance(day);
-                        saved = budget.spent();
-                        left = 0;
-                    }
-                    Step::Lease(is_urgent) => {
-                        left = budget.lease(is_urgent);
-                        saved = budget.spent();
-                    }
-                    Step::Spend(wanted) => {
-                        let bytes = wanted.min(left);
-                        left -= bytes;
-                        budget.spend(bytes);
-                        *really.entry(budget.spent().period).or_default() += bytes;
-                    }
-                }
-                let spent = budget.spent();
-                prop_assert_eq!(spent.leased_bytes, left);
-                prop_assert!(spent.in_period_bytes + left <= cap + LEASE_BYTES);
-                let counted = spent.in_period_bytes + misplaced;
-                prop_assert!(really.get(&spent.period).copied().unwrap_or(0) <= counted);
-            }
-            for (period, bytes) in really {
-                prop_assert!(bytes <= cap, "{}: {} of {}", period, bytes, cap);
-            }
-        }
-    }
-}
+mod tests;

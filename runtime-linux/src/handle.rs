@@ -16,9 +16,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use transport_quic::{Identity, Link, PublicKey};
 
 use crate::addresses::{ADDRESS_SETTING, Addresses};
+use crate::billing::{Billing, Day};
 use crate::books::Books;
 use crate::budget::{Budget, Level, Plan};
-use crate::calendar::Day;
 use crate::clock::Now;
 use crate::document::{Document, Receipt, Transaction, Watch, ask};
 use crate::driver::{Driver, Ended, Request, StoredRequest};
@@ -31,6 +31,7 @@ use crate::policy::{DocumentPolicy, Policy, Priority, Rule, Terms};
 use crate::report::LedgerReport;
 use crate::status::Status;
 use crate::unopened::UnopenedDocument;
+use crate::zone::Zone;
 
 /// A running edge. Clones, and their [`Document`]s, speak to the same one; when all are dropped it shuts down in order.
 ///
@@ -362,7 +363,7 @@ pub fn public_key(directory: &Path) -> Result<PublicKey, OpenError> {
 /// [`OpenError`]; [`StoreError::InUse`] while an edge runs.
 pub fn ledger(directory: &Path) -> Result<LedgerReport, OpenError> {
     let store = open_store(directory, false)?;
-    Ok(Books::load(&store, saved_reset_day(&store)?)?.report())
+    Ok(Books::load(&store, saved_billing(&store)?)?.report())
 }
 
 /// Where the control socket of a store in this directory is.
@@ -412,9 +413,10 @@ impl Opened {
         if !names.iter().map(DocumentName::as_str).eq(&remembered) {
             remember(&store, &names)?;
         }
-        let reset_day = reset_day(&store, &options)?;
-        let books = Books::load(&store, reset_day)?;
-        let budget = options.plan.map(|plan| budget(&store, plan, &books)).transpose()?;
+        let mut books = Books::load(&store, billing(&store, &options)?)?;
+        let today = today(&books);
+        books.follow(today);
+        let budget = options.plan.clone().map(|plan| budget(&store, plan, &books, today)).transpose()?;
         let open = names.iter().map(DocumentName::as_str);
         let aggregator = options.aggregator.as_ref().map(|aggregator| aggregator.key);
         let moment = Moment { now: Now::read().wall, random: random.next_u64() };
@@ -465,39 +467,54 @@ fn line_parts(lines: &[LineOptions], names: &[DocumentName]) -> Result<Vec<LineP
     lines.iter().map(parts).collect()
 }
 
-/// The day on which billing periods begin. Only who uses the link says it anew.
-fn reset_day(store: &Store, options: &Options) -> Result<u8, StoreError> {
-    let saved = saved_reset_day(store)?;
-    let wanted = options.plan.map_or(options.reset_day, |plan| plan.reset_day());
+/// When days and billing periods begin. Only who uses the link says it anew.
+fn billing(store: &Store, options: &Options) -> Result<Billing, StoreError> {
+    let saved = saved_billing(store)?;
+    let wanted = match &options.plan {
+        Some(plan) => plan.billing().clone(),
+        None => Billing::new(options.reset_day, options.zone.clone()),
+    };
     if options.aggregator.is_none() || wanted == saved {
         return Ok(saved);
     }
     let mut batch = Batch::new();
-    batch.set(RESET_DAY_SETTING, vec![wanted]);
+    batch.set(RESET_DAY_SETTING, vec![wanted.reset_day()]);
+    batch.set(ZONE_SETTING, wanted.zone().name().as_bytes());
     store.commit(&batch)?;
     Ok(wanted)
 }
 
-fn saved_reset_day(store: &Store) -> Result<u8, StoreError> {
-    Ok(store.setting(RESET_DAY_SETTING)?.and_then(|day| day.first().copied()).unwrap_or(1))
+/// When days and billing periods begin for who used the link last.
+fn saved_billing(store: &Store) -> Result<Billing, StoreError> {
+    let reset_day = store.setting(RESET_DAY_SETTING)?.and_then(|day| day.first().copied()).unwrap_or(1);
+    let zone = store.setting(ZONE_SETTING)?.map(|name| String::from_utf8_lossy(&name).parse::<Zone>());
+    let zone = zone.transpose().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the zone of the ledger is not known any more; UTC counts instead");
+        None
+    });
+    Ok(Billing::new(reset_day, zone.unwrap_or_default()))
+}
+
+/// The day by the system's clock, or the last one that is known.
+fn today(books: &Books) -> Day {
+    let known = || books.newest_day().unwrap_or_default();
+    Now::read().wall.map_or_else(known, |now| books.billing().day(now.as_ms()))
 }
 
 /// The budget as a former process left it, and what the ledger says beside: that one may have had no budget.
-fn budget(store: &Store, plan: Plan, books: &Books) -> Result<Budget, StoreError> {
-    let known = books.newest_day().unwrap_or_default();
-    let today = Now::read().wall.map_or(known, Day::of);
+fn budget(store: &Store, plan: Plan, books: &Books, today: Day) -> Result<Budget, StoreError> {
+    let period = plan.billing().period_start(today);
     let saved = store.setting(BUDGET_SETTING)?;
     let mut budget = match saved.as_deref().map(serde_json::from_slice) {
-        Some(Ok(spent)) => Budget::resume(plan, spent),
+        Some(Ok(spent)) => Budget::resume(plan, spent, today, books),
         Some(Err(error)) => {
             tracing::error!(%error, "what was spent of the budget cannot be read; the ledger's figures count instead");
             Budget::new(plan, today, 0, 0)
         }
         None => Budget::new(plan, today, 0, 0),
     };
-    budget.advance(today);
     // In another period, as after a clock was set back, the ledger's figures are not about this one.
-    if budget.spent().period == today.period_start(plan.reset_day()) {
+    if budget.spent().period == period {
         budget.raise(books.period_bytes(today), books.day_bytes(today));
     }
     Ok(budget)
@@ -582,5 +599,7 @@ const DOCUMENT_SETTING: &str = "document";
 const OTHER_DOCUMENTS_SETTING: &str = "document/others";
 /// The setting with the day on which the ledger's billing periods begin, one byte.
 const RESET_DAY_SETTING: &str = "ledger/reset-day";
+/// The setting with the name of the zone in which days and billing periods begin, UTF-8; UTC without it.
+const ZONE_SETTING: &str = "ledger/zone";
 /// Requests that wait; more wait in their callers.
 const REQUESTS_MAX: usize = 1024;

@@ -41,9 +41,10 @@
 //!
 //! # Layers
 //!
-//! `options`, `error`, `status`, `tried`, `clock`, `calendar`, `backoff` (data) <- `books`, `budget`, `meter`, `report` (what the
-//! link costs), `policy` (when it is used) <- `changes`, `connection`, `frames` <- `engine` (a state machine without clock,
-//! disk or socket) <- `line` (the ports of devices), `network` (the link to the aggregator: `lookup`, `addresses`) <- `driver` (one tokio task that has them) <- `document`, `handle` (what applications hold) <- `service`
+//! `options`, `error`, `status`, `tried`, `clock`, `zone`, `size`, `backoff` (data) <- `billing`, `books`, `budget`, `meter`, `report`
+//! (what the link costs), `policy` (when it is used) <- `changes`, `arrived`, `unopened`, `connection`, `frames` <- `engine` (a state machine
+//! without clock, disk or socket) <- `line` (the ports of devices), `network` (the link to the aggregator: `lookup`, `addresses`) <- `driver`
+//! (one tokio task that has them) <- `document`, `handle` (what applications hold) <- `service`
 //! (the control socket).
 //!
 //! The [engine] is public for those who bring their own driver, such as a simulation.
@@ -51,9 +52,9 @@
 mod addresses;
 mod arrived;
 mod backoff;
+mod billing;
 mod books;
 mod budget;
-mod calendar;
 mod changes;
 mod clock;
 mod connection;
@@ -71,14 +72,16 @@ mod options;
 mod policy;
 mod report;
 mod service;
+mod size;
 mod status;
 mod tried;
 mod unopened;
+mod zone;
 
 pub use backoff::Backoff;
+pub use billing::{Billing, Day};
 pub use books::{Books, DAYS_KEPT, MONTHS_KEPT};
-pub use budget::{Budget, CAP_BYTES_MIN, LEASE_BYTES, Level, MARGIN_BYTES, Plan, PlanError, Spent};
-pub use calendar::Day;
+pub use budget::{Budget, CAP_BYTES_MIN, Held, LEASE_BYTES, Level, MARGIN_BYTES, Plan, PlanError, Spent};
 pub use changes::{Changes, Cursor};
 pub use clock::Now;
 pub use connection::Attempt;
@@ -96,8 +99,10 @@ pub use policy::{
 };
 pub use report::{LedgerReport, ReportRow};
 pub use service::{EdgeRequest, Service, Written};
+pub use size::{SizeError, parse_size};
 pub use status::{
     Awaited, BudgetStatus, CompanyStatus, DocumentStatus, LineStatus, LinkState, Problem, Status,
 };
 pub use tried::{Outcome, Tried};
 pub use unopened::UnopenedDocument;
+pub use zone::{Zone, ZoneError};

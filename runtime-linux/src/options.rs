@@ -10,6 +10,7 @@ use transport_quic::PublicKey;
 use crate::budget::Plan;
 use crate::line::LineOptions;
 use crate::policy::{POLICY_PATH, Rule};
+use crate::zone::Zone;
 
 /// How to open an edge. Plain data; begin with [`Options::new`].
 #[derive(Clone, Debug)]
@@ -32,8 +33,11 @@ pub struct Options {
     pub transport: transport_quic::Config,
     /// What the link may cost; `None` for as much as it takes.
     pub plan: Option<Plan>,
-    /// The day of the month on which the ledger's billing periods begin, where there is no plan that says it; 1 to 28.
+    /// The day of the month on which the ledger's billing periods begin, where there is no plan that says it; 1 to 31. A
+    /// month that is shorter has its last day instead.
     pub reset_day: u8,
+    /// The time zone in which the ledger's days and billing periods begin, where there is no plan that says it.
+    pub zone: Zone,
     /// Paths that are sent first, and while the budget allows only what is urgent; with what is below them.
     pub urgent: Vec<String>,
     /// When changes are sent, by path; at once where no rule holds. Rules in a document come before these.
@@ -87,6 +91,7 @@ impl Options {
             transport: transport_quic::Config::cat_m1(),
             plan: None,
             reset_day: 1,
+            zone: Zone::UTC,
             urgent: Vec::new(),
             rules: Vec::new(),
             policy_path: POLICY_PATH.to_owned(),
@@ -126,7 +131,8 @@ impl Options {
     /// The same with a data plan.
     #[must_use]
     pub fn plan(self, plan: Plan) -> Self {
-        Self { plan: Some(plan), reset_day: plan.reset_day(), ..self }
+        let (reset_day, zone) = (plan.billing().reset_day(), plan.billing().zone().clone());
+        Self { plan: Some(plan), reset_day, zone, ..self }
     }
 }
 

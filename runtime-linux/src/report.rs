@@ -5,14 +5,20 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use transport_quic::{Cause, Count, Traffic};
 
+use crate::billing::RESET_DAY_MAX;
+use crate::zone::Zone;
+
 /// What the link cost, oldest first. Its display is a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerReport {
-    /// The day of the month on which billing periods begin.
+    /// The day of the month on which billing periods begin; the last one of a shorter month.
     pub reset_day: u8,
+    /// The zone in which days and billing periods begin at midnight.
+    #[serde(default = "utc")]
+    pub zone: String,
     /// By billing period.
     pub months: Vec<ReportRow>,
-    /// By day, UTC.
+    /// By day.
     pub days: Vec<ReportRow>,
 }
 
@@ -23,6 +29,9 @@ pub struct ReportRow {
     pub from: String,
     /// The first day that is not in it.
     pub until: String,
+    /// The zone in which it was counted; the last one, if that changed in the meantime.
+    #[serde(default = "utc")]
+    pub zone: String,
     /// Both directions, all causes.
     pub total: Count,
     /// Sent, by cause.
@@ -38,8 +47,9 @@ impl fmt::Display for LedgerReport {
         }
         table(f, "month from", &self.months)?;
         writeln!(f)?;
-        table(f, "day (UTC)", &self.days)?;
-        writeln!(f, "\nBytes of IP, headers included, sent and received; packets in the last column.")
+        table(f, "day", &self.days)?;
+        writeln!(f, "\nBytes of IP, headers included, sent and received.")?;
+        writeln!(f, "Months begin on {}, at midnight in {}.", reset_day(self.reset_day), self.zone)
     }
 }
 
@@ -48,16 +58,30 @@ fn table(f: &mut fmt::Formatter<'_>, title: &str, rows: &[ReportRow]) -> fmt::Re
     for cause in Cause::ALL {
         write!(f, "{:>WIDTH$}", heading(cause))?;
     }
-    writeln!(f, "{:>9}", "packets")?;
+    writeln!(f, "{:>9}  zone", "packets")?;
     for row in rows {
         let (sent, received) = (row.sent.total().bytes, row.received.total().bytes);
         write!(f, "{:<11}{:>12}{sent:>12}{received:>12}", row.from, row.total.bytes)?;
         for cause in Cause::ALL {
             write!(f, "{:>WIDTH$}", row.sent[cause].bytes + row.received[cause].bytes)?;
         }
-        writeln!(f, "{:>9}", row.total.packets)?;
+        writeln!(f, "{:>9}  {}", row.total.packets, row.zone)?;
     }
     Ok(())
+}
+
+/// Which day of the month it is, for people.
+fn reset_day(day: u8) -> String {
+    match day {
+        0..=28 => format!("day {day}"),
+        RESET_DAY_MAX.. => "their last day".to_owned(),
+        _ => format!("day {day} or their last day"),
+    }
+}
+
+/// The zone of earlier versions, which name none.
+pub(crate) fn utc() -> String {
+    Zone::UTC.name().to_owned()
 }
 
 fn heading(cause: Cause) -> &'static str {

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::budget::Level;
-use crate::calendar::{DAY_MS, Day};
 use crate::meter::WASTE_BYTES_MAX;
 use crate::policy::BadRule;
+use crate::report::utc;
 use crate::tried::{Account, Tried};
 use crate::unopened::UnopenedDocument;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use transport_quic::{CloseCode, CloseReason, PublicKey};
 
@@ -157,14 +158,26 @@ pub struct BudgetStatus {
     pub level: Level,
     /// When everything may be sent again, if not now; in milliseconds since 1970.
     pub resumes_ms: Option<u64>,
-    /// The same as a date, UTC.
+    /// The same as a date in the zone.
     pub resumes: Option<String>,
+    /// The time zone in which days and billing periods begin at midnight.
+    #[serde(default = "utc")]
+    pub zone: String,
     /// The cap of a billing period, in bytes of IP, both directions.
     pub cap_bytes: u64,
     /// What was spent of it.
     pub spent_bytes: u64,
     /// The first day of the billing period.
     pub period_from: String,
+    /// The first day of the next one.
+    #[serde(default)]
+    pub period_until: String,
+    /// Part of what was spent: bytes from before the billing period that count until a day, because the reset day was changed.
+    #[serde(default)]
+    pub held_bytes: u64,
+    /// That day; none if there are no such bytes.
+    #[serde(default)]
+    pub held_until: Option<String>,
     /// What all but urgent traffic may cost today, in bytes.
     pub allowance_today_bytes: u64,
     /// What was spent today.
@@ -214,7 +227,7 @@ pub enum Problem {
     },
     /// The budget does not allow to go on.
     #[error(
-        "the budget allows {} until {resumes} (UTC): {spent_bytes} of {cap_bytes} bytes of this month are spent, {spent_today_bytes} \
+        "the budget allows {} until {resumes} ({zone}): {spent_bytes} of {cap_bytes} bytes of this month are spent, {spent_today_bytes} \
          of {allowance_bytes} today; edits go on here, and a larger --budget lets them leave sooner",
         match level { Level::Nothing => "nothing", _ => "only what is urgent" }
     )]
@@ -223,6 +236,9 @@ pub enum Problem {
         level: Level,
         /// The day on which it allows everything again.
         resumes: String,
+        /// The time zone in which that day begins at midnight.
+        #[serde(default = "utc")]
+        zone: String,
         /// What is spent of the billing period, in bytes of IP.
         spent_bytes: u64,
         /// The cap of the period.
@@ -356,9 +372,8 @@ impl fmt::Display for CompanyStatus {
 
 /// `2027-01-15 12:15:00`.
 fn time_of_day(ms: u64) -> String {
-    let day = Day(u32::try_from(ms / DAY_MS).unwrap_or(u32::MAX));
-    let seconds = ms % DAY_MS / 1000;
-    format!("{day} {:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    let at = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    at.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 impl fmt::Display for LinkState {

@@ -2,12 +2,15 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use benches::plan::chart::{Bar, svg, terminal};
+use benches::plan::chart::{Bar, amount, svg, terminal, time};
 use benches::plan::forecast::{CELLS_MAX, Forecast, MONTH_DAYS, Traffic};
-use benches::plan::quantity::{Bytes, Interval};
 use clap::{Parser, ValueEnum};
+use jiff::SpanRelativeTo;
+use jiff::fmt::friendly::SpanParser;
+use runtime_linux::parse_size;
 use serde_json::json;
 use sim::link_profiles::Link;
 
@@ -18,11 +21,11 @@ use sim::link_profiles::Link;
 #[command(after_help = EXAMPLES)]
 struct Options {
     /// What the SIM has a month: 50MB, 512KiB, 1GB.
-    #[arg(long, value_name = "BYTES")]
-    plan: Bytes,
-    /// Time between two reports, from 1s to 1d: 30s, 15m, 6h.
-    #[arg(long, value_name = "TIME", default_value = "15m")]
-    report: Interval,
+    #[arg(long, value_name = "BYTES", value_parser = plan_size)]
+    plan: u64,
+    /// Time between two reports, from 1s to 1d: 30s, 15m, 1h30m.
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = interval)]
+    report: Duration,
     /// Values that change from report to report.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     cells: usize,
@@ -66,18 +69,18 @@ fn main() -> anyhow::Result<()> {
         "{cells} cells in a report: from 1 to {CELLS_MAX}; put more of them into one value"
     );
     let new_addresses = match options.new_address {
-        NewAddress::Auto => report.0.as_secs() >= ADDRESS_KEPT_S,
+        NewAddress::Auto => report.as_secs() >= ADDRESS_KEPT_S,
         NewAddress::Each => true,
         NewAddress::Never => false,
     };
     if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[Kplaying days of reports every {report} on {link} ..");
+        eprint!("\r\x1b[Kplaying days of reports every {} on {link} ..", time(report));
     }
     let forecast = Forecast::play(Traffic { report, cells, link, new_addresses });
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K");
     }
-    let title = format!("{plan} a month, {cells} cells every {report} on {link}");
+    let title = format!("{} a month, {cells} cells every {} on {link}", amount(plan), time(report));
     let (causes, instead) = (cause_bars(&forecast), instead_bars(&forecast, plan));
     if let Some(path) = &options.svg {
         let drawn = svg(&title, &[("a month, by cause", causes.clone()), ("other ways", instead.clone())]);
@@ -91,7 +94,7 @@ fn main() -> anyhow::Result<()> {
     let addresses = if new_addresses { "a new address before each report" } else { "one address" };
     writeln!(out, "{title}")?;
     writeln!(out, "{addresses}; losses, IP and UDP headers included\n")?;
-    let (day, month) = (Bytes(forecast.day_bytes()), Bytes(forecast.month_bytes()));
+    let (day, month) = (amount(forecast.day_bytes()), amount(forecast.month_bytes()));
     writeln!(out, "{day} a day, {month} in the first month ({MONTH_DAYS} days), by cause:")?;
     write!(out, "{}", terminal(&causes))?;
     writeln!(out, "\n{}", verdict(&forecast, plan))?;
@@ -105,16 +108,37 @@ fn main() -> anyhow::Result<()> {
 const NOTE: &str = "A day was played in virtual time and multiplied out. MQTT (QoS 1, TLS 1.3) was not
 played: its exchanges were measured without losses (--bin link), and added up.";
 
+/// What a SIM has a month. A number alone would be bytes, which nobody means.
+fn plan_size(text: &str) -> Result<u64, String> {
+    if text.trim_end().ends_with(|last: char| last.is_ascii_digit()) {
+        return Err(format!("{text:?} has no unit: write {text}MB, for instance"));
+    }
+    let bytes = parse_size(text).map_err(|error| error.to_string())?;
+    let is_in_range = (1_000..=1_000_000_000_000).contains(&bytes);
+    is_in_range.then_some(bytes).ok_or_else(|| format!("{text:?} is out of range: from 1kB to 1000GB"))
+}
+
+/// The time between two reports.
+fn interval(text: &str) -> Result<Duration, String> {
+    let span = SpanParser::new().parse_span(text).ok();
+    let length = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    let length = length.and_then(|length| Duration::try_from(length).ok());
+    let length =
+        length.ok_or_else(|| format!("{text:?} is no length of time: write 30s, 15m, 1h30m or 1d"))?;
+    let is_in_range = (Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&length);
+    is_in_range.then_some(length).ok_or_else(|| format!("{text:?} is out of range: from 1s to 1d"))
+}
+
 /// Operators keep an address mapping of UDP for at least so long, if they follow RFC 4787 (REQ-5).
 const ADDRESS_KEPT_S: u64 = 120;
 
-fn verdict(forecast: &Forecast, plan: Bytes) -> String {
+fn verdict(forecast: &Forecast, plan: u64) -> String {
     let (month, days) = (forecast.month_bytes(), forecast.days(plan));
-    if month <= plan.0 {
-        let share = 100.0 * month as f64 / plan.0 as f64;
+    if month <= plan {
+        let share = 100.0 * month as f64 / plan as f64;
         format!("the plan lasts: {share:.1} % of it is used, it would do for {days:.0} days")
     } else {
-        format!("the plan is used up after {days:.1} days: report less often, or buy {}", Bytes(month))
+        format!("the plan is used up after {days:.1} days: report less often, or buy {}", amount(month))
     }
 }
 
@@ -123,15 +147,15 @@ fn cause_bars(forecast: &Forecast) -> Vec<Bar> {
     let bar = |name: &str, bytes: u64| Bar {
         name: name.to_owned(),
         value: bytes,
-        label: format!("{} {:>5.1} %", Bytes(bytes), 100.0 * bytes as f64 / month),
+        label: format!("{} {:>5.1} %", amount(bytes), 100.0 * bytes as f64 / month),
     };
     let set_up = bar("set-up, once", forecast.set_up_bytes);
     let causes = forecast.day.iter().map(|(cause, bytes)| bar(cause.as_str(), bytes * MONTH_DAYS));
     std::iter::once(set_up).chain(causes).collect()
 }
 
-fn instead_bars(forecast: &Forecast, plan: Bytes) -> Vec<Bar> {
-    let share = |bytes: u64| format!("{} {:>5.1} %", Bytes(bytes), 100.0 * bytes as f64 / plan.0 as f64);
+fn instead_bars(forecast: &Forecast, plan: u64) -> Vec<Bar> {
+    let share = |bytes: u64| format!("{} {:>5.1} %", amount(bytes), 100.0 * bytes as f64 / plan as f64);
     let bars = forecast.instead.iter();
     bars.map(|(name, bytes)| Bar { name: name.clone(), value: *bytes, label: share(*bytes) }).collect()
 }
@@ -142,8 +166,8 @@ fn json_of(options: &Options, forecast: &Forecast, new_addresses: bool) -> serde
     let instead: Vec<_> =
         forecast.instead.iter().map(|(way, bytes)| json!({"way": way, "month_bytes": bytes})).collect();
     json!({
-        "plan_bytes": options.plan.0,
-        "report_seconds": options.report.0.as_secs_f64(),
+        "plan_bytes": options.plan,
+        "report_seconds": options.report.as_secs_f64(),
         "cells": options.cells,
         "link": options.link,
         "new_addresses": new_addresses,
@@ -179,11 +203,31 @@ mod tests {
     }
 
     #[test]
+    fn amounts_and_times_are_read_or_refused_with_what_to_write() {
+        assert_eq!(plan_size("1.5 GB"), Ok(1_500_000_000));
+        assert_eq!(plan_size("512KiB"), Ok(524_288));
+        for (text, part) in
+            [("MB", "write it as 50MB"), ("-3MB", "number"), ("3m3", "no unit"), ("5B", "from 1kB to 1000GB")]
+        {
+            assert!(plan_size(text).unwrap_err().contains(part), "{text}");
+        }
+        for (text, seconds) in [("15m", 900), ("90 s", 90), ("0.5h", 1_800), ("1h30m", 5_400), ("1d", 86_400)]
+        {
+            assert_eq!(interval(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for (text, part) in
+            [("15", "write 30s"), ("-5m", "1h30m"), ("0s", "from 1s to 1d"), ("2d", "from 1s to 1d")]
+        {
+            assert!(interval(text).unwrap_err().contains(part), "{text}");
+        }
+    }
+
+    #[test]
     fn a_verdict_says_how_long_or_what_to_buy() {
         let forecast = Forecast { set_up_bytes: 4_000, day: Vec::new(), instead: Vec::new(), seconds: 0.0 };
         let day = vec![(benches::plan::forecast::Cause::Cells, 100_000)];
         let forecast = Forecast { day, ..forecast };
-        let verdict = |bytes| verdict(&forecast, Bytes(bytes));
+        let verdict = |bytes| verdict(&forecast, bytes);
         assert_eq!(verdict(6_008_000), "the plan lasts: 50.0 % of it is used, it would do for 60 days");
         assert_eq!(
             verdict(1_004_000),

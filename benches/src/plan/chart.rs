@@ -1,6 +1,9 @@
 //! Horizontal bars, for a terminal of 80 columns and as SVG.
 
 use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 
 /// One bar.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +60,28 @@ pub fn svg(title: &str, groups: &[(&str, Vec<Bar>)]) -> String {
     out
 }
 
+/// Bytes in a unit that suits a month of a device, with three digits: `0.41 MB`.
+pub fn amount(bytes: u64) -> String {
+    let (amount, unit) = match bytes {
+        0..1_000 => return format!("{bytes} B"),
+        1_000..100_000 => (bytes as f64 / 1e3, "kB"),
+        100_000..1_000_000_000 => (bytes as f64 / 1e6, "MB"),
+        _ => (bytes as f64 / 1e9, "GB"),
+    };
+    let digits = match amount {
+        100.0.. => 0,
+        10.0..100.0 => 1,
+        _ => 2,
+    };
+    format!("{amount:.digits$} {unit}")
+}
+
+/// A length of time as it can be written: `15m`, `1h30m`.
+pub fn time(length: Duration) -> String {
+    let printer = SpanPrinter::new().designator(Designator::Compact).spacing(Spacing::None);
+    printer.unsigned_duration_to_string(&length)
+}
+
 /// The widest line of [`terminal`].
 pub const COLUMNS: usize = 79;
 
@@ -91,6 +116,14 @@ mod tests {
 
     fn bar(name: &str, value: u64) -> Bar {
         Bar { name: name.into(), value, label: format!("{value} B") }
+    }
+
+    #[test]
+    fn amounts_have_three_digits() {
+        let shown = [12, 3_789, 41_234, 407_000, 12_345_678, 594_000_000, 2_345_678_901].map(amount);
+        assert_eq!(shown, ["12 B", "3.79 kB", "41.2 kB", "0.41 MB", "12.3 MB", "594 MB", "2.35 GB"]);
+        let shown = [1, 90, 900, 5_400, 86_400].map(|s| time(Duration::from_secs(s)));
+        assert_eq!(shown, ["1s", "1m30s", "15m", "1h30m", "24h"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sim::link_profiles::Link;
 
-use super::quantity::{Bytes, Interval};
+use super::chart::time;
 use crate::link::scenario::{LinkSystem, Losses, integers};
 use crate::link::{Counts, World};
 
@@ -12,7 +12,7 @@ use crate::link::{Counts, World};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {
     /// Time between two reports.
-    pub report: Interval,
+    pub report: Duration,
     /// Small integers that change from report to report; 1 to [`CELLS_MAX`].
     pub cells: usize,
     /// The access link.
@@ -109,18 +109,18 @@ impl Forecast {
     }
 
     /// Days until `plan` is used up.
-    pub fn days(&self, plan: Bytes) -> f64 {
-        plan.0.saturating_sub(self.set_up_bytes) as f64 / self.day_bytes().max(1) as f64
+    pub fn days(&self, plan: u64) -> f64 {
+        plan.saturating_sub(self.set_up_bytes) as f64 / self.day_bytes().max(1) as f64
     }
 
     fn alternatives(&self, traffic: Traffic) -> Vec<(String, u64)> {
         let mut instead = vec![("as asked".to_owned(), self.month_bytes())];
-        let report = Interval((traffic.report.0 * BATCHED).min(Duration::from_secs(86_400)));
+        let report = (traffic.report * BATCHED).min(Duration::from_secs(86_400));
         if report != traffic.report {
             let day = Day::play(Traffic { report, ..traffic }, Losses::OfTheLink, None);
-            instead.push((format!("batched, every {report}"), day.month_bytes()));
+            instead.push((format!("batched, every {}", time(report)), day.month_bytes()));
         }
-        if traffic.report.0 > KEEP_ALIVE {
+        if traffic.report > KEEP_ALIVE {
             let day =
                 Day::play(Traffic { new_addresses: false, ..traffic }, Losses::OfTheLink, Some(KEEP_ALIVE));
             instead.push((format!("keep-alive every {} s", KEEP_ALIVE.as_secs()), day.month_bytes()));
@@ -146,9 +146,9 @@ impl Day {
         // The first messages of a connection are cheaper by some bytes, and they are few in a month.
         for n in 1..=WARM_UP {
             world.write(&integers(traffic.cells, n));
-            world.report(SETTLED.min(traffic.report.0));
+            world.report(SETTLED.min(traffic.report));
         }
-        let reports = Duration::from_secs(86_400).as_millis() / traffic.report.0.as_millis();
+        let reports = Duration::from_secs(86_400).as_millis() / traffic.report.as_millis();
         let reports = u64::try_from(reports).expect("a day has fewer seconds");
         let before = world.counts();
         let mut took = Duration::ZERO;
@@ -157,7 +157,7 @@ impl Day {
             if traffic.new_addresses {
                 world.rebind();
             }
-            took += report(&mut world, traffic.report.0, keep_alive);
+            took += report(&mut world, traffic.report, keep_alive);
         }
         Self {
             set_up_bytes,
@@ -188,12 +188,12 @@ fn report(world: &mut World, time: Duration, keep_alive: Option<Duration>) -> Du
 /// From the exchanges of [`MQTT`]: a session that lasts, kept alive where reports are further apart than that, and made
 /// anew for each report where the address changes each time.
 fn mqtt_month_bytes(traffic: Traffic) -> u64 {
-    let reports = 86_400_000 / traffic.report.0.as_millis().max(1) as u64 * MONTH_DAYS;
+    let reports = 86_400_000 / traffic.report.as_millis().max(1) as u64 * MONTH_DAYS;
     let publish = MQTT.publish + (MQTT.publish_ten - MQTT.publish) * (traffic.cells as u64 - 1) / 9;
     if traffic.new_addresses {
         return reports * (MQTT.connect + publish);
     }
-    let pings = if traffic.report.0 > KEEP_ALIVE { MONTH_DAYS * 1_440 } else { 0 };
+    let pings = if traffic.report > KEEP_ALIVE { MONTH_DAYS * 1_440 } else { 0 };
     MQTT.connect + reports * publish + pings * MQTT.ping
 }
 
@@ -220,20 +220,16 @@ const SETTLED: Duration = Duration::from_secs(120);
 mod tests {
     use super::*;
 
-    const EACH_QUARTER_HOUR: Traffic = Traffic {
-        report: Interval(Duration::from_secs(900)),
-        cells: 1,
-        link: Link::CatM1,
-        new_addresses: false,
-    };
+    const EACH_QUARTER_HOUR: Traffic =
+        Traffic { report: Duration::from_secs(900), cells: 1, link: Link::CatM1, new_addresses: false };
 
     #[test]
     fn a_month_is_the_set_up_and_thirty_days() {
         let day = vec![(Cause::Cells, 600), (Cause::Headers, 400)];
         let forecast = Forecast { set_up_bytes: 4_000, day, instead: Vec::new(), seconds: 0.0 };
         assert_eq!((forecast.day_bytes(), forecast.month_bytes()), (1_000, 34_000));
-        assert_eq!(forecast.days(Bytes(54_000)), 50.0);
-        assert_eq!(forecast.days(Bytes(3_000)), 0.0);
+        assert_eq!(forecast.days(54_000), 50.0);
+        assert_eq!(forecast.days(3_000), 0.0);
     }
 
     #[test]
@@ -253,10 +249,10 @@ mod tests {
     fn more_reports_and_new_addresses_cost_more_and_batches_less() {
         let day = |traffic| Day::play(traffic, Losses::None, None).counts.ip_bytes();
         let usual = day(EACH_QUARTER_HOUR);
-        let often = Traffic { report: Interval(Duration::from_secs(450)), ..EACH_QUARTER_HOUR };
+        let often = Traffic { report: Duration::from_secs(450), ..EACH_QUARTER_HOUR };
         assert!((usual * 19 / 10..usual * 21 / 10).contains(&day(often)));
         assert!(day(Traffic { new_addresses: true, ..EACH_QUARTER_HOUR }) >= usual);
-        let batched = Traffic { report: Interval(Duration::from_secs(3_600)), cells: 4, ..EACH_QUARTER_HOUR };
+        let batched = Traffic { report: Duration::from_secs(3_600), cells: 4, ..EACH_QUARTER_HOUR };
         assert!(day(batched) < usual / 2);
     }
 
@@ -267,7 +263,7 @@ mod tests {
         assert_eq!(mqtt_month_bytes(EACH_QUARTER_HOUR), connect + reports * publish + 1_440 * 30 * ping);
         let moving = Traffic { new_addresses: true, cells: 10, ..EACH_QUARTER_HOUR };
         assert_eq!(mqtt_month_bytes(moving), reports * (connect + publish_ten));
-        let busy = Traffic { report: Interval(Duration::from_secs(60)), ..EACH_QUARTER_HOUR };
+        let busy = Traffic { report: Duration::from_secs(60), ..EACH_QUARTER_HOUR };
         assert_eq!(mqtt_month_bytes(busy), connect + 1_440 * 30 * publish);
     }
 }

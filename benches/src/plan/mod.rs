@@ -2,10 +2,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`quantity`] | `50MB`, `15m` |
 //! | [`forecast`] | a day played, its bytes by cause, and the alternatives |
-//! | [`chart`] | bars for a terminal, and as SVG |
+//! | [`chart`] | bars for a terminal, and as SVG; the amounts beside them |
 
 pub mod chart;
 pub mod forecast;
-pub mod quantity;

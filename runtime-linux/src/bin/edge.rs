@@ -8,9 +8,9 @@ use clap::{Args, Parser, Subcommand};
 use control::command::{Exit, Failure, LogLevel, follow, print, print_text, stop_signal};
 use control::{Client, ConnectError, Delete, Get, Scalar, Set};
 use runtime_linux::{
-    DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, LedgerReport, Level, LineOptions,
-    OpenError, Options, POLICY_PATH, Period, Plan, Rule, Service, Status, UnopenedDocument, Written, ledger,
-    public_key, socket_path,
+    BudgetStatus, DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, LedgerReport, Level,
+    LineOptions, OpenError, Options, POLICY_PATH, Period, Plan, Rule, Service, SizeError, Status,
+    UnopenedDocument, Written, Zone, ledger, parse_size, public_key, socket_path,
 };
 use serde_json::Value as Json;
 use storage_redb::StoreError;
@@ -43,7 +43,7 @@ enum Command {
         #[command(flatten)]
         lines: LineArgs,
         #[command(flatten)]
-        plan: PlanArgs,
+        plan: Box<PlanArgs>,
         #[command(flatten)]
         policy: PolicyArgs,
     },
@@ -182,12 +182,15 @@ struct LineArgs {
 /// What the link may cost.
 #[derive(Args)]
 struct PlanArgs {
-    /// What may be sent and received in a month, IP headers included: 50MB/month, 800kB, 1GB, 20MiB
-    #[arg(long, value_name = "SIZE", value_parser = budget_size)]
+    /// What may be sent and received in a month, IP headers included: 50MB/month, 800kB, 1.5GB, 20MiB
+    #[arg(long, value_name = "SIZE", value_parser = month_size)]
     budget: Option<u64>,
-    /// The day of the month on which the data plan begins anew, 1 to 28
-    #[arg(long, value_name = "DAY", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=28))]
+    /// The day of the month on which the data plan begins anew, 1 to 31; a shorter month has its last day instead
+    #[arg(long, value_name = "DAY", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=31))]
     budget_reset_day: u8,
+    /// The time zone in which the carrier counts days and months, by its IANA name: Europe/Berlin, America/Sao_Paulo
+    #[arg(long, value_name = "ZONE", default_value_t = Zone::UTC)]
+    budget_zone: Zone,
     /// The part of the budget that only urgent paths may use
     #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = percent)]
     budget_reserve: u8,
@@ -251,6 +254,7 @@ Examples:
   edge get mode --document town                   one that is not the main one, which was named first
   edge flush                                      before the device is switched off: send now what waits
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 50MB/month --budget-reset-day 15 --urgent alarms
+  edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 50MB/month --budget-zone America/New_York
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --max-delay 15m --policy alarms=urgent
   edge policy                                     which changes wait, for how long, and who said so
   edge ledger                                     what the link cost, by day and by month
@@ -268,7 +272,8 @@ const RUN_HELP: &str = "\
 Examples:
   edge run --store /var/lib/pump --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42 --document town
-  edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 50MB/month --budget-reset-day 15
+  edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 50MB/month --budget-reset-day 31 \\
+      --budget-zone Europe/Berlin
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 5MB --budget-reserve 20% --urgent alarms --urgent doors
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --max-delay 15m --policy alarms=urgent \\
       --policy 'sensors=max-delay:1h,dead-band:0.5' --policy 'logs=background,max-delay:6h'
@@ -300,7 +305,8 @@ Examples:
   edge ledger --store /var/lib/pump
   edge ledger --json | jq '.months[-1].total.bytes'
 
-Works while the edge runs and while it does not. The last 92 days (UTC) and 36 months are kept.";
+Works while the edge runs and while it does not. The last 92 days and 36 months are kept. Days and months
+begin at midnight in the zone that edge run was told last (--budget-zone), months on its reset day (--budget-reset-day).";
 
 const DOCUMENT_HELP: &str = "\
 Examples:
@@ -377,12 +383,13 @@ impl PolicyArgs {
 impl PlanArgs {
     fn apply(self, mut options: Options) -> Result<Options, Failure> {
         options.reset_day = self.budget_reset_day;
+        options.zone = self.budget_zone.clone();
         options.urgent = self.urgent;
         options.transport.keep_alive = self.keep_alive.map(Duration::from_secs);
         let Some(bytes) = self.budget else { return Ok(options) };
         let plan = Plan::try_new(bytes, self.budget_reset_day, self.budget_reserve)
             .map_err(|error| Failure::of(Exit::BadInput, &error))?;
-        Ok(options.plan(plan))
+        Ok(options.plan(plan.in_zone(self.budget_zone)))
     }
 }
 
@@ -656,20 +663,7 @@ fn status_text(status: &Status) -> String {
         put(format_args!("clock         not set; times go on from the last one seen"));
     }
     if let Some(budget) = &status.budget {
-        put(format_args!(
-            "budget        {} of {} bytes since {}, {} kept for what is urgent",
-            budget.spent_bytes, budget.cap_bytes, budget.period_from, budget.reserve_bytes
-        ));
-        put(format_args!(
-            "today         {} of {} bytes; {}",
-            budget.spent_today_bytes,
-            budget.allowance_today_bytes,
-            match (budget.level, &budget.resumes) {
-                (Level::Urgent, Some(day)) => format!("only what is urgent is sent until {day} (UTC)"),
-                (Level::Nothing, Some(day)) => format!("nothing is sent until {day} (UTC)"),
-                _ => "everything is sent".to_owned(),
-            }
-        ));
+        put(format_args!("{}", budget_text(budget)));
     }
     for document in &status.unopened {
         if let Some(warning) = document.warning() {
@@ -678,6 +672,25 @@ fn status_text(status: &Status) -> String {
     }
     put(format_args!("IP bytes      {} sent, {} received", status.ip_bytes_sent, status.ip_bytes_received));
     text
+}
+
+/// Two or three lines about the budget.
+fn budget_text(budget: &BudgetStatus) -> String {
+    let BudgetStatus { zone, period_from, period_until, spent_bytes, cap_bytes, reserve_bytes, .. } = budget;
+    let older = budget.held_until.as_ref().map_or_else(String::new, |day| {
+        let bytes = budget.held_bytes;
+        format!("\n              {bytes} of them are older and count until {day}: the reset day was changed")
+    });
+    let now = match (budget.level, &budget.resumes) {
+        (Level::Urgent, Some(day)) => format!("only what is urgent is sent until {day} ({zone})"),
+        (Level::Nothing, Some(day)) => format!("nothing is sent until {day} ({zone})"),
+        _ => "everything is sent".to_owned(),
+    };
+    format!(
+        "budget        {spent_bytes} of {cap_bytes} bytes since {period_from}, until {period_until} ({zone}), {reserve_bytes} \
+         kept for what is urgent{older}\ntoday         {} of {} bytes; {now}",
+        budget.spent_today_bytes, budget.allowance_today_bytes
+    )
 }
 
 /// What a command works on.
@@ -740,26 +753,8 @@ fn parse<T: serde::de::DeserializeOwned>(json: Json) -> Result<T, Failure> {
 }
 
 /// A number of bytes, a month: `50MB/month`.
-fn budget_size(text: &str) -> Result<u64, String> {
-    let size = text.strip_suffix("/month").unwrap_or(text).trim();
-    let digits = size.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(size.len());
-    let (number, unit) = size.split_at(digits);
-    let factor: u32 = match unit.trim() {
-        "" | "B" => 1,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        unit => {
-            return Err(format!(
-                "{unit:?} is no unit here: use kB, MB, GB, KiB, MiB or GiB, such as 50MB/month"
-            ));
-        }
-    };
-    let number: f64 = number.parse().map_err(|_| "no number; write it as 50MB/month".to_owned())?;
-    Ok((number * f64::from(factor)) as u64)
+fn month_size(text: &str) -> Result<u64, SizeError> {
+    parse_size(text.trim_end().strip_suffix("/month").unwrap_or(text))
 }
 
 /// A part of the budget: `10%`, or `10`.

@@ -126,9 +126,9 @@ impl Engine {
         match (state, next_attempt_ms) {
             (LinkState::Off, _) => "nothing: no aggregator was named".to_owned(),
             (LinkState::Waiting, _)
-                if let Some(Problem::Budget { resumes, .. }) = &self.connector.problem =>
+                if let Some(Problem::Budget { resumes, zone, .. }) = &self.connector.problem =>
             {
-                format!("the budget, which allows to go on from {resumes} (UTC) on")
+                format!("the budget, which allows to go on from {resumes} ({zone}) on")
             }
             (LinkState::Waiting, pause) => {
                 format!("the next attempt to connect, in {:.1} s", pause.unwrap_or(0) as f64 / 1000.0)

@@ -12,9 +12,9 @@ use transport_quic::{CloseCode, Ledger};
 
 use super::hosted::Hosted;
 use super::{Engine, Output};
+use crate::billing::{Billing, Day};
 use crate::books::Books;
 use crate::budget::{Budget, Level};
-use crate::calendar::{DAY_MS, Day};
 use crate::clock::Now;
 use crate::connection::State;
 use crate::meter::Meter;
@@ -45,7 +45,8 @@ pub(super) struct Spending {
 
 impl Spending {
     pub(super) fn new(now: Now, books: Books, budget: Option<Budget>) -> Self {
-        let known = books.known_ms().max(budget.as_ref().map_or(0, |budget| budget.spent().day.start_ms()));
+        let last = |budget: &Budget| budget.plan().billing().start_ms(budget.spent().day);
+        let known = books.known_ms().max(budget.as_ref().map_or(0, last));
         Self {
             books,
             budget,
@@ -67,14 +68,14 @@ impl Spending {
     fn now_ms(&self, now: Now) -> u64 {
         let since = |at| now.at.saturating_duration_since(at).as_millis() as u64;
         let (began, known) = self.began;
-        let own = now.wall.map_or_else(|| known + since(began), Time::as_ms);
+        let own = now.wall.map_or_else(|| known.saturating_add(since(began)), Time::as_ms);
         self.told.map_or(own, |(told, at)| own.min(told.as_ms().saturating_add(since(at))))
     }
 
     /// The aggregator's clock shows this.
     pub(super) fn note_told(&mut self, now: Now, told: Time) {
         if let Some(budget) = &mut self.budget
-            && budget.correct(Day::of(told))
+            && budget.correct(budget.plan().billing().day(told.as_ms()))
         {
             tracing::warn!(aggregator = %told, "this device's clock opened a billing period too early; it is taken back");
             self.told = Some((told, now.at));
@@ -91,7 +92,12 @@ impl Spending {
     }
 
     pub(super) fn today(&self, now: Now) -> Day {
-        Day(u32::try_from(self.now_ms(now) / DAY_MS).unwrap_or(u32::MAX))
+        self.billing().day(self.now_ms(now))
+    }
+
+    /// When days and billing periods begin.
+    fn billing(&self) -> &Billing {
+        self.budget.as_ref().map_or(self.books.billing(), |budget| budget.plan().billing())
     }
 
     /// Adds what is not on the disk yet. Tells the limit that the transport may have when it is, if that is a new one.
@@ -144,13 +150,18 @@ impl Spending {
     pub(super) fn status(&self) -> Option<BudgetStatus> {
         let budget = self.budget.as_ref()?;
         let (plan, spent) = (budget.plan(), budget.spent());
+        let (billing, resumes, held) = (plan.billing(), budget.resumes(), budget.held());
         Some(BudgetStatus {
             level: budget.level(),
-            resumes_ms: budget.resumes().map(Day::start_ms),
-            resumes: budget.resumes().map(|day| day.to_string()),
+            resumes_ms: resumes.map(|day| billing.start_ms(day)),
+            resumes: resumes.map(|day| day.to_string()),
+            zone: billing.zone().name().to_owned(),
             cap_bytes: plan.cap_bytes(),
-            spent_bytes: spent.in_period_bytes,
+            spent_bytes: spent.counted_bytes(),
             period_from: spent.period.to_string(),
+            period_until: budget.period_end().to_string(),
+            held_bytes: held.map_or(0, |held| held.bytes),
+            held_until: held.map(|held| held.until.to_string()),
             allowance_today_bytes: budget.allowance_bytes(),
             spent_today_bytes: spent.in_day_bytes,
             reserve_bytes: plan.reserve_bytes(),
@@ -213,7 +224,10 @@ impl Engine {
         if level != self.spending.level {
             self.spending.level = level;
             match &resumes {
-                Some(day) => tracing::warn!(?level, resumes = %day, "the budget allows less"),
+                Some(day) => {
+                    let zone = budget.plan().billing().zone();
+                    tracing::warn!(?level, resumes = %day, %zone, "the budget allows less");
+                }
                 None => tracing::info!("the budget allows everything again"),
             }
             self.outputs.push_back(Output::Level(level));
@@ -253,7 +267,8 @@ impl Engine {
         if self.spending.is_held && is_waiting {
             return;
         }
-        let ms = resumes.start_ms().saturating_sub(self.spending.now_ms(now)).max(1000);
+        let ms =
+            self.spending.billing().start_ms(resumes).saturating_sub(self.spending.now_ms(now)).max(1000);
         // A fleet does not come back in the same second; and the clock may be set in the meantime, so look now and then,
         // but not so late that nothing of the jitter is left.
         let pause = Duration::from_millis(ms) + self.jitter(RESUME_JITTER);
@@ -263,7 +278,8 @@ impl Engine {
         let problem = Problem::Budget {
             level,
             resumes: resumes.to_string(),
-            spent_bytes: budget.spent().in_period_bytes,
+            zone: budget.plan().billing().zone().name().to_owned(),
+            spent_bytes: budget.spent().counted_bytes(),
             cap_bytes: budget.plan().cap_bytes(),
             spent_today_bytes: budget.spent().in_day_bytes,
             allowance_bytes: budget.allowance_bytes(),

@@ -85,7 +85,7 @@ fn world_under(replica: Replica<Heap>, budget: Option<Budget>, rules: &[&str]) -
         aggregator: Some(Aggregator { address: "cloud:1".to_owned(), key: key(2) }),
         timing: Timing::default(),
         seed: [7; 32],
-        books: Books::new(1),
+        books: Books::default(),
         budget,
         policy: policy_of(rules),
         unopened: Vec::new(),

@@ -13,3 +13,4 @@ mod scripts;
 mod support;
 mod sync;
 mod unopened;
+mod zone;

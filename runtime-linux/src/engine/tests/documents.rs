@@ -81,7 +81,7 @@ fn town_within(
         aggregator: Some(Aggregator { address: "cloud:1".to_owned(), key: key(2) }),
         timing: Timing::default(),
         seed: [7; 32],
-        books: Books::new(1),
+        books: Books::default(),
         budget: budget.clone(),
         policy: policy_of(rules),
         unopened: Vec::new(),

@@ -38,7 +38,7 @@ fn line_under(cells: u8, rules: &[&str]) -> Line {
         aggregator: None,
         timing: Timing::default(),
         seed: [7; 32],
-        books: Books::new(1),
+        books: Books::default(),
         budget: None,
         policy: policy_of(rules),
         unopened: Vec::new(),

@@ -274,8 +274,8 @@ fn the_status_tells_what_waits_and_until_when() {
 
 #[test]
 fn a_rule_in_the_document_says_what_is_urgent_for_the_budget() {
+    use crate::billing::Day;
     use crate::budget::Plan;
-    use crate::calendar::Day;
 
     let mut replica = replica();
     let moment = Moment::new(MS_AT_START - 1_000, 1);

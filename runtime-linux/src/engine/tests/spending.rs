@@ -1,8 +1,8 @@
 //! Budgets, and aggregators that would spend them.
 
 use super::*;
+use crate::billing::{Billing, Day};
 use crate::budget::{LEASE_BYTES, Plan};
-use crate::calendar::Day;
 use crate::meter::WASTE_BYTES_MAX;
 
 /// The test's clock begins on 2027-01-15.
@@ -12,6 +12,11 @@ const CAP: u64 = 5_000_000;
 
 fn budget(spent: u64, spent_today: u64) -> Option<Budget> {
     Some(Budget::new(Plan::try_new(CAP, 1, 10).unwrap(), TODAY, spent, spent_today))
+}
+
+/// Midnight, so many days after today.
+fn start_ms(days: u32) -> u64 {
+    Billing::default().start_ms(Day(TODAY.0 + days))
 }
 
 /// Bytes that went by, as the link counted them.
@@ -131,17 +136,35 @@ fn at_the_end_nothing_goes_until_the_next_month() {
     world.sleep(seconds(10 * DAY));
     assert!(world.connects.is_empty() && world.limit.is_none());
     let status = world.status().budget.unwrap();
-    assert_eq!((status.level, status.resumes_ms), (Level::Nothing, Some(Day(TODAY.0 + 17).start_ms())));
+    assert_eq!((status.level, status.resumes_ms), (Level::Nothing, Some(start_ms(17))));
     world.sleep(seconds(8 * DAY));
     assert_eq!(world.cloud_get("alarm/3"), Some(Scalar::Bool(true)));
-    let midnight = Duration::from_millis(Day(TODAY.0 + 17).start_ms() - MS_AT_START);
+    let midnight = Duration::from_millis(start_ms(17) - MS_AT_START);
     assert!(world.connects[0] >= midnight && world.connects[0] <= midnight + seconds(600));
+}
+
+/// In Kolkata it is half past one in the afternoon, and midnight is at half past six in the evening of UTC.
+#[test]
+fn a_day_ends_at_midnight_in_the_zone_of_the_plan() {
+    let plan = Plan::try_new(CAP, 1, 10).unwrap().in_zone("Asia/Kolkata".parse().unwrap());
+    let mut world = world_with(Some(Budget::new(plan, TODAY, 0, 0)));
+    world.sleep(seconds(1));
+    world.count(Cause::Cells, true, 300_000);
+    world.sleep(seconds(60));
+    let waits_for = world.status().waits_for;
+    assert!(waits_for.contains("from 2027-01-16 (Asia/Kolkata) on"), "{waits_for}");
+    let status = world.status().budget.unwrap();
+    let midnight = seconds(10 * 3600 + 1800);
+    assert_eq!(status.resumes_ms, Some(MS_AT_START + midnight.as_millis() as u64));
+    assert_eq!((status.zone.as_str(), status.period_until.as_str()), ("Asia/Kolkata", "2027-02-01"));
+    world.sleep(seconds(11 * 3600));
+    assert!(world.connects[1] >= midnight && world.connects[1] <= midnight + seconds(600));
 }
 
 /// Devices that write a value each minute would all be there in the first one of the day.
 #[test]
 fn what_is_written_just_after_midnight_does_not_bring_the_fleet_back_at_once() {
-    let midnight = Duration::from_millis(Day(TODAY.0 + 1).start_ms() - MS_AT_START);
+    let midnight = Duration::from_millis(start_ms(1) - MS_AT_START);
     let mut back = Vec::new();
     for seed in 0..20 {
         let mut world = world_with(budget(0, 0));
@@ -166,7 +189,7 @@ fn an_alarm_just_after_midnight_goes_at_once() {
     let mut world = world_with(budget(0, 0));
     world.sleep(seconds(1));
     world.count(Cause::Cells, true, 300_000);
-    let midnight = Duration::from_millis(Day(TODAY.0 + 1).start_ms() - MS_AT_START);
+    let midnight = Duration::from_millis(start_ms(1) - MS_AT_START);
     world.sleep(midnight - world.elapsed);
     assert_eq!(world.connects.len(), 1);
     drop(world.set("alarm/1", true));
@@ -182,7 +205,7 @@ fn days_pass_over_restarts_without_a_clock() {
     let at = Instant::now();
     let mut known = Vec::new();
     for _ in 0..5 {
-        let books = Books::load(&store, 1).unwrap();
+        let books = Books::load(&store, Billing::default()).unwrap();
         let mut spending = Spending::new(Now { at, wall: None }, books, None);
         let later = Now { at: at + seconds(10 * 3600), wall: None };
         known.push(spending.today(later).0);

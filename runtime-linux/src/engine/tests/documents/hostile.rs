@@ -2,8 +2,8 @@
 //! the pauses.
 
 use super::*;
+use crate::billing::Day;
 use crate::budget::Plan;
-use crate::calendar::Day;
 use crate::meter::WASTE_BYTES_MAX;
 
 const DAY: u64 = 86_400;
