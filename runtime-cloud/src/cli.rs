@@ -4,7 +4,7 @@
 //! |---:|---|
 //! | 0 | done |
 //! | 1 | not done; the reason is on standard error |
-//! | 2 | the command line makes no sense |
+//! | 2 | the command line makes no sense, or has a value that cannot be stored |
 //! | 3 | no aggregator runs on this store, and the command needs one |
 //! | 4 | the store cannot be used: damaged, of a newer format, open elsewhere, or there is none |
 //! | 5 | the port or the control socket cannot be opened |
@@ -71,12 +71,13 @@ enum Command {
         path: Option<String>,
     },
     /// Put a value at a path.
+    #[command(after_help = control::SET_HELP)]
     Set {
         /// The document's name.
         document: String,
         /// Keys joined by "/".
         path: String,
-        /// A number, true, false, null, or text; in quotes it is text in any case: '"7"'.
+        /// A JSON scalar, or any other text as it is. See the examples below.
         #[arg(allow_hyphen_values = true)]
         value: String,
     },
@@ -168,7 +169,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Set { document, path, value } => {
             let value = Scalar::from_argument(&value)
-                .map_err(|error| Failure { code: NOT_DONE, message: error.to_string() })?;
+                .map_err(|error| Failure { code: BAD_ARGUMENT, message: with_sources(&error) })?;
             let request = Request::Set(Set { document: Some(document), path, value });
             ask(&place, true, request).await.map(drop)
         }
@@ -288,6 +289,7 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 }
 
 const NOT_DONE: u8 = 1;
+const BAD_ARGUMENT: u8 = 2;
 const NOT_RUNNING: u8 = 3;
 const NO_STORE: u8 = 4;
 const NO_PORT: u8 = 5;
@@ -306,5 +308,5 @@ Examples:
 While no aggregator runs on the store, allow, revoke, list, get, set and delete open the store themselves; watch and
 status need one.
 
-Exit codes: 0 done; 1 not done, with the reason; 2 bad command line; 3 no aggregator is running; 4 the store cannot be
+Exit codes: 0 done; 1 not done, with the reason; 2 bad command line, or a value that cannot be stored; 3 no aggregator is running; 4 the store cannot be
 used; 5 the port or the control socket cannot be opened.";

@@ -58,7 +58,7 @@ impl FromStr for Bytes {
     fn from_str(text: &str) -> Result<Self, QuantityError> {
         let bytes = parse(text, &BYTE_UNITS, "MB", "50MB", "B, kB, MB, GB, KiB, MiB, GiB")?;
         let is_in_range = (1e3..=1e12).contains(&bytes);
-        is_in_range.then_some(Self(bytes as u64)).ok_or_else(|| QuantityError::OutOfRange {
+        is_in_range.then_some(Self(bytes.round() as u64)).ok_or_else(|| QuantityError::OutOfRange {
             text: text.into(),
             least: "1kB",
             most: "1000GB",
@@ -149,9 +149,13 @@ mod tests {
 
     #[test]
     fn amounts_are_read_with_their_unit() {
-        for (text, bytes) in
-            [("50MB", 50_000_000), ("1.5 GB", 1_500_000_000), ("512KiB", 524_288), (" 2mb ", 2_000_000)]
-        {
+        for (text, bytes) in [
+            ("50MB", 50_000_000),
+            ("1.5 GB", 1_500_000_000),
+            ("512KiB", 524_288),
+            (" 2mb ", 2_000_000),
+            ("2.01MB", 2_010_000),
+        ] {
             assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
         }
         for (text, seconds) in [("15m", 900), ("1s", 1), ("90 s", 90), ("0.5h", 1_800), ("1d", 86_400)] {

@@ -74,12 +74,16 @@ mod elements;
 mod error;
 #[cfg(feature = "std")]
 mod json;
+#[cfg(feature = "std")]
+mod json_text;
 mod key;
 mod read;
 mod serializer;
 mod write;
 
 pub use error::{ErrorText, Found, ReadError, ReadProblem, WriteError, WriteProblem};
+#[cfg(feature = "std")]
+pub use json_text::{JsonTextError, NumberError, parse_json};
 
 use serde::{Deserialize, Serialize};
 

@@ -4,5 +4,6 @@ mod access;
 mod device;
 mod durability;
 mod faults;
+mod numbers;
 mod process;
 mod sync;

@@ -53,10 +53,11 @@ enum Command {
         store: StoreArgs,
     },
     /// Put VALUE at PATH; returns when it is on this device's disk
+    #[command(after_help = control::SET_HELP)]
     Set {
         /// Keys joined by slashes, such as pump/3/setpoint
         path: String,
-        /// A JSON scalar (21.5, true, "7"); anything else is a string
+        /// A JSON scalar, or any other text as it is. See the examples below
         #[arg(allow_hyphen_values = true)]
         value: String,
         #[command(flatten)]
@@ -641,12 +642,13 @@ fn no_receipt(seconds: f64) -> Failure {
     Failure { code: NO_RECEIPT, message }
 }
 
-/// A number of bytes, a month: `50MB/month`.
+/// A number of bytes, a month: `50MB/month`. In integers, so that it is the number that was written; less than a byte is
+/// left out.
 fn budget_size(text: &str) -> Result<u64, String> {
     let size = text.strip_suffix("/month").unwrap_or(text).trim();
     let digits = size.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(size.len());
     let (number, unit) = size.split_at(digits);
-    let factor: u32 = match unit.trim() {
+    let factor: u128 = match unit.trim() {
         "" | "B" => 1,
         "kB" | "KB" => 1_000,
         "MB" => 1_000_000,
@@ -660,8 +662,13 @@ fn budget_size(text: &str) -> Result<u64, String> {
             ));
         }
     };
-    let number: f64 = number.parse().map_err(|_| "no number; write it as 50MB/month".to_owned())?;
-    Ok((number * f64::from(factor)) as u64)
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let number: u128 =
+        format!("{whole}{fraction}").parse().map_err(|_| "no number; write it as 50MB/month".to_owned())?;
+    let parts = u32::try_from(fraction.len()).ok().and_then(|len| 10_u128.checked_pow(len));
+    let bytes =
+        number.checked_mul(factor).zip(parts).and_then(|(bytes, parts)| u64::try_from(bytes / parts).ok());
+    bytes.ok_or_else(|| format!("too large or too fine; the largest budget is {} bytes", u64::MAX))
 }
 
 /// A part of the budget: `10%`, or `10`.

@@ -5,6 +5,7 @@
 mod kernel;
 mod ledger;
 mod line;
+mod numbers;
 mod policy;
 mod process;
 mod support;
