@@ -38,6 +38,9 @@
 //! | client | a request: one JSON object, at most [`REQUEST_LEN_MAX`] bytes |
 //! | server | `{"ok":...}`, or `{"error":{"code":"...","message":"..."}}` |
 //!
+//! A request with a field that its verb does not have, or with a number that neither an integer of 64 bits nor a float
+//! holds, is refused with the code [`BAD_REQUEST`](code::BAD_REQUEST). Floats come back bit for bit.
+//!
 //! A request has one reply line, or a stream of them; which, its verb says. A stream lasts until either side closes.
 //! Requests on one connection are answered one after the other. Scalars are written as [`Scalar`] says.
 //!
@@ -62,7 +65,7 @@ pub use client::{Client, ConnectError, RequestError};
 pub use limits::{CONNECTIONS_MAX, REPLY_LEN_MAX, REQUEST_LEN_MAX, SOCKET_PATH_LEN_MAX};
 pub use log_limit::LogLimit;
 pub use reply::{ErrorReply, Reply};
-pub use request::{Change, Delete, Get, Set, Watch};
-pub use scalar::{Scalar, ScalarError};
+pub use request::{Change, Delete, Get, Set, Watch, no_fields};
+pub use scalar::{SET_HELP, Scalar, ScalarError};
 pub use server::{BindError, Gone, Replies, Server};
 pub use tree::{content_to_json, tree};

@@ -1,26 +1,31 @@
-//! The requests that the edge and the aggregator share. Each server makes an enum of those that it serves:
+//! The requests that the edge and the aggregator share. Each server makes an enum of those that it serves. It refuses fields
+//! that it does not know: a misspelt one would be left out without a word.
 //!
 //! ```
 //! #[derive(serde::Deserialize)]
-//! #[serde(tag = "verb", rename_all = "snake_case")]
+//! #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 //! enum Request {
 //!     Get(control::Get),
 //!     Set(control::Set),
+//!     #[serde(deserialize_with = "control::no_fields")]
 //!     Status,
 //! }
 //! let line = r#"{"verb":"set","path":"pump/speed","value":1450}"#;
 //! let Request::Set(set) = serde_json::from_str(line)? else { panic!() };
 //! assert_eq!((set.path.as_str(), set.value), ("pump/speed", control::Scalar::I64(1450)));
+//! let error = serde_json::from_str::<Request>(r#"{"verb":"status","of":"pump"}"#).err().expect("it has no such field");
+//! assert!(error.to_string().contains("unknown field `of`, there are no fields"));
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value as Json;
 
 use crate::scalar::Scalar;
 
 /// Reads what stands at a path and below it; the answer is a value, or nested objects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Get {
     /// Which document; the main one, or the only one, needs no name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,6 +37,7 @@ pub struct Get {
 
 /// Puts a value at a path. The answer comes when it is on the disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Set {
     /// Which document; the main one, or the only one, needs no name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +50,7 @@ pub struct Set {
 
 /// Deletes what stands at a path and below it. The answer comes when that is on the disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Delete {
     /// Which document; the main one, or the only one, needs no name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +62,7 @@ pub struct Delete {
 /// Tells every change at a path and below it, until one side closes. The answers are a stream of [`Change`]s, of
 /// which the first is a [`Change::Snapshot`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Watch {
     /// Which document; the main one, or the only one, needs no name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,7 +92,26 @@ pub enum Change {
     /// All of it, as for [`Get`]: at the start, and again when changes were left out because they came too fast or
     /// cannot be told one by one. What was told before is void.
     Snapshot {
-        /// `null` when there is nothing.
-        value: Json,
+        /// `None`, and no such field in JSON, when there is nothing; `null` when a null is stored.
+        #[serde(default, deserialize_with = "something", skip_serializing_if = "Option::is_none")]
+        value: Option<Json>,
     },
+}
+
+/// Reads a variant that has no fields, and refuses those that are there: for the `deserialize_with` of verbs in an enum of
+/// requests. serde's `deny_unknown_fields` does not look at these.
+///
+/// # Errors
+/// That of the deserializer; it names the field.
+pub fn no_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct NoFields {}
+
+    NoFields::deserialize(deserializer).map(|NoFields {}| ())
+}
+
+/// A value that is there, be it null.
+fn something<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
 }

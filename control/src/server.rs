@@ -1,5 +1,6 @@
 //! The side that answers.
 
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crdt_core::typed::{JsonTextError, parse_json};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt;
@@ -21,6 +23,7 @@ use crate::limits::{CONNECTIONS_MAX, REQUEST_LEN_MAX, SOCKET_PATH_LEN_MAX};
 use crate::line::{Line, LineReader};
 use crate::log_limit::LogLimit;
 use crate::reply::{ErrorReply, Reply};
+use crate::scalar::ScalarError;
 
 /// Listens on a socket. Dropping it removes the socket's file.
 #[derive(Debug)]
@@ -123,8 +126,9 @@ impl Server {
     /// Serves until `stop` resolves. Each request goes to `handler`, which puts its reply, or a stream of them, into
     /// [`Replies`]; one that puts none has an error sent for it.
     ///
-    /// A line that is no request of type `R` gets an error with the code [`BAD_REQUEST`](code::BAD_REQUEST), and the next
-    /// line is read; a line longer than [`REQUEST_LEN_MAX`] gets one and the connection is closed.
+    /// A line that is no request of type `R`, or has a number that would become another, gets an error with the code
+    /// [`BAD_REQUEST`](code::BAD_REQUEST), and the next line is read; a line longer than [`REQUEST_LEN_MAX`] gets one and the
+    /// connection is closed.
     ///
     /// After `stop`, no connection is accepted, streams are told ([`Replies::gone`]), and the handlers under way have
     /// two seconds to finish.
@@ -239,9 +243,9 @@ impl Connection {
             };
             let done = match line {
                 Ok(Line::Text(line)) if line.iter().all(u8::is_ascii_whitespace) => Ok(()),
-                Ok(Line::Text(line)) => match serde_json::from_slice(&line) {
+                Ok(Line::Text(line)) => match request(&line) {
                     Ok(request) => self.answer(request, handler).await,
-                    Err(error) => self.refuse(format!("no request that is known here: {error}")).await,
+                    Err(message) => self.refuse(message).await,
                 },
                 Ok(Line::TooLong) => {
                     let message = format!("a request has at most {REQUEST_LEN_MAX} bytes: split it");
@@ -291,6 +295,20 @@ impl Connection {
         let error = ErrorReply::new(code::BAD_REQUEST, message);
         write_line(&self.writer, &Reply::Error(error)).await.map_err(|_| Gone)
     }
+}
+
+/// The request that a line is, or why it is none.
+fn request<R: DeserializeOwned>(line: &[u8]) -> Result<R, String> {
+    let unknown = |why: &dyn Display| format!("no request that is known here: {why}");
+    let text = std::str::from_utf8(line).map_err(|error| unknown(&error))?;
+    // Some types are read from an array too, which names no fields.
+    if !text.trim_start().starts_with('{') {
+        return Err(unknown(&"a request is one JSON object on one line"));
+    }
+    parse_json(text).map_err(|error| match error {
+        JsonTextError::Number(error) => ScalarError::from(error).to_string(),
+        error => unknown(&error),
+    })
 }
 
 /// Resolves when the flag is set, or when nobody can set it any more.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use control::{
     BindError, CONNECTIONS_MAX, Client, ConnectError, ErrorReply, Gone, REQUEST_LEN_MAX, Replies,
-    RequestError, Server,
+    RequestError, Server, Set,
 };
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,11 +16,16 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "snake_case")]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 enum Request {
-    Add { a: i64, b: i64 },
+    Add {
+        a: i64,
+        b: i64,
+    },
     Count,
+    Echo(Set),
     Never,
+    #[serde(deserialize_with = "control::no_fields")]
     Silent,
 }
 
@@ -40,6 +45,7 @@ async fn handle(request: Request, mut replies: Replies) -> Result<(), Gone> {
             }
             Ok(())
         }
+        Request::Echo(set) => replies.ok(&set.value).await,
         Request::Never => std::future::pending().await,
         Request::Silent => Ok(()),
     }
@@ -134,6 +140,10 @@ async fn what_is_no_request_is_refused() {
         b"{\"verb\":\"add\",\"a\":\"x\"}\n",
         b"\xff\xff\n",
         b"[]\n",
+        b"[\"add\",1,2]\n",
+        b"{\"verb\":\"add\",\"a\":1,\"b\":2,\"c\":3}\n",
+        b"{\"verb\":\"add\",\"a\":1,\"b\":2,\"b\":3}\n",
+        b"{\"verb\":\"silent\",\"a\":1}\n",
     ] {
         let answer = ask(bad).await;
         assert!(
@@ -141,6 +151,9 @@ async fn what_is_no_request_is_refused() {
             "{answer}"
         );
     }
+    let misspelt = ask(b"{\"verb\":\"echo\",\"docment\":\"town\",\"path\":\"a\",\"value\":1}\n").await;
+    let known = "unknown field `docment`, expected one of `document`, `path`, `value`";
+    assert!(misspelt.contains(known), "{misspelt}");
     let mixed = ask(b"nonsense\n{\"verb\":\"add\",\"a\":1,\"b\":2}\n").await;
     assert!(mixed.ends_with("{\"ok\":3}\n"), "{mixed}");
 
@@ -153,6 +166,51 @@ async fn what_is_no_request_is_refused() {
     let mut client = Client::connect(&path).await.unwrap();
     let error = client.request(&"x".repeat(REQUEST_LEN_MAX)).await.unwrap_err();
     assert!(matches!(error, RequestError::RequestTooLong { len } if len == REQUEST_LEN_MAX + 2), "{error}");
+}
+
+#[tokio::test]
+async fn a_number_of_a_request_is_taken_as_it_is_written_or_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let (_stop, _running) = serve(&path).await;
+    let echo = async |value: &str| {
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        let line = format!("{{\"verb\":\"echo\",\"path\":\"a\",\"value\":{value}}}\n");
+        stream.write_all(line.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    for (value, shown) in [
+        ("7", "7"),
+        ("-0", "0"),
+        ("7.0", "7.0"),
+        ("-0.0", "-0.0"),
+        ("9223372036854775807", "9223372036854775807"),
+        ("-9223372036854775808", "-9223372036854775808"),
+        ("1e16", "1e+16"),
+        ("5e-324", "5e-324"),
+        ("\"-0, 1e400\"", "\"-0, 1e400\""),
+        ("\"\\\"-0\"", "\"\\\"-0\""),
+        ("{\"float\":\"inf\"}", "{\"float\":\"inf\"}"),
+    ] {
+        assert_eq!(echo(value).await, format!("{{\"ok\":{shown}}}\n"));
+    }
+    for (value, reason) in [
+        ("9223372036854775808", "write it as 9223372036854775808.0 to store the nearest float"),
+        ("18446744073709551616", "write it as 18446744073709551616.0 to store the nearest float"),
+        ("-9223372036854775809", "from -9223372036854775808 to 9223372036854775807"),
+        ("1e400", "the largest float"),
+        ("1e-400", "the smallest float"),
+        ("[1,2]", "is no scalar"),
+        ("{\"a\":1}", "is no scalar"),
+        ("{\"bytes\":\"AA==\",\"bytes\":\"AQ==\"}", "is there twice"),
+    ] {
+        let answer = echo(value).await;
+        assert!(answer.starts_with("{\"error\":{\"code\":\"bad_request\""), "{answer}");
+        assert!(answer.contains(reason), "{answer}");
+    }
 }
 
 #[tokio::test]

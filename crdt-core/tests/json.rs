@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crdt_core::typed::WriteProblem;
+use crdt_core::typed::{JsonTextError, ReadProblem, WriteProblem, parse_json};
+use crdt_core::types::Counter;
 use crdt_core::{
     Config, Content, Document, DocumentName, Heap, Limits, Moment, Path, PathError, Replica, ReplicaId, Role,
-    UpdateError, Value, ValueError,
+    UpdateError, Value, ValueError, Write,
 };
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -27,7 +28,7 @@ fn at(ms: u64) -> Moment {
 fn write(document: &mut Document<Heap>, ms: u64, json: &Json) -> usize {
     let before = document.seq();
     let stamp = document.write_json(at(ms), path("j"), json).unwrap();
-    assert_eq!(document.to_json(path("j")).as_ref(), Some(json));
+    assert_eq!(document.to_json(path("j")).unwrap().as_ref(), Some(json));
     document.check_invariants().unwrap();
     let cells: Vec<_> = document.changes_since(before).collect();
     assert!(cells.iter().all(|cell| Some(cell.stamp) == stamp));
@@ -58,7 +59,7 @@ fn everything_that_json_holds_comes_back() {
     ] {
         let mut document = document();
         assert!(write(&mut document, 1, &json) > 0, "{json}");
-        assert_eq!(document.to_json(path("j")).unwrap().to_string(), json.to_string());
+        assert_eq!(document.to_json(path("j")).unwrap().unwrap().to_string(), json.to_string());
         assert_eq!(write(&mut document, 2, &json), 0, "{json}");
         // The serde way reads the same.
         assert_eq!(document.read::<Json>(path("j")).unwrap(), json);
@@ -72,7 +73,7 @@ fn an_integer_becomes_no_float_and_a_float_no_integer() {
     assert_eq!(document.get(path("j/a")), Some(Value::I64(1)));
     assert_eq!(document.get(path("j/b")), Some(Value::F64(1.0)));
     assert_eq!(write(&mut document, 2, &json!({"a": 1.0, "b": 1.0})), 1);
-    assert_eq!(document.to_json(path("j")).unwrap().to_string(), r#"{"a":1.0,"b":1.0}"#);
+    assert_eq!(document.to_json(path("j")).unwrap().unwrap().to_string(), r#"{"a":1.0,"b":1.0}"#);
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn a_key_written_below_a_large_integer_hides_it() {
     let mut document = document();
     write(&mut document, 1, &json!({"n": u64::MAX}));
     document.write_json(at(2), path("j/n/c"), &json!(null)).unwrap();
-    assert_eq!(document.to_json(path("j")), Some(json!({"n": {"c": null}})));
+    assert_eq!(document.to_json(path("j")), Ok(Some(json!({"n": {"c": null}}))));
     assert_eq!(write(&mut document, 3, &json!({"n": {"c": null}})), 2, "a marker ends the integer");
     assert_eq!(write(&mut document, 4, &json!({"n": {"c": null}})), 0);
 }
@@ -151,13 +152,138 @@ fn what_does_not_fit_names_the_limit_and_leaves_nothing() {
 }
 
 #[test]
-fn what_json_cannot_hold_is_given_in_the_nearest_form() {
+fn what_json_cannot_hold_is_refused_with_its_path() {
+    for (value, shown) in [
+        (Value::Bytes(&[1, 2]), "bytes"),
+        (Value::F64(f64::NAN), "the float NaN"),
+        (Value::F64(f64::NEG_INFINITY), "the float -inf"),
+    ] {
+        let mut document = document();
+        document.set(at(1), path("ok"), 1).unwrap();
+        document.set(at(2), path("a/b"), value).unwrap();
+        for prefix in [None, Some(path("a")), Some(path("a/b"))] {
+            let error = document.to_json(prefix).unwrap_err();
+            assert_eq!(error.path(), "a/b");
+            assert_eq!(
+                error.to_string(),
+                format!("a/b: JSON cannot hold {shown}: read it with get, or with read and a type")
+            );
+        }
+        assert_eq!(document.to_json(path("ok")), Ok(Some(json!(1))));
+    }
+    assert_eq!(document().to_json(path("elsewhere")), Ok(None));
+    assert_eq!(document().to_json(None), Ok(Some(json!({}))));
+}
+
+#[test]
+fn a_key_that_somebody_put_there_does_not_vanish() {
+    for (raw, shown) in [
+        ("@", "@"),
+        ("=", "="),
+        ("a~b", "a~b"),
+        ("~u", "~u"),
+        ("~s", "~s"),
+        ("~@", "@"),
+        ("~1", "/"),
+        ("~", ""),
+    ] {
+        for above in ["m/", ""] {
+            let mut document = document();
+            let at_key = format!("{above}{raw}");
+            document.set(at(1), path("m/x"), 1).unwrap();
+            document.set(at(2), path(&at_key), 5).unwrap();
+            let json = document.to_json(None).unwrap().unwrap();
+            let expected = if above.is_empty() {
+                json!({"m": {"x": 1}, shown: 5})
+            } else {
+                json!({"m": {"x": 1, shown: 5}})
+            };
+            assert_eq!(json, expected, "{at_key}");
+            // Written over the document or into another one, it is the same to JSON.
+            document.write_json(at(3), None, &json).unwrap();
+            assert_eq!(document.to_json(None), Ok(Some(json.clone())));
+            let mut other = self::document();
+            other.write_json(at(1), None, &json).unwrap();
+            assert_eq!(other.to_json(None), Ok(Some(json)));
+        }
+    }
+}
+
+#[test]
+fn two_keys_of_paths_that_are_one_key_of_json_are_refused() {
+    for (raw, escaped) in [("@", "~@"), ("=", "~="), ("a~b", "a~0b"), ("~u", "~0u")] {
+        let mut document = document();
+        let (raw, escaped) = (format!("m/{raw}"), format!("m/{escaped}"));
+        document.set(at(1), path(&raw), 1).unwrap();
+        document.set(at(2), path(&escaped), 2).unwrap();
+        let error = document.to_json(None).unwrap_err();
+        assert_eq!((error.path(), error.problem()), (raw.as_str(), &ReadProblem::SameKey));
+        document.delete(at(3), path(&escaped)).unwrap();
+        assert!(document.to_json(None).is_ok());
+    }
+}
+
+/// The base of a counter stands at a key that maps escape.
+#[test]
+fn a_counter_counts_on_when_its_document_was_written_as_json() {
     let mut document = document();
-    document.set(at(1), path("bytes"), [1_u8, 2].as_slice()).unwrap();
-    document.set(at(2), path("nan"), f64::NAN).unwrap();
-    assert_eq!(document.to_json(None), Some(json!({"bytes": [1, 2], "nan": null})));
-    assert_eq!(document.to_json(path("elsewhere")), None);
-    assert_eq!(self::document().to_json(None), Some(json!({})));
+    let counter = Counter::at(path("c")).unwrap();
+    for (ms, amount) in [(1, 7), (3, 2)] {
+        document.update(at(ms), &counter.add(&document, amount).unwrap().writes()).unwrap();
+        document.update(at(ms + 1), &counter.reset(&document).unwrap().writes()).unwrap();
+    }
+    document.update(at(5), &counter.add(&document, 4).unwrap().writes()).unwrap();
+    let mut json = document.to_json(None).unwrap().unwrap();
+    assert_eq!(document.write_json(at(6), None, &json), Ok(None), "writing what was read changes nothing");
+    json["other"] = json!(1);
+    document.write_json(at(7), None, &json).unwrap();
+    assert_eq!(counter.value(&document), Ok(4));
+}
+
+#[test]
+fn a_null_inside_of_an_option_is_null_to_json_and_stays_one_to_the_type() {
+    let mut document = document();
+    let some = BTreeMap::from([("n", Some(None::<u8>))]);
+    document.write(at(1), path("j"), &some).unwrap();
+    let json = json!({"n": null});
+    assert_eq!(document.to_json(path("j")), Ok(Some(json.clone())));
+    assert_eq!(document.read::<Json>(path("j")).unwrap(), json);
+    assert_eq!(document.write_json(at(2), path("j"), &json), Ok(None));
+    assert_eq!(document.read::<BTreeMap<&str, Option<Option<u8>>>>(path("j")).unwrap(), some);
+    document.write_json(at(3), path("j"), &json!({"n": 1})).unwrap();
+    document.write_json(at(4), path("j"), &json).unwrap();
+    assert_eq!(document.get(path("j/n")), Some(Value::Null));
+}
+
+#[test]
+fn text_is_read_with_each_number_as_it_is_written() {
+    let text = r#"{"a":[-9223372036854775808,18446744073709551615,7,7.0,-0.0],"b":{"-0":"-0 1e400 \" -0"},"c":5e-324}"#;
+    let json: Json = parse_json(text).unwrap();
+    let mut document = document();
+    document.write_json(at(1), None, &json).unwrap();
+    assert_eq!(document.to_json(None).unwrap().unwrap().to_string(), text);
+    assert_eq!(parse_json::<Json>(" [ -0 , -0e0 ] ").unwrap().to_string(), "[0,-0.0]");
+
+    let long = "1".repeat(400);
+    for (number, reason) in [
+        ("18446744073709551616", "outside of -9223372036854775808 to 18446744073709551615"),
+        ("-9223372036854775809", "write .0 behind it to store the nearest float"),
+        (long.as_str(), "1111..."),
+        ("1e400", "the largest float"),
+        ("-1e400", "the largest float"),
+        ("1e-400", "the smallest float"),
+        ("-0.001e-330", "the smallest float"),
+    ] {
+        for text in [number.to_owned(), format!("{{\"a\\\"\":[true,{number}]}}"), format!("[{number} ]")] {
+            let error = parse_json::<Json>(&text).unwrap_err();
+            assert!(matches!(error, JsonTextError::Number(_)), "{text}: {error}");
+            assert!(error.to_string().contains(reason) && error.to_string().len() < 250, "{error}");
+        }
+    }
+    for text in ["", "[1,", "01", "1.", "+1", "nan", "{\"a\":1}}", "[18446744073709551616"] {
+        assert!(matches!(parse_json::<Json>(text), Err(JsonTextError::Syntax(_))), "{text}");
+    }
+    assert!(matches!(parse_json::<u8>("300"), Err(JsonTextError::Syntax(_))), "not of the type");
 }
 
 #[test]
@@ -234,12 +360,64 @@ fn put(model: &mut Json, path: &str, json: &Json) {
     *place = json.clone();
 }
 
+/// How many scalars and empty containers there are.
+fn leaves(json: &Json) -> usize {
+    match json {
+        Json::Array(array) if !array.is_empty() => array.iter().map(leaves).sum(),
+        Json::Object(map) if !map.is_empty() => map.values().map(leaves).sum(),
+        _ => 1,
+    }
+}
+
 proptest! {
+    #[test]
+    fn text_comes_back_as_it_was(json in any_json()) {
+        let text = json.to_string();
+        let read: Json = parse_json(&text).unwrap();
+        prop_assert_eq!(read.to_string(), text.as_str());
+        prop_assert_eq!(&read, &json);
+        let mut document = document();
+        document.write_json(at(1), path("j"), &read).unwrap();
+        prop_assert_eq!(document.to_json(path("j")).unwrap().unwrap().to_string(), text);
+    }
+
+    /// Whatever keys somebody uses by hand: each value shows, or JSON says that it cannot.
+    #[test]
+    fn no_value_vanishes(
+        writes in prop::collection::vec(
+            (prop::collection::vec("[ab]|[~@=01us]{1,3}", 1..4), any::<Option<u8>>()),
+            1..12,
+        ),
+    ) {
+        let mut document = document();
+        for (ms, (keys, value)) in writes.iter().enumerate() {
+            let joined = keys.join("/");
+            let write = match value {
+                Some(value) => Write::set(path(&joined), i64::from(*value)),
+                None => Write::map(path(&joined)),
+            };
+            document.update(at(ms as u64 + 1), &[write]).unwrap();
+        }
+        match document.to_json(None) {
+            Ok(json) => {
+                let json = json.unwrap();
+                prop_assert_eq!(leaves(&json), document.iter(None).count());
+                document.write_json(at(100), None, &json).unwrap();
+                prop_assert_eq!(document.to_json(None), Ok(Some(json.clone())));
+                prop_assert_eq!(document.write_json(at(101), None, &json), Ok(None));
+                let mut other = self::document();
+                other.write_json(at(1), None, &json).unwrap();
+                prop_assert_eq!(other.to_json(None), Ok(Some(json)));
+            }
+            Err(error) => prop_assert_eq!(error.problem(), &ReadProblem::SameKey),
+        }
+    }
+
     #[test]
     fn any_json_comes_back(json in any_json()) {
         let mut document = document();
         document.write_json(at(1), path("j"), &json).unwrap();
-        prop_assert_eq!(document.to_json(path("j")), Some(json.clone()));
+        prop_assert_eq!(document.to_json(path("j")), Ok(Some(json.clone())));
         prop_assert_eq!(document.read::<Json>(path("j")).unwrap(), json.clone());
         prop_assert_eq!(document.write_json(at(2), path("j"), &json), Ok(None));
     }
@@ -263,11 +441,11 @@ proptest! {
             Err(error) => {
                 let too_deep = matches!(error.problem(), WriteProblem::Path(PathError::TooDeep { keys: 17 }));
                 prop_assert!(too_deep, "{}", error);
-                prop_assert_eq!((document.seq(), document.to_json(path("j"))), (seq, Some(first)));
+                prop_assert_eq!((document.seq(), document.to_json(path("j"))), (seq, Ok(Some(first))));
                 return Ok(());
             }
         };
-        prop_assert_eq!(document.to_json(path("j")), Some(second.clone()));
+        prop_assert_eq!(document.to_json(path("j")), Ok(Some(second.clone())));
         prop_assert_eq!(document.check_invariants(), Ok(()));
         prop_assert_eq!(stamp.is_some(), first != second);
         for cell in document.changes_since(seq).map(|cell| cell.cell()) {
@@ -296,12 +474,12 @@ proptest! {
             }
             put(&mut model, place, json);
             document.write_json(at(ms as u64 + 1), path(place), json).unwrap();
-            prop_assert_eq!(document.to_json(None), Some(model.clone()));
+            prop_assert_eq!(document.to_json(None), Ok(Some(model.clone())));
             prop_assert_eq!(document.check_invariants(), Ok(()));
         }
         // An integer of its own key may still stand beside a key that was written below it: that is tidied up, once.
         document.write_json(at(100), None, &model).unwrap();
-        prop_assert_eq!(document.to_json(None), Some(model.clone()));
+        prop_assert_eq!(document.to_json(None), Ok(Some(model.clone())));
         prop_assert_eq!(document.write_json(at(101), None, &model), Ok(None));
     }
 }

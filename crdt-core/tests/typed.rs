@@ -493,8 +493,9 @@ fn a_list_of_the_list_type_is_a_sequence() {
 
 /// A document that no program of ours would write.
 fn hostile() -> impl Strategy<Value = Document<Heap>> {
-    let key =
-        prop::sample::select(vec!["a", "b", "@", "=", "~u", "~", "a-b", "Manual", "pumps", "mode", "name"]);
+    let key = prop::sample::select(vec![
+        "a", "b", "@", "=", "~u", "~s", "~", "a-b", "Manual", "pumps", "mode", "name",
+    ]);
     let content = prop_oneof![any::<i64>().prop_map(|n| (0, n)), (1..8_u8).prop_map(|kind| (kind, 5)),];
     prop::collection::vec((prop::collection::vec(key, 1..6), content), 0..20).prop_map(|writes| {
         let mut document = document::<Heap>(1);
@@ -545,17 +546,17 @@ proptest! {
         let mut large = document::<Heap>(1);
         for (ms, value) in values.iter().enumerate() {
             let before = small.seq();
-            let held: BTreeMap<String, BTreeMap<String, i8>> = small.read(None).unwrap();
+            let held: BTreeMap<String, BTreeMap<String, Option<i8>>> = small.read(None).unwrap();
             match small.write(at(ms as u64 + 1), None, value) {
                 Ok(_) => {
                     large.write(at(ms as u64 + 1), None, value).unwrap();
-                    prop_assert_eq!(small.read::<BTreeMap<String, BTreeMap<String, i8>>>(None).unwrap(),
-                        large.read::<BTreeMap<String, BTreeMap<String, i8>>>(None).unwrap());
+                    prop_assert_eq!(small.read::<BTreeMap<String, BTreeMap<String, Option<i8>>>>(None).unwrap(),
+                        large.read::<BTreeMap<String, BTreeMap<String, Option<i8>>>>(None).unwrap());
                 }
                 Err(error) => {
                     prop_assert!(matches!(error.problem(), WriteProblem::Update(UpdateError::Capacity(_))), "{}", error);
                     prop_assert_eq!(small.seq(), before);
-                    prop_assert_eq!(small.read::<BTreeMap<String, BTreeMap<String, i8>>>(None).unwrap(), held);
+                    prop_assert_eq!(small.read::<BTreeMap<String, BTreeMap<String, Option<i8>>>>(None).unwrap(), held);
                 }
             }
             prop_assert_eq!(small.check_invariants(), Ok(()));

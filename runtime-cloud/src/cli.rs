@@ -64,12 +64,13 @@ enum Command {
         json: bool,
     },
     /// Put a value at a path.
+    #[command(after_help = control::SET_HELP)]
     Set {
         /// The document's name.
         document: String,
         /// Keys joined by "/".
         path: String,
-        /// A number, true, false, null, or text; in quotes it is text in any case: '"7"'.
+        /// A JSON scalar, or any other text as it is. See the examples below.
         #[arg(allow_hyphen_values = true)]
         value: String,
     },

@@ -27,7 +27,7 @@ pub struct Cursor {
 impl Changes {
     /// All of it. Cost: `[cells]`.
     pub(crate) fn snapshot(document: &Document<Heap>, prefix: Option<Path<'_>>, drops: u64) -> Self {
-        let value = tree(prefix, document.iter(prefix)).unwrap_or_default();
+        let value = tree(prefix, document.iter(prefix));
         Self { changes: vec![Change::Snapshot { value }], cursor: Cursor { seq: document.seq(), drops } }
     }
 
@@ -117,7 +117,7 @@ mod tests {
         let deleted = [Change::Delete { path: "a".to_owned() }];
         assert_eq!(since(&document, Some(path("a")), changes.cursor).changes, deleted);
         // Something above the watched part changed: it is told anew.
-        let gone = [Change::Snapshot { value: json!(null) }];
+        let gone = [Change::Snapshot { value: None }];
         assert_eq!(since(&document, Some(path("a/x")), changes.cursor).changes, gone);
     }
 

@@ -4,20 +4,22 @@ use std::path::Path;
 
 use control::{BindError, Change, Delete, ErrorReply, Get, Gone, Replies, Server, Set, code};
 use crdt_core::{ReplicaId, Stamp, Time};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::document::{Document, Receipt, Transaction};
 use crate::error::EdgeError;
 use crate::handle::Edge;
 use crate::unopened::UnopenedDocument;
 
-/// A request: one JSON object on one line, such as `{"verb":"get","path":"pump/3"}`.
+/// A request: one JSON object on one line, such as `{"verb":"get","path":"pump/3"}`. A field that its verb does not have is
+/// refused.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "snake_case")]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 pub enum EdgeRequest {
     /// Deletes; answered by [`Written`].
     Delete(Delete),
     /// Answered by a list of [`UnopenedDocument`]s.
+    #[serde(deserialize_with = "control::no_fields")]
     Documents,
     /// Takes a document that is not open out of the store; answered by an [`UnopenedDocument`].
     DropDocument {
@@ -25,10 +27,12 @@ pub enum EdgeRequest {
         document: String,
     },
     /// Sends what waits; answered by `null` when the link has it.
+    #[serde(deserialize_with = "control::no_fields")]
     Flush,
     /// Reads; answered by the value.
     Get(Get),
     /// Answered by a [`LedgerReport`](crate::LedgerReport).
+    #[serde(deserialize_with = "control::no_fields")]
     Ledger,
     /// Opens a document of the store until the edge stops; answered by its name.
     OpenDocument {
@@ -36,19 +40,22 @@ pub enum EdgeRequest {
         document: String,
     },
     /// Answered by a list of [`DocumentPolicy`](crate::DocumentPolicy).
+    #[serde(deserialize_with = "control::no_fields")]
     Policy,
     /// Waits until the aggregator has a write on its disk, or without a stamp everything that the document holds now; answered
     /// by the same [`Written`].
+    #[serde(deserialize_with = "Written::of_request")]
     Receipt(Written),
     /// Writes; answered by [`Written`].
     Set(Set),
     /// Answered by a [`Status`](crate::Status).
+    #[serde(deserialize_with = "control::no_fields")]
     Status,
     /// A stream of [`Change`](control::Change)s.
     Watch(control::Watch),
 }
 
-/// A write that is on this device's disk.
+/// A write that is on this device's disk. Either both of `time_ms` and `replica` are there, or neither.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     /// The document's name.
@@ -163,7 +170,7 @@ async fn watch(edge: &Edge, request: control::Watch, mut replies: Replies) -> Re
     if let Some(name) = request.document.as_deref().filter(|name| edge.document(name).is_err()) {
         // It changes only once it is open.
         match edge.unopened_tree(name, request.path.as_deref()).await {
-            Ok(value) => replies.ok(&Change::Snapshot { value: value.unwrap_or_default() }).await?,
+            Ok(value) => replies.ok(&Change::Snapshot { value }).await?,
             Err(error) => return replies.error(&reply(&error)).await,
         }
         while edge.document(name).is_err() {
@@ -219,6 +226,31 @@ impl Written {
             time_ms: stamp.map(|stamp| stamp.time.as_ms()),
             replica: stamp.map(|stamp| stamp.replica.to_string()),
             at_aggregator: false,
+        }
+    }
+
+    /// What a request names. An answer of a newer edge may have further fields; a request has only those that are known,
+    /// and a stamp that is half told would be no write at all, of which it is easy to say that it is durable.
+    fn of_request<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Request {
+            document: String,
+            #[serde(default)]
+            time_ms: Option<u64>,
+            #[serde(default)]
+            replica: Option<String>,
+            #[serde(default)]
+            at_aggregator: bool,
+        }
+
+        let Request { document, time_ms, replica, at_aggregator } = Request::deserialize(deserializer)?;
+        let written = Self { document, time_ms, replica, at_aggregator };
+        match (written.stamp(), &written.time_ms, &written.replica) {
+            (Some(_), ..) | (None, None, None) => Ok(written),
+            _ => Err(de::Error::custom(
+                "a receipt is asked for with time_ms and replica as the answer to the write has them, or with neither",
+            )),
         }
     }
 

@@ -62,12 +62,15 @@ pub enum WriteProblem {
     /// Options and newtypes around one value, deeper than the limit.
     #[error("a value has at most {} options and newtypes around it", crate::limits::TYPED_NESTING_MAX)]
     Nesting,
-    /// A scalar or a list was given for the whole document, which is a map.
+    /// A scalar, a list or nothing was given for the whole document, which is a map.
     #[error("the whole document is a map: give a path, or a struct or a map")]
     NoPath,
     /// A key does not fit below this path.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// Two entries of a map have one key, as text.
+    #[error("two entries of this map have the same key as text, and one of them would be lost: rename one")]
+    SameKey,
     /// The value was serialised differently the second time, when it was written: part of it is in the document.
     #[error("the value changed while it was written, part of it is in the document: write it again")]
     Unstable,
@@ -117,6 +120,12 @@ pub enum ReadProblem {
     /// Options and newtypes around one value, deeper than the limit.
     #[error("a value has at most {} options and newtypes around it", crate::limits::TYPED_NESTING_MAX)]
     Nesting,
+    /// JSON has no form for it.
+    #[error("JSON cannot hold {found}: read it with get, or with read and a type")]
+    NotJson {
+        /// What is stored.
+        found: Found,
+    },
     /// The right type, but a value that it cannot take.
     #[error("expected {expected}, found {found}, which it cannot hold")]
     OutOfRange {
@@ -125,6 +134,11 @@ pub enum ReadProblem {
         /// What is stored.
         found: Found,
     },
+    /// This key of a path and another one are the same key of a map.
+    #[error(
+        "this key stands here, and once more in its escaped form: they are one key of a map, delete one of them"
+    )]
+    SameKey,
     /// A field that the type does not have and refuses.
     #[error("the type has no such field and takes no others, only {fields:?}")]
     UnknownField {

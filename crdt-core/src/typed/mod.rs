@@ -47,22 +47,30 @@
 //! |---|---|
 //! | bool, integer, float, string, char, bytes | a scalar (a `f32` as the float with the same value; a char as a string) |
 //! | struct, map | a key for each field or entry; a map marker where there is none |
-//! | `None` | nothing; null in a sequence and as what a variant holds |
+//! | `None` | nothing; null in a sequence, in a map, in a newtype and as what a variant holds |
 //! | `()`, unit struct | null |
 //! | newtype struct, `Some` | as what is inside |
+//! | `Some` of what is nothing or null: `Some(None)`, `Some(())` | a map with the only key `~s`, and null there |
 //! | unit variant | its name, as a string |
 //! | other variants | a map with the variant's name as its only key |
 //! | sequence, tuple | a list; see below |
 //!
 //! - **Structs** are open: fields of the document that the type does not have are left alone, so a newer program's fields
 //!   survive an older program's write. A field that is `None`, or skipped because it is, is deleted.
-//! - **Maps** (also structs with `#[serde(flatten)]`) are closed: a key that the map does not have is deleted. So is one with `None`.
+//! - **Maps** (also structs with `#[serde(flatten)]`) are closed: a key that the map does not have is deleted. Two entries
+//!   whose keys are the same text are refused: [`WriteProblem::SameKey`].
 //! - **Enums**: another variant than before is written with a map marker, so that all that was below is gone, on all replicas.
 //!   Untagged, internally and adjacently tagged enums are structs to serde, and leave the old variant's fields behind.
 //! - **Keys** may be any text that fits; `/` and `~` in a key are stored as `~1` and `~0`, the empty key as `~`, and the keys
-//!   `@` and `=` as `~@` and `~=`. Integers, bools, chars and unit variants as keys are stored as text.
+//!   `@` and `=` as `~@` and `~=`. Integers, bools, chars and unit variants as keys are stored as text. What somebody else has
+//!   put at a key that is not escaped is read and written there, as the `=` of a counter; `@`, `~s` and `~u` become escaped.
 //! - **Integers** beyond an `i64` are refused: [`WriteProblem::Integer`]. They are read where JSON has stored them.
+//! - **Floats** are read from integers that they hold exactly; others are refused: [`ReadProblem::OutOfRange`]. A `f32` is the
+//!   nearest one to a stored fraction, as to decimal digits; what would become 0 or infinite is refused.
 //! - **Depth** is bounded by the depth of paths, 16 keys. Options and newtypes around one value: at most 64.
+//!
+//! What was written is read back equal, or it is refused at writing. The one exception are enums that are structs to serde,
+//! see above: they may be read as their former variant.
 //!
 //! A write is one transaction under one stamp, all or nothing. The value is serialised twice, first to see what
 //! changes and whether there is room: it must give the same both times.
@@ -72,14 +80,20 @@
 mod children;
 mod elements;
 mod error;
+mod float;
 #[cfg(feature = "std")]
 mod json;
+#[cfg(feature = "std")]
+mod json_text;
 mod key;
 mod read;
+mod reserved;
 mod serializer;
 mod write;
 
 pub use error::{ErrorText, Found, ReadError, ReadProblem, WriteError, WriteProblem};
+#[cfg(feature = "std")]
+pub use json_text::{JsonTextError, NumberError, parse_json};
 
 use serde::{Deserialize, Serialize};
 

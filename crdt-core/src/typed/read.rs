@@ -6,12 +6,13 @@ use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 use super::children::{Child, children, first_live, node};
 use super::elements::elements;
 use super::error::{Found, ReadError, ReadProblem, ReadStop};
-use super::key::{Key, WIDE_KEY};
+use super::float::{holds_f32, holds_f64};
+use super::key::{Key, escape, is_escaped};
+use super::reserved::{self, SOME_KEY, WIDE_KEY, is_reserved, only_child};
 use crate::cell::{Path, Value};
 use crate::document::{Document, Node};
-use crate::limits::TYPED_NESTING_MAX;
+use crate::limits::{PATH_LEN_MAX, TYPED_NESTING_MAX};
 use crate::storage::{CellStore, Storage, Stored};
-use crate::types::list::POSITION_KEY;
 
 /// Reads a `T` from what is at `path` and below, or from the whole document.
 #[expect(clippy::result_large_err, reason = "the error owns its path, and there is no heap to put it on")]
@@ -73,17 +74,34 @@ impl<'a, S: Storage> Reader<'a, S> {
 
     /// The keys of the map that stands here.
     pub(super) fn entries(&self) -> impl Iterator<Item = Child<'a>> + 'a {
-        children(self.document, self.prefix()).filter(|child| ![WIDE_KEY, POSITION_KEY].contains(&child.key))
+        let document = self.document;
+        children(document, self.prefix()).filter(move |child| !is_reserved(document, child.path))
+    }
+
+    /// A key here that is one key of a map with another one, so that one of the two would be lost.
+    pub(super) fn check_key(document: &Document<S>, child: Child<'a>) -> Result<(), ReadStop<'a>> {
+        if is_escaped(child.key) {
+            return Ok(());
+        }
+        let above = &child.path[..child.path.len() - child.key.len()];
+        let mut twin = heapless::String::<PATH_LEN_MAX>::new();
+        let fits = twin.push_str(above).is_ok() && escape(child.key, &mut twin).is_ok();
+        if fits && first_live(document, &twin).is_some() {
+            return Err(ReadStop::new(ReadProblem::SameKey).at(Some(child.path)));
+        }
+        Ok(())
     }
 
     /// The integer above `i64::MAX` that stands here instead of a map.
     pub(super) fn wide_integer(&self) -> Option<u64> {
-        let mut here = children(self.document, self.prefix());
-        let only = here.next().filter(|child| child.key == WIDE_KEY)?;
-        match self.document.get(Path::from_checked(only.path))? {
-            Value::I64(value) if value < 0 && here.next().is_none() => Some(value.cast_unsigned()),
-            _ => None,
-        }
+        let only = only_child(self.document, self.prefix()?).filter(|child| child.key == WIDE_KEY)?;
+        reserved::wide_integer(self.document, only.path)
+    }
+
+    /// What is inside of the `Some` that stands here instead of a map.
+    pub(super) fn inside_some(&self) -> Option<Self> {
+        let only = only_child(self.document, self.prefix()?).filter(|child| child.key == SOME_KEY)?;
+        reserved::is_some(self.document, only.path).then(|| Self::at(self.document, only.path))
     }
 
     fn nested(self) -> Result<Self, ReadStop<'a>> {
@@ -100,13 +118,60 @@ impl<'a, S: Storage> Reader<'a, S> {
     fn variant(&self) -> Option<Child<'a>> {
         let prefix = self.prefix();
         let marker = prefix.and_then(|path| self.document.cells.get(path)).filter(Stored::is_live);
-        children(self.document, prefix).max_by_key(|child| {
+        self.entries().max_by_key(|child| {
             let here = self.document.cells.get(child.path).into_iter();
             let below = self.document.cells.below(Some(child.path));
             let rank =
                 |cell: Stored<'_>| (marker.is_some_and(|marker| marker.stamp == cell.stamp), cell.stamp);
             here.chain(below).filter(Stored::is_live).map(rank).max()
         })
+    }
+
+    /// What stands here, as it is. `is_closed`: the type takes every key, so that no two of them may be the same.
+    fn visit<V: Visitor<'a>>(self, visitor: V, is_closed: bool) -> Result<V::Value, ReadStop<'a>> {
+        let prefix = self.prefix();
+        let read = match self.node() {
+            None => Err(ReadStop::new(ReadProblem::Missing)),
+            Some(Node::List) => visitor.visit_seq(Elements {
+                document: self.document,
+                elements: elements(self.document, prefix.expect("the document is a map")),
+            }),
+            Some(Node::Map) => match self.wide_integer() {
+                Some(value) => visitor.visit_u64(value),
+                None => match self.inside_some() {
+                    Some(inside) => visitor.visit_some(inside),
+                    None => visitor.visit_map(Entries {
+                        document: self.document,
+                        entries: self.entries(),
+                        is_closed,
+                        current: None,
+                    }),
+                },
+            },
+            Some(Node::Value(value)) => match value {
+                Value::Bool(value) => visitor.visit_bool(value),
+                Value::Bytes(value) => visitor.visit_borrowed_bytes(value),
+                Value::F64(value) => visitor.visit_f64(value),
+                Value::I64(value) => visitor.visit_i64(value),
+                Value::Null => visitor.visit_unit(),
+                Value::Str(value) => visitor.visit_borrowed_str(value),
+            },
+        };
+        read.map_err(|stop| stop.at(prefix))
+    }
+
+    /// Refuses a number that a float would hold only as another one.
+    fn require(&self, expected: &str, holds: fn(Found) -> bool) -> Result<(), ReadStop<'a>> {
+        let found = match self.node() {
+            Some(Node::Value(value)) => value.into(),
+            Some(Node::Map) => self.wide_integer().map_or(Found::Map, Found::LargeInteger),
+            _ => return Ok(()),
+        };
+        if holds(found) {
+            return Ok(());
+        }
+        let expected = expected.try_into().expect("the text is short");
+        Err(ReadStop::new(ReadProblem::OutOfRange { expected, found }).at(self.prefix()))
     }
 }
 
@@ -122,36 +187,23 @@ impl<'a, S: Storage> de::Deserializer<'a> for Reader<'a, S> {
     type Error = ReadStop<'a>;
 
     fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadStop<'a>> {
-        let prefix = self.prefix();
-        let read = match self.node() {
-            None => Err(ReadStop::new(ReadProblem::Missing)),
-            Some(Node::List) => visitor.visit_seq(Elements {
-                document: self.document,
-                elements: elements(self.document, prefix.expect("the document is a map")),
-            }),
-            Some(Node::Map) => match self.wide_integer() {
-                Some(value) => visitor.visit_u64(value),
-                None => visitor.visit_map(Entries {
-                    document: self.document,
-                    entries: self.entries(),
-                    current: None,
-                }),
-            },
-            Some(Node::Value(value)) => match value {
-                Value::Bool(value) => visitor.visit_bool(value),
-                Value::Bytes(value) => visitor.visit_borrowed_bytes(value),
-                Value::F64(value) => visitor.visit_f64(value),
-                Value::I64(value) => visitor.visit_i64(value),
-                Value::Null => visitor.visit_unit(),
-                Value::Str(value) => visitor.visit_borrowed_str(value),
-            },
-        };
-        read.map_err(|stop| stop.at(prefix))
+        self.visit(visitor, true)
+    }
+
+    fn deserialize_f32<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadStop<'a>> {
+        self.require("f32", holds_f32)?;
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_f64<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadStop<'a>> {
+        self.require("f64", holds_f64)?;
+        self.deserialize_any(visitor)
     }
 
     fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadStop<'a>> {
         match self.node() {
             None | Some(Node::Value(Value::Null)) => visitor.visit_none(),
+            Some(Node::Map) if let Some(inside) = self.inside_some() => visitor.visit_some(inside),
             Some(_) => visitor.visit_some(self.nested()?),
         }
     }
@@ -197,8 +249,8 @@ impl<'a, S: Storage> de::Deserializer<'a> for Reader<'a, S> {
 
     as_stored!(
         deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_f32
-        deserialize_f64 deserialize_char deserialize_str deserialize_string deserialize_bytes
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_char
+        deserialize_str deserialize_string deserialize_bytes
         deserialize_byte_buf deserialize_unit deserialize_seq deserialize_map deserialize_identifier
     );
 
@@ -229,7 +281,7 @@ impl<'a, S: Storage> de::Deserializer<'a> for Reader<'a, S> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadStop<'a>> {
-        self.deserialize_any(visitor)
+        self.visit(visitor, false)
     }
 }
 
@@ -249,6 +301,7 @@ impl From<Value<'_>> for Found {
 struct Entries<'a, S: Storage, I> {
     document: &'a Document<S>,
     entries: I,
+    is_closed: bool,
     current: Option<Child<'a>>,
 }
 
@@ -258,6 +311,9 @@ impl<'a, S: Storage, I: Iterator<Item = Child<'a>>> de::MapAccess<'a> for Entrie
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadStop<'a>> {
         self.current = self.entries.next();
         let Some(child) = self.current else { return Ok(None) };
+        if self.is_closed {
+            Reader::check_key(self.document, child)?;
+        }
         seed.deserialize(MapKey(child.key)).map(Some).map_err(|stop| stop.at(Some(child.path)))
     }
 
@@ -324,7 +380,7 @@ impl<'a, S: Storage> de::VariantAccess<'a> for Variant<'a, S> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadStop<'a>> {
-        de::Deserializer::deserialize_any(self.reader(), visitor)
+        self.reader().visit(visitor, false)
     }
 }
 

@@ -92,15 +92,15 @@ impl<'w, 'd, S: Storage> ser::Serializer for &'w mut Writer<'d, S> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<bool> {
-        self.nested(value)
+        self.some(value)
     }
 
     fn serialize_unit(self) -> Result<bool> {
-        self.scalar(Value::Null)
+        self.null()
     }
 
     fn serialize_unit_struct(self, _: &'static str) -> Result<bool> {
-        self.scalar(Value::Null)
+        self.null()
     }
 
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<bool> {
@@ -108,7 +108,7 @@ impl<'w, 'd, S: Storage> ser::Serializer for &'w mut Writer<'d, S> {
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<bool> {
-        self.nested(value)
+        self.newtype(value)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -180,7 +180,7 @@ pub(super) struct Entries<'w, 'd, S: Storage> {
 
 impl<S: Storage> Entries<'_, '_, S> {
     fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<()> {
-        self.writer.entry_key(key)?;
+        self.writer.field_key(&mut self.frame, key)?;
         self.writer.entry(&mut self.frame, value)
     }
 

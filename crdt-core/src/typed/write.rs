@@ -5,33 +5,34 @@
 //! collected, so nothing is allocated: what a map no longer has is found by the sequence numbers of the cells that
 //! its entries have.
 
-use core::fmt::{self, Write as _};
+mod keys;
+mod seen;
 
 use serde::Serialize;
 
-use super::children::{children, first_live, node};
+use super::children::{first_live, node};
 use super::error::{WriteError, WriteProblem, WriteStop};
-use super::key::{WIDE_KEY, escape};
+use super::reserved::{SOME_KEY, WIDE_KEY, has_position};
 use crate::causal::Stamp;
-use crate::cell::{Content, Path, PathError, Scratch, Value};
+use crate::cell::{Content, Path, Scratch, Value};
 use crate::document::{Document, Node, UpdateError};
-use crate::error::CapacityError;
-use crate::limits::{PATH_DEPTH_MAX, PATH_LEN_MAX, TYPED_NESTING_MAX};
-use crate::storage::{CellStore, List, Storage, Stored};
+use crate::limits::{PATH_LEN_MAX, TYPED_NESTING_MAX};
+use crate::storage::{CellStore, Storage, Stored};
 use crate::time::Moment;
 use crate::types::list::POSITION_KEY;
 
-/// Writes `value` at `path`, or as the whole document. `wide`: integers above `i64::MAX` are stored, below a key of their own.
+/// Writes `value` at `path`, or as the whole document. `is_json`: integers above `i64::MAX` are stored, below a key of their
+/// own, and what reads as null is null.
 #[expect(clippy::result_large_err, reason = "the error owns its path, and there is no heap to put it on")]
 pub(super) fn write<S: Storage, T: Serialize + ?Sized>(
     document: &mut Document<S>,
     moment: Moment,
     path: Option<Path<'_>>,
     value: &T,
-    wide: bool,
+    is_json: bool,
 ) -> Result<Option<Stamp>, WriteError> {
     loop {
-        let mut writer = Writer::new(document, moment, path, wide);
+        let mut writer = Writer::new(document, moment, path, is_json);
         let error = match writer.run(value) {
             Ok(stamp) => return Ok(stamp),
             Err(stop) => writer.error(stop),
@@ -52,7 +53,7 @@ pub(super) struct Writer<'d, S: Storage> {
     pass: Pass,
     moment: Moment,
     drawn: u64,
-    wide: bool,
+    is_json: bool,
     path: heapless::String<PATH_LEN_MAX>,
     /// Keys in `path`.
     keys: usize,
@@ -62,11 +63,14 @@ pub(super) struct Writer<'d, S: Storage> {
     void: bool,
     /// A `None` here is stored as null, because its absence would mean something else.
     none_is_null: bool,
+    /// How many `Some` are around this place: what is stored as null or as nothing must not hide them.
+    somes: usize,
     /// First pass: cells and bytes that the second one will add.
     cells: isize,
     bytes: isize,
     changed: bool,
-    /// Sequence numbers of the first live cells of the entries of the open maps. No more than there are live cells.
+    /// What the entries of the open maps are known by: the sequence numbers of their first live cells, and in the first pass
+    /// marked hashes of the paths of those that have none yet. No more than there will be live cells.
     seen: S::Sequences,
 }
 
@@ -103,19 +107,20 @@ pub(super) struct Place {
 }
 
 impl<'d, S: Storage> Writer<'d, S> {
-    fn new(document: &'d mut Document<S>, moment: Moment, path: Option<Path<'_>>, wide: bool) -> Self {
+    fn new(document: &'d mut Document<S>, moment: Moment, path: Option<Path<'_>>, is_json: bool) -> Self {
         let text = path.map_or("", Path::as_str);
         Self {
             document,
             pass: Pass::Plan,
             moment,
             drawn: 0,
-            wide,
+            is_json,
             path: text.try_into().expect("a path has at most 255 bytes"),
             keys: path.map_or(0, |path| path.ancestors().count() + 1),
             nesting: 0,
             void: false,
             none_is_null: false,
+            somes: 0,
             cells: 0,
             bytes: 0,
             changed: false,
@@ -124,14 +129,14 @@ impl<'d, S: Storage> Writer<'d, S> {
     }
 
     fn run<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<Option<Stamp>, WriteStop> {
-        value.serialize(&mut *self)?;
+        self.value(value, false)?;
         if !self.changed {
             return Ok(None);
         }
         self.document.check_room_for_own_id().map_err(UpdateError::from)?;
         let stamp = self.document.tick(self.moment)?;
         self.pass = Pass::Apply(stamp);
-        value.serialize(&mut *self).map_err(|_| WriteProblem::Unstable)?;
+        self.value(value, false).map_err(|_| WriteProblem::Unstable)?;
         Ok(Some(stamp))
     }
 
@@ -149,15 +154,31 @@ impl<'d, S: Storage> Writer<'d, S> {
         let content = Content::Value(value);
         content.check().map_err(UpdateError::from)?;
         self.require_path()?;
-        if self.node() != Some(Node::Value(value)) {
+        let is_here = match self.node() {
+            Some(Node::Map) => self.is_json && value == Value::Null && self.is_some_here(),
+            node => node == Some(Node::Value(value)),
+        };
+        if !is_here {
             self.put(content)?;
         }
         Ok(true)
     }
 
+    /// A null stands here, and as many `Some` around it as there are.
+    pub(super) fn null(&mut self) -> Result<bool, WriteStop> {
+        self.require_path()?;
+        let place = self.place();
+        for _ in 0..core::mem::take(&mut self.somes) {
+            self.enter_only(SOME_KEY)?;
+        }
+        self.scalar(Value::Null)?;
+        self.leave(place);
+        Ok(true)
+    }
+
     /// An integer that is too large for a cell stands here.
     pub(super) fn wide_integer(&mut self, value: u64) -> Result<bool, WriteStop> {
-        if !self.wide {
+        if !self.is_json {
             return Err(WriteProblem::Integer { value: value.into() }.into());
         }
         self.require_path()?;
@@ -169,18 +190,16 @@ impl<'d, S: Storage> Writer<'d, S> {
 
     /// Nothing stands here.
     pub(super) fn nothing(&mut self) -> Result<bool, WriteStop> {
-        if self.none_is_null {
-            return self.scalar(Value::Null);
+        if self.none_is_null || self.somes > 0 {
+            return self.null();
         }
+        self.require_path()?;
         self.nothing_at_all()
     }
 
     /// Nothing stands here, not even null.
     pub(super) fn nothing_at_all(&mut self) -> Result<bool, WriteStop> {
-        if self.path.is_empty() {
-            let seen = self.seen.len();
-            self.delete_unseen(seen)?;
-        } else if !self.void && first_live(self.document, &self.path).is_some() {
+        if !self.void && first_live(self.document, &self.path).is_some() {
             self.put(Content::Tombstone)?;
         }
         Ok(false)
@@ -193,7 +212,11 @@ impl<'d, S: Storage> Writer<'d, S> {
         let frame = Frame { place: self.place(), exact, live: false, gone: 0, seen: self.seen.len() };
         let in_the_way = match self.node() {
             Some(Node::Map) if self.path.is_empty() => false,
-            Some(Node::Map) => is_empty && self.has_live_below() || self.has_live_at(WIDE_KEY),
+            Some(Node::Map) => {
+                is_empty && self.has_live_below()
+                    || self.has_reserved_at(SOME_KEY)
+                    || self.has_reserved_at(WIDE_KEY)
+            }
             Some(Node::List | Node::Value(_)) => true,
             None => false,
         };
@@ -209,14 +232,16 @@ impl<'d, S: Storage> Writer<'d, S> {
         frame: &mut Frame,
         value: &T,
     ) -> Result<(), WriteStop> {
-        if !self.void && self.has_live_at(POSITION_KEY) {
-            // Somebody's position below a key would make a list of what is written as a map.
-            let place = self.place();
-            self.push_raw(POSITION_KEY)?;
-            self.put(Content::Tombstone)?;
+        let place = self.place();
+        if !self.void && self.push_raw(POSITION_KEY).is_ok() {
+            if has_position(self.document, &self.path) {
+                // Somebody's position below a key would make a list of what is written as a map.
+                self.put(Content::Tombstone)?;
+            }
             self.leave(place);
         }
-        let live = self.value(value, false)?;
+        // A field that is not there is None; an entry of a map that is not there is no entry.
+        let live = self.value(value, frame.exact)?;
         frame.live |= live;
         if frame.exact {
             self.remember_entry()?;
@@ -230,7 +255,7 @@ impl<'d, S: Storage> Writer<'d, S> {
 
     /// A field without a value.
     pub(super) fn skip(&mut self, frame: &mut Frame, key: &str) -> Result<(), WriteStop> {
-        self.entry_key(key)?;
+        self.field_key(frame, key)?;
         self.entry(frame, &None::<()>)
     }
 
@@ -250,41 +275,29 @@ impl<'d, S: Storage> Writer<'d, S> {
         Ok(true)
     }
 
-    /// Goes to the only key below this place, as a variant of an enum is. If another one stands here, all that is here
-    /// is cleared: a marker says which write chose, and ends what concurrent writers meant for the variant before.
-    pub(super) fn enter_only(&mut self, key: &str) -> Result<Place, WriteStop> {
-        let place = self.place();
-        let chosen = !self.void && {
-            let mut here = children(self.document, self.prefix());
-            here.next().is_some_and(|child| child.key == key) && here.next().is_none()
-        };
-        if !chosen {
-            self.clear(Content::Map)?;
-        }
-        self.push_raw(key)?;
-        Ok(place)
-    }
-
-    /// Goes to what a variant of an enum holds.
-    pub(super) fn enter_variant(&mut self, variant: &str) -> Result<Place, WriteStop> {
-        let mut key = heapless::String::<PATH_LEN_MAX>::new();
-        let too_long = PathError::TooLong { len: variant.len() };
-        escape(variant, &mut key).map_err(|_| WriteProblem::Path(too_long))?;
-        self.enter_only(&key)
-    }
-
     /// Writes what stands at this place. `none_is_null`: a `None` must leave something behind.
     pub(super) fn value<T: Serialize + ?Sized>(
         &mut self,
         value: &T,
         none_is_null: bool,
     ) -> Result<bool, WriteStop> {
-        self.none_is_null = none_is_null;
+        (self.none_is_null, self.somes) = (none_is_null, 0);
         value.serialize(self)
     }
 
-    /// Writes what stands inside of an option or a newtype.
-    pub(super) fn nested<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<bool, WriteStop> {
+    /// Writes what stands inside of a `Some`.
+    pub(super) fn some<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<bool, WriteStop> {
+        self.somes += 1;
+        self.nested(value)
+    }
+
+    /// Writes what stands inside of a newtype. serde takes only an option of its own for absent, not one inside of a newtype.
+    pub(super) fn newtype<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<bool, WriteStop> {
+        self.none_is_null = true;
+        self.nested(value)
+    }
+
+    fn nested<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<bool, WriteStop> {
         if self.nesting == TYPED_NESTING_MAX {
             return Err(WriteProblem::Nesting.into());
         }
@@ -292,16 +305,6 @@ impl<'d, S: Storage> Writer<'d, S> {
         let live = value.serialize(&mut *self)?;
         self.nesting -= 1;
         Ok(live)
-    }
-
-    /// Goes to the place below `key` of a map.
-    pub(super) fn entry_key(&mut self, key: &str) -> Result<(), WriteStop> {
-        self.push_key(|out| escape(key, out))
-    }
-
-    /// Goes to the place below a key that is as paths have it.
-    pub(super) fn push_raw(&mut self, key: &str) -> Result<(), WriteStop> {
-        self.push_key(|out| out.write_str(key))
     }
 
     /// Whether what stands here is what `value` would leave here.
@@ -375,51 +378,10 @@ impl<'d, S: Storage> Writer<'d, S> {
         !self.void && self.document.cells.get(&self.path).is_some_and(|cell| cell.content() == marker)
     }
 
-    /// Whether something stands at that key below this place, or further below: at [`WIDE_KEY`], an integer that is too
-    /// large for a cell.
-    fn has_live_at(&mut self, key: &str) -> bool {
-        let place = self.place();
-        let stands = self.push_raw(key).is_ok() && first_live(self.document, &self.path).is_some();
-        self.leave(place);
-        stands
-    }
-
     /// Goes back to the container, whose place may have been cleared since it was entered.
     fn back_to(&mut self, frame: &Frame) {
         self.path.truncate(frame.place.len);
         self.keys = frame.place.keys;
-    }
-
-    fn push_key(&mut self, key: impl FnOnce(&mut KeyWriter<'_>) -> fmt::Result) -> Result<(), WriteStop> {
-        let before = self.path.len();
-        let mut writer = KeyWriter { len: before, path: &mut self.path };
-        let written = if before == 0 { Ok(()) } else { writer.write_char('/') };
-        written.and_then(|()| key(&mut writer)).expect("a key writer takes everything");
-        let len = writer.len;
-        let problem = if len > PATH_LEN_MAX {
-            PathError::TooLong { len }
-        } else if self.keys == PATH_DEPTH_MAX {
-            PathError::TooDeep { keys: self.keys + 1 }
-        } else {
-            self.keys += 1;
-            return Ok(());
-        };
-        self.path.truncate(before);
-        Err(WriteProblem::Path(problem).into())
-    }
-
-    fn remember_entry(&mut self) -> Result<(), WriteStop> {
-        if self.void {
-            return Ok(());
-        }
-        let Some(first) = first_live(self.document, &self.path) else { return Ok(()) };
-        self.remember(first.seq)
-    }
-
-    fn remember(&mut self, seq: u64) -> Result<(), WriteStop> {
-        let limit = self.seen.room();
-        let full = CapacityError::Cells { needed: limit.saturating_add(1), limit };
-        Ok(self.seen.push(seq).map_err(|_| UpdateError::from(full))?)
     }
 
     /// First pass: live cells at this place, which was found to have no value.
@@ -429,61 +391,6 @@ impl<'d, S: Storage> Writer<'d, S> {
         }
         let here = self.document.cells.get(&self.path).into_iter();
         here.chain(self.document.cells.below(Some(&self.path))).filter(Stored::is_live).count()
-    }
-
-    /// Deletes the keys below this place whose cells were not remembered since `from`.
-    fn delete_unseen(&mut self, from: usize) -> Result<(), WriteStop> {
-        let mut seen = core::mem::take(&mut self.seen);
-        let known = seen.len();
-        seen[from..].sort_unstable();
-        self.seen = seen;
-        if !self.void {
-            self.remember_unseen(from..known)?;
-        }
-        for index in known..self.seen.len() {
-            let seq = self.seen[index];
-            let place = self.place();
-            self.go_below_to(seq);
-            if first_live(self.document, &self.path).is_some_and(|first| first.seq == seq) {
-                self.put(Content::Tombstone)?;
-            }
-            self.leave(place);
-        }
-        self.forget(from);
-        Ok(())
-    }
-
-    fn forget(&mut self, from: usize) {
-        let mut index = 0;
-        self.seen.retain(|_| {
-            index += 1;
-            index <= from
-        });
-    }
-
-    /// Appends the sequence numbers of the keys below this place that are not among those in `known`, which is sorted.
-    fn remember_unseen(&mut self, known: core::ops::Range<usize>) -> Result<(), WriteStop> {
-        let mut seen = core::mem::take(&mut self.seen);
-        let limit = seen.room();
-        let full = children(self.document, self.prefix()).try_for_each(|child| {
-            match seen[known.clone()].binary_search(&child.seq) {
-                Ok(_) => Ok(()),
-                Err(_) => seen.push(child.seq),
-            }
-        });
-        self.seen = seen;
-        full.map_err(|_| UpdateError::from(CapacityError::Cells { needed: limit + 1, limit }).into())
-    }
-
-    /// Goes to the key below this place that the cell with `seq` belongs to.
-    fn go_below_to(&mut self, seq: u64) {
-        let start = self.path.len() + usize::from(!self.path.is_empty());
-        let found = self.document.cells.since(seq - 1).next();
-        let Some(cell) = found.filter(|cell| cell.seq == seq) else { return };
-        let end = cell.path[start..].find('/').map_or(cell.path.len(), |len| start + len);
-        self.path.clear();
-        self.path.push_str(&cell.path[..end]).expect("a stored path has at most 255 bytes");
-        self.keys += 1;
     }
 
     /// Puts a marker here, which ends all that is below.
@@ -544,21 +451,5 @@ impl<'d, S: Storage> Writer<'d, S> {
             }
         }
         (cells, bytes)
-    }
-}
-
-/// Appends to a path as much as fits, and counts what would be its length.
-struct KeyWriter<'p> {
-    path: &'p mut heapless::String<PATH_LEN_MAX>,
-    len: usize,
-}
-
-impl fmt::Write for KeyWriter<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.len += text.len();
-        if self.len <= PATH_LEN_MAX {
-            self.path.push_str(text).map_err(|_| fmt::Error)?;
-        }
-        Ok(())
     }
 }

@@ -21,7 +21,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         match watch.next().await? {
             Change::Delete { path } => println!("{path} is gone"),
             Change::Set { path, value } => println!("{path} is {value}"),
-            Change::Snapshot { value } => println!("greeting is {value}"),
+            Change::Snapshot { value: None } => println!("greeting is nothing yet"),
+            Change::Snapshot { value: Some(value) } => println!("greeting is {value}"),
         }
         if edge.status().await?.aggregator.is_none() {
             break; // Nobody else will change it.

@@ -8,9 +8,9 @@ use transport_quic::PublicKey;
 use crate::access::AccessError;
 use crate::limits::{DOCUMENTS_MAX, REQUESTS_MAX, WATCHES_MAX};
 
-/// A line on the control socket, see [`control`]. Documents must be named.
+/// A line on the control socket, see [`control`]. Documents must be named. A field that its verb does not have is refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "snake_case")]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// Lets a device in. The answer comes when that is on the disk: `{"changed":bool}`.
     Allow {
@@ -25,6 +25,7 @@ pub enum Request {
     /// Reads; the answer is the value.
     Get(Get),
     /// Who may come in; the answer is a list of [`DeviceStatus`](crate::status::DeviceStatus).
+    #[serde(deserialize_with = "control::no_fields")]
     List,
     /// Forgets a device and closes its connections. The answer comes when that is on the disk: `{"changed":bool}`.
     Revoke {
@@ -34,6 +35,7 @@ pub enum Request {
     /// Sets; the answer is `{"changed":bool}`.
     Set(Set),
     /// How the aggregator is; the answer is a [`Status`](crate::status::Status).
+    #[serde(deserialize_with = "control::no_fields")]
     Status,
     /// Tells every change, until either side closes.
     Watch(Watch),

@@ -44,7 +44,7 @@ impl Watch {
             None => None,
         };
         let changes = changes.unwrap_or_else(|| {
-            let value = tree(prefix, document.iter(prefix)).unwrap_or(Json::Null);
+            let value = tree(prefix, document.iter(prefix));
             vec![Change::Snapshot { value }]
         });
         self.told = Some(document.seq());
@@ -126,7 +126,7 @@ mod tests {
     fn a_watch_tells_a_snapshot_and_then_each_change() {
         let mut document = document();
         let mut watch = Watch::new(Some("pump".into()));
-        assert_eq!(watch.changes(&document), [Change::Snapshot { value: Json::Null }]);
+        assert_eq!(watch.changes(&document), [Change::Snapshot { value: None }]);
         document.set(Moment::new(1, 1), path("pump/on"), true).unwrap();
         assert_eq!(watch.changes(&document), [], "the listener is busy");
         watch.written();
@@ -145,7 +145,7 @@ mod tests {
         let mut document = document();
         document.set(Moment::new(1, 1), path("pump"), 1).unwrap();
         let mut watch = Watch::new(None);
-        assert_eq!(watch.changes(&document), [Change::Snapshot { value: json!({"pump": 1}) }]);
+        assert_eq!(watch.changes(&document), [Change::Snapshot { value: Some(json!({"pump": 1})) }]);
         watch.written();
         document.set(Moment::new(2, 1), path("pump/on"), true).unwrap();
         assert_eq!(watch.changes(&document), [set("pump", json!({})), set("pump/on", json!(true))]);
@@ -164,7 +164,7 @@ mod tests {
         watch.changes(&here);
         watch.written();
         here.merge(&there).unwrap();
-        assert_eq!(watch.changes(&here), [Change::Snapshot { value: json!({"pump": {"on": true}}) }]);
+        assert_eq!(watch.changes(&here), [Change::Snapshot { value: Some(json!({"pump": {"on": true}})) }]);
     }
 
     #[test]
@@ -172,9 +172,9 @@ mod tests {
         let mut document = document();
         document.set(Moment::new(1, 1), path("a/b/c"), 1).unwrap();
         let mut watch = Watch::new(Some("a/b".into()));
-        assert_eq!(watch.changes(&document), [Change::Snapshot { value: json!({"c": 1}) }]);
+        assert_eq!(watch.changes(&document), [Change::Snapshot { value: Some(json!({"c": 1})) }]);
         watch.written();
         document.delete(Moment::new(2, 1), path("a")).unwrap();
-        assert_eq!(watch.changes(&document), [Change::Snapshot { value: Json::Null }]);
+        assert_eq!(watch.changes(&document), [Change::Snapshot { value: None }]);
     }
 }

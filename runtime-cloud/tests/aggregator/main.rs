@@ -4,6 +4,7 @@ mod access;
 mod device;
 mod durability;
 mod faults;
+mod numbers;
 mod process;
 mod scripts;
 mod sync;

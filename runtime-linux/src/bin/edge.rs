@@ -53,10 +53,11 @@ enum Command {
         store: StoreArgs,
     },
     /// Put VALUE at PATH; returns when it is on this device's disk
+    #[command(after_help = control::SET_HELP)]
     Set {
         /// Keys joined by slashes, such as pump/3/setpoint
         path: String,
-        /// A JSON scalar (21.5, true, "7"); anything else is a string
+        /// A JSON scalar, or any other text as it is. See the examples below
         #[arg(allow_hyphen_values = true)]
         value: String,
         #[command(flatten)]

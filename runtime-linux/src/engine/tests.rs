@@ -539,7 +539,7 @@ fn a_watcher_sees_changes_of_both_sides() {
     let mut first = next(&mut world, None);
     world.run();
     let first = first.try_recv().unwrap().unwrap();
-    assert_eq!(first.changes, [Change::Snapshot { value: json!(null) }]);
+    assert_eq!(first.changes, [Change::Snapshot { value: None }]);
 
     let mut second = next(&mut world, Some(first.cursor));
     drop(world.set("b", 1));

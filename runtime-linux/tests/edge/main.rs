@@ -6,6 +6,7 @@ mod address;
 mod kernel;
 mod ledger;
 mod line;
+mod numbers;
 mod policy;
 mod process;
 mod receipts;

@@ -24,7 +24,7 @@ async fn edits_travel_both_ways_and_receipts_come() {
     let directory = tempfile::tempdir().unwrap();
     let edge = Edge::open(options(directory.path(), &aggregator)).await.unwrap();
     let mut watch = edge.watch(Some("from")).unwrap();
-    assert_eq!(watch.next().await.unwrap(), Change::Snapshot { value: json!(null) });
+    assert_eq!(watch.next().await.unwrap(), Change::Snapshot { value: None });
 
     let receipt = edge.set("from/edge", 1).await.unwrap();
     assert_eq!(watch.next().await.unwrap(), Change::Set { path: "from/edge".to_owned(), value: json!(1) });
@@ -100,7 +100,7 @@ async fn two_documents_share_a_connection_and_come_back_after_a_restart() {
     let edge = Edge::open(options(directory.path(), &aggregator).document("town")).await.unwrap();
     let town = edge.document("town").unwrap();
     let mut watch = town.watch(None).unwrap();
-    assert_eq!(watch.next().await.unwrap(), Change::Snapshot { value: json!(null) });
+    assert_eq!(watch.next().await.unwrap(), Change::Snapshot { value: None });
     let (first, second) = tokio::join!(edge.set("a", 2), town.set("b", 3));
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_eq!((first.document(), second.document()), ("pump", "town"));

@@ -3,9 +3,9 @@
 use super::element_id::ElementId;
 use super::handle::is_taken;
 use super::order::{self, Element};
-use super::position::{Lean, Mark, Position};
+use super::position::{self, Lean, Mark, Position};
 use crate::causal::Stamp;
-use crate::cell::{Path, PathError};
+use crate::cell::{Path, PathError, Value};
 use crate::document::Document;
 use crate::storage::Storage;
 use crate::types::path_buffer::PathBuffer;
@@ -38,6 +38,11 @@ pub(crate) fn in_order<'a, S: Storage>(
             last
         })
     }
+}
+
+/// Whether a value is a position of an element.
+pub(crate) fn is_position(value: Value<'_>) -> bool {
+    matches!(value, Value::Bytes(digits) if position::is_position(digits))
 }
 
 /// Whether an element shows. O(cells below).

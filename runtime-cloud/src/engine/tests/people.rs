@@ -90,7 +90,7 @@ fn a_watch_tells_durable_changes_as_fast_as_they_are_taken() {
     world.settle();
     world.request(1, watch(Some("a")));
     world.settle();
-    assert_eq!(world.reply(1), Some(Reply::Changes(vec![Change::Snapshot { value: json!(null) }])));
+    assert_eq!(world.reply(1), Some(Reply::Changes(vec![Change::Snapshot { value: None }])));
     for number in 0..3 {
         world.set(conn, "a/x", number);
         world.settle();
