@@ -61,6 +61,8 @@ const SHOWN_CHARS: usize = 40;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -97,6 +99,21 @@ mod tests {
         let long = "9".repeat(1_000);
         for text in ["18446744073709551616", "184467440737095516159", "99999999EB", "20EB", &long] {
             assert!(matches!(parse_size(text), Err(SizeError::TooLarge { .. })), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn thousandths_of_a_unit_are_exact(thousandths in 0..1_000_000_000_u64) {
+            let (whole, part) = (thousandths / 1_000, thousandths % 1_000);
+            for (unit, factor) in [("kB", 1), ("MB", 1_000), ("gb", 1_000_000)] {
+                prop_assert_eq!(parse_size(&format!("{whole}.{part:03} {unit}")), Ok(thousandths * factor));
+            }
+        }
+
+        #[test]
+        fn no_text_is_too_strange(text in "[0-9]{0,30}[. ]?[0-9]{0,30}[ a-zA-Z/\\.]{0,6}\\PC{0,6}") {
+            let _ = parse_size(&text);
         }
     }
 }
