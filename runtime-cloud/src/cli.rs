@@ -6,17 +6,19 @@
 //! | 1 | not done; the reason is on standard error |
 //! | 2 | the command line makes no sense |
 //! | 3 | no aggregator runs on this store, and the command needs one |
-//! | 4 | the store cannot be used: damaged, of a newer format, open elsewhere, or there is none |
+//! | 4 | the store cannot be used: damaged, of a newer format or another program, open elsewhere, or there is none |
 //! | 5 | the port or the control socket cannot be opened |
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use control::{Client, ConnectError, Delete, Get, Scalar, Set, Watch};
 use serde_json::{Value as Json, json};
+use storage_redb::StoreError;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -25,9 +27,10 @@ use transport_quic::{Config, PublicKey};
 use crate::engine::Request;
 use crate::error::ServeError;
 use crate::offline::Offline;
-use crate::place::Place;
+use crate::place::{Initialized, Place};
 use crate::report;
 use crate::server::{Options, Server, now};
+use crate::status::Status;
 
 /// Keeps the documents of a fleet: takes what devices send, makes it durable, and passes it on.
 #[derive(Debug, Parser)]
@@ -42,8 +45,16 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the aggregator, until it is told to stop (SIGTERM, SIGINT).
+    /// Run the aggregator, until it is told to stop (SIGTERM, SIGINT); makes store and key if there are none.
     Serve(Serve),
+    /// Make store and key if there are none, and tell both; changes nothing if they are there.
+    Init {
+        /// As one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the aggregator's public key, which devices must be given; makes store and key if there are none.
+    Key,
     /// Let a device in.
     Allow {
         /// The device's public key: 64 hexadecimal digits, as `edge key` prints them.
@@ -143,15 +154,28 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let place = Place::new(&cli.store);
     match cli.command {
         Command::Serve(options) => serve(place, options).await,
+        Command::Init { json } => {
+            let Initialized { key, created } = init(&place).await?;
+            let store = place.store.display().to_string();
+            print(&if json {
+                json!({ "key": key, "store": store, "created": created }).to_string()
+            } else {
+                format!("key {key} store {store} {}", if created { "created" } else { "was there" })
+            })
+        }
+        Command::Key => {
+            let initialized = init(&place).await?;
+            print(&initialized.key.to_string())
+        }
         Command::Allow { key, document } => {
             let who =
                 document.as_ref().map_or("every document".to_owned(), |name| format!("document {name:?}"));
-            let changed = ask(&place, true, Request::Allow { key, document }).await?;
+            let changed = ask(&place, Request::Allow { key, document }).await?;
             let word = if is_changed(&changed) { "now" } else { "already" };
             print(&format!("{key} may {word} open {who}"))
         }
         Command::Revoke { key } => {
-            let changed = ask(&place, false, Request::Revoke { key }).await?;
+            let changed = ask(&place, Request::Revoke { key }).await?;
             print(&if is_changed(&changed) {
                 format!("{key} is forgotten")
             } else {
@@ -159,22 +183,22 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             })
         }
         Command::List { json } => {
-            let devices = ask(&place, false, Request::List).await?;
+            let devices = ask(&place, Request::List).await?;
             print(&if json { devices.to_string() } else { report::devices(now(), devices) })
         }
         Command::Get { document, path } => {
-            let value = ask(&place, false, Request::Get(Get { document: Some(document), path })).await?;
+            let value = ask(&place, Request::Get(Get { document: Some(document), path })).await?;
             print(&format!("{value:#}"))
         }
         Command::Set { document, path, value } => {
             let value = Scalar::from_argument(&value)
                 .map_err(|error| Failure { code: NOT_DONE, message: error.to_string() })?;
             let request = Request::Set(Set { document: Some(document), path, value });
-            ask(&place, true, request).await.map(drop)
+            ask(&place, request).await.map(drop)
         }
         Command::Delete { document, path } => {
             let request = Request::Delete(Delete { document: Some(document), path });
-            let changed = ask(&place, false, request).await?;
+            let changed = ask(&place, request).await?;
             print(if is_changed(&changed) { "deleted" } else { "nothing was there" })
         }
         Command::Watch { document, path } => {
@@ -196,10 +220,12 @@ async fn serve(place: Place, options: Serve) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
     let (store, socket) = (place.store.display().to_string(), place.socket.display().to_string());
     let transport = Config::cat_m1();
-    let server = Server::start(Options { place, listen: options.listen, transport }).await?;
-    let (key, address) = (server.public_key(), server.local_addr());
+    let server = Server::start(Options { place: place.clone(), listen: options.listen, transport }).await?;
+    let (key, address, created) = (server.public_key(), server.local_addr(), server.is_store_new());
+    tell_of_creation(&place, Initialized { key, created });
     print(&if options.json {
-        json!({ "key": key, "address": address, "store": store, "control": socket }).to_string()
+        json!({ "key": key, "address": address, "store": store, "created": created, "control": socket })
+            .to_string()
     } else {
         format!("key {key} address {address} store {store}")
     })?;
@@ -213,17 +239,69 @@ async fn serve(place: Place, options: Serve) -> Result<(), Failure> {
     Ok(server.run(stop).await?)
 }
 
+/// Makes the store if there is none, and says so.
+async fn init(place: &Place) -> Result<Initialized, Failure> {
+    match reach(place, || place.init()).await? {
+        Reached::Running(mut client) => {
+            let status: Status = serde_json::from_value(client.request(&Request::Status).await?)
+                .map_err(|error| Failure { code: NOT_DONE, message: format!("its status: {error}") })?;
+            Ok(Initialized { key: status.key, created: false })
+        }
+        Reached::Opened(initialized) => {
+            tell_of_creation(place, initialized);
+            Ok(initialized)
+        }
+    }
+}
+
+/// A store that was made is never made silently: where one was expected, it is somewhere else.
+fn tell_of_creation(place: &Place, Initialized { key, created }: Initialized) {
+    if created {
+        eprintln!(
+            "aggregator: created a new store at {} with a new key: devices must be given {key}, and each must be let in \
+             (aggregator allow KEY)",
+            place.store.display()
+        );
+    }
+}
+
 /// Asks the running server, or does it here when there is none.
-async fn ask(place: &Place, create: bool, request: Request) -> Result<Json, Failure> {
-    match Client::connect(&place.socket).await {
-        Ok(mut client) => Ok(client.request(&request).await?),
-        Err(ConnectError::NotRunning { .. }) => {
-            let mut offline = Offline::open(place, create)?;
+async fn ask(place: &Place, request: Request) -> Result<Json, Failure> {
+    match reach(place, || Offline::open(place, false)).await? {
+        Reached::Running(mut client) => Ok(client.request(&request).await?),
+        Reached::Opened(mut offline) => {
             let done = offline.request(request)?;
             offline.close()?;
             done.map_err(|error| Failure { code: NOT_DONE, message: error.to_string() })
         }
-        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a command works on.
+enum Reached<T> {
+    /// A server that runs.
+    Running(Client),
+    /// The store, opened by this process.
+    Opened(T),
+}
+
+/// The running server, or else the store. A server that is just starting or stopping has the store and no socket; it is
+/// given some time.
+async fn reach<T>(place: &Place, open: impl Fn() -> Result<T, ServeError>) -> Result<Reached<T>, Failure> {
+    let mut attempts = 20;
+    loop {
+        match place.connect().await {
+            Ok(client) => return Ok(Reached::Running(client)),
+            Err(ConnectError::NotRunning { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match open() {
+            Err(ServeError::Store(StoreError::InUse { .. })) if attempts > 0 => {
+                attempts -= 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            opened => return Ok(Reached::Opened(opened?)),
+        }
     }
 }
 
@@ -237,7 +315,13 @@ async fn watch(place: &Place, request: &Request) -> Result<(), Failure> {
 }
 
 async fn connect(place: &Place) -> Result<Client, Failure> {
-    Ok(Client::connect(&place.socket).await?)
+    place.connect().await.map_err(|error| match error {
+        ConnectError::NotRunning { .. } if !place.store.exists() => {
+            let missing = ServeError::NoStore { path: place.store.clone() };
+            Failure { code: NOT_RUNNING, message: format!("no aggregator is running, and {missing}") }
+        }
+        error => error.into(),
+    })
 }
 
 fn is_changed(answer: &Json) -> bool {
@@ -263,9 +347,13 @@ impl From<ServeError> for Failure {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        let code = if matches!(error, ConnectError::NotRunning { .. }) { NOT_RUNNING } else { NO_PORT };
+        let code = match error {
+            ConnectError::NotRunning { .. } => NOT_RUNNING,
+            ConnectError::OtherStore { .. } => NO_STORE,
+            _ => NO_PORT,
+        };
         let hint = if code == NOT_RUNNING { "; start it with: aggregator serve" } else { "" };
-        Self { code, message: format!("{error}{hint}") }
+        Self { code, message: format!("{}{hint}", with_sources(&error)) }
     }
 }
 
@@ -294,8 +382,10 @@ const NO_PORT: u8 = 5;
 
 const EXAMPLES: &str = "\
 Examples:
+  aggregator init --store /var/lib/aggregator
+      Makes the store, if there is none, and prints the key that devices must be given.
   aggregator serve --store /var/lib/aggregator
-      Runs on UDP port 4433, and prints the key that devices must be given.
+      Runs on UDP port 4433, and prints the key too.
   aggregator allow 5f0c... --document site-7
       Lets one device open one document; takes effect at once.
   aggregator set site-7 pump/3/setpoint 4.5
@@ -304,7 +394,7 @@ Examples:
   aggregator status
 
 While no aggregator runs on the store, allow, revoke, list, get, set and delete open the store themselves; watch and
-status need one.
+status need one. Only serve, init and key make a store where there is none, and say so.
 
 Exit codes: 0 done; 1 not done, with the reason; 2 bad command line; 3 no aggregator is running; 4 the store cannot be
 used; 5 the port or the control socket cannot be opened.";

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::document::{Document, Receipt};
 use crate::error::EdgeError;
 use crate::handle::Edge;
+use crate::place::ROLE;
 
 /// A request: one JSON object on one line, such as `{"verb":"get","path":"pump/3"}`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,7 +53,7 @@ pub struct Written {
 /// # Errors
 /// [`BindError`].
 pub async fn serve(edge: Edge, path: &Path, stop: impl Future<Output = ()>) -> Result<(), BindError> {
-    let server = Server::bind(path).await?;
+    let server = Server::bind(path).await?.for_store(ROLE.name, edge.store_path())?;
     let ended = edge.clone();
     let stop = async move {
         tokio::select! {

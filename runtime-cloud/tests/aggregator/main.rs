@@ -5,4 +5,5 @@ mod device;
 mod durability;
 mod faults;
 mod process;
+mod stores;
 mod sync;

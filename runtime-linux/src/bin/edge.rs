@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use control::{Client, ConnectError, Delete, ErrorReply, Get, RequestError, Scalar, Set};
 use runtime_linux::{
-    Document, DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, LedgerReport, Level, LineOptions,
-    OpenError, Options, POLICY_PATH, Period, Plan, Rule, Status, Written, ledger, public_key, serve,
-    socket_path,
+    Document, DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, Initialized, LedgerReport, Level,
+    LineOptions, OpenError, Options, POLICY_PATH, Period, Plan, Rule, Status, Written, ledger, serve,
+    socket_path, store_path,
 };
 use serde_json::Value as Json;
 use storage_redb::StoreError;
@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run in the foreground: keep the documents in sync until SIGTERM or Ctrl-C
+    /// Run in the foreground: keep the documents in sync until SIGTERM or Ctrl-C; makes store and key if there are none
     #[command(after_help = RUN_HELP)]
     Run {
         #[command(flatten)]
@@ -46,6 +46,14 @@ enum Command {
         plan: PlanArgs,
         #[command(flatten)]
         policy: PolicyArgs,
+    },
+    /// Make store and key if there are none, and tell both; changes nothing if they are there
+    Init {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Print this device's public key; makes store and key if there are none
     Key {
@@ -203,6 +211,7 @@ struct WriteArgs {
 
 const HELP: &str = "\
 Examples:
+  edge init --store /var/lib/pump                 make the store, if there is none
   edge key --store /var/lib/pump                  print the key that the aggregator must let in
   edge run --store /var/lib/pump --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42
   edge set pump/3/setpoint 4.5 --store /var/lib/pump
@@ -225,8 +234,9 @@ Exit codes:
   3  no edge is running (watch, status, policy, flush, set --wait)
   4  nothing stands at the path (get)
   5  the aggregator's receipt did not come in time; the write is on this device's disk
-  6  the store cannot be used: missing, damaged, of a newer version, or in use by another process
+  6  the store cannot be used: missing, damaged, of a newer version or another program, or in use by another process
 
+Only run, init and key make a store where there is none, and say so.
 Log: stderr; RUST_LOG=debug for more.";
 
 const RUN_HELP: &str = "\
@@ -330,7 +340,20 @@ async fn execute(command: Command) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Command::Key { store } => print_key(&store.directory).await,
+        Command::Init { store, json } => {
+            let Initialized { key, created } = init(&store.directory).await?;
+            let store = store_path(&store.directory).display().to_string();
+            if json {
+                println!("{}", serde_json::json!({ "key": key, "store": store, "created": created }));
+            } else {
+                println!("key {key} store {store} {}", if created { "created" } else { "was there" });
+            }
+            Ok(())
+        }
+        Command::Key { store } => {
+            println!("{}", init(&store.directory).await?.key);
+            Ok(())
+        }
         Command::Set { path, value, write } => {
             let value = Scalar::from_argument(&value).map_err(|error| Failure::of(BAD_ARGUMENT, &error))?;
             let document = write.target.document.clone();
@@ -382,6 +405,7 @@ async fn run(options: Options) -> Result<(), Failure> {
     let socket = socket_path(&directory);
     let edge = Edge::open(options).await?;
     let status = edge.status().await?;
+    tell_of_creation(edge.store_path(), Initialized { key: edge.public_key(), created: edge.is_store_new() });
     print!("key {}", status.public_key);
     for document in &status.documents {
         let DocumentStatus { document, cells, backlog_cells, .. } = document;
@@ -409,10 +433,9 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
 
 /// Prints the ledger of the running edge, or of the store if none is running.
 async fn print_ledger(directory: &Path, json: bool) -> Result<(), Failure> {
-    let report: LedgerReport = match Client::connect(&socket_path(directory)).await {
-        Ok(mut client) => parse(client.request(&EdgeRequest::Ledger).await?)?,
-        Err(ConnectError::NotRunning { .. }) => ledger(directory)?,
-        Err(error) => return Err(Failure::of(FAILED, &error)),
+    let report: LedgerReport = match reach(directory, async || ledger(directory)).await? {
+        Reached::Running(mut client) => parse(client.request(&EdgeRequest::Ledger).await?)?,
+        Reached::Opened(report) => report,
     };
     if json {
         println!("{}", serde_json::to_value(&report).unwrap_or_default());
@@ -422,19 +445,34 @@ async fn print_ledger(directory: &Path, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn print_key(directory: &Path) -> Result<(), Failure> {
-    let key = match Client::connect(&socket_path(directory)).await {
-        Ok(mut client) => parse::<Status>(client.request(&EdgeRequest::Status).await?)?.public_key,
-        Err(_) => public_key(directory)?,
-    };
-    println!("{key}");
-    Ok(())
+/// Makes the store if there is none, and says so.
+async fn init(directory: &Path) -> Result<Initialized, Failure> {
+    match reach(directory, async || runtime_linux::init(directory)).await? {
+        Reached::Running(mut client) => {
+            let status: Status = parse(client.request(&EdgeRequest::Status).await?)?;
+            Ok(Initialized { key: status.public_key, created: false })
+        }
+        Reached::Opened(initialized) => {
+            tell_of_creation(&store_path(directory), initialized);
+            Ok(initialized)
+        }
+    }
+}
+
+/// A store that was made is never made silently: where one was expected, it is somewhere else.
+fn tell_of_creation(store: &Path, Initialized { key, created }: Initialized) {
+    if created {
+        eprintln!(
+            "edge: created a new store at {} with a new key: the aggregator must let it in: aggregator allow {key}",
+            store.display()
+        );
+    }
 }
 
 /// Makes a change in the running edge, or in the store if none is running.
 async fn change(args: WriteArgs, request: EdgeRequest) -> Result<(), Failure> {
     let directory = &args.target.store.directory;
-    let mut written: Written = match reach(&args.target).await? {
+    let mut written: Written = match reach_document(&args.target).await? {
         Reached::Running(mut client) => {
             let mut written = parse(client.request(&request).await?)?;
             if args.wait {
@@ -448,7 +486,7 @@ async fn change(args: WriteArgs, request: EdgeRequest) -> Result<(), Failure> {
             }
             written
         }
-        Reached::Opened(edge, document) => {
+        Reached::Opened((edge, document)) => {
             let receipt = match request {
                 EdgeRequest::Set(Set { path, value, .. }) => document.set(&path, value).await,
                 EdgeRequest::Delete(Delete { path, .. }) => document.delete(&path).await,
@@ -485,11 +523,11 @@ async fn leave_company(client: &mut Client) -> Result<(), Failure> {
 }
 
 async fn get(target: TargetArgs, path: Option<String>, raw: bool) -> Result<(), Failure> {
-    let json = match reach(&target).await? {
+    let json = match reach_document(&target).await? {
         Reached::Running(mut client) => {
             client.request(&EdgeRequest::Get(Get { document: target.document, path })).await?
         }
-        Reached::Opened(edge, document) => {
+        Reached::Opened((edge, document)) => {
             let found = document.tree(path.as_deref()).await;
             edge.shut_down().await?;
             found?.ok_or_else(|| {
@@ -572,58 +610,69 @@ fn print_status(status: &Status) {
 }
 
 /// What a command works on.
-enum Reached {
+enum Reached<T> {
     /// An edge that runs.
     Running(Client),
-    /// The store, opened by this process, and the document that is wanted of it.
-    Opened(Edge, Document),
+    /// What this process has opened itself, of the store.
+    Opened(T),
 }
 
 /// The running edge, or else the store. An edge that is just starting or stopping has the store and no socket; it is
 /// given some time.
-async fn reach(target: &TargetArgs) -> Result<Reached, Failure> {
-    let directory = &target.store.directory;
+async fn reach<T>(
+    directory: &Path,
+    open: impl AsyncFn() -> Result<T, OpenError>,
+) -> Result<Reached<T>, Failure> {
     let mut attempts = 20;
     loop {
-        match Client::connect(&socket_path(directory)).await {
+        match runtime_linux::connect(directory).await {
             Ok(client) => return Ok(Reached::Running(client)),
             Err(ConnectError::NotRunning { .. }) => {}
-            Err(error) => return Err(Failure::of(FAILED, &error)),
+            Err(error) => return Err(error.into()),
         }
-        let mut options = Options::new(directory);
-        options.create = false;
-        let opened = match (Edge::open(options.clone()).await, &target.document) {
-            // It would be the first one of this store.
-            (Err(OpenError::NoDocument { .. }), Some(name)) => Edge::open(options.document(name)).await,
-            (opened, _) => opened,
-        };
-        match opened {
-            Ok(edge) => {
-                let document = match &target.document {
-                    Some(name) => edge.document(name),
-                    None => Ok(edge.main_document().clone()),
-                };
-                match document {
-                    Ok(document) => return Ok(Reached::Opened(edge, document)),
-                    Err(error) => {
-                        edge.shut_down().await?;
-                        return Err(error.into());
-                    }
-                }
-            }
+        match open().await {
             Err(OpenError::Store(StoreError::InUse { .. })) if attempts > 0 => {
                 attempts -= 1;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            Err(error) => return Err(error.into()),
+            opened => return Ok(Reached::Opened(opened?)),
+        }
+    }
+}
+
+/// The running edge, or else an edge on the store and the document that is wanted of it.
+async fn reach_document(target: &TargetArgs) -> Result<Reached<(Edge, Document)>, Failure> {
+    let mut options = Options::new(&target.store.directory);
+    options.create = false;
+    let open = async || match (Edge::open(options.clone()).await, &target.document) {
+        // It would be the first one of this store.
+        (Err(OpenError::NoDocument { .. }), Some(name)) => Edge::open(options.clone().document(name)).await,
+        (opened, _) => opened,
+    };
+    let edge = match reach(&target.store.directory, open).await? {
+        Reached::Running(client) => return Ok(Reached::Running(client)),
+        Reached::Opened(edge) => edge,
+    };
+    let document = match &target.document {
+        Some(name) => edge.document(name),
+        None => Ok(edge.main_document().clone()),
+    };
+    match document {
+        Ok(document) => Ok(Reached::Opened((edge, document))),
+        Err(error) => {
+            edge.shut_down().await?;
+            Err(error.into())
         }
     }
 }
 
 async fn connect(directory: &Path) -> Result<Client, Failure> {
-    Client::connect(&socket_path(directory)).await.map_err(|error| {
-        let code = if matches!(error, ConnectError::NotRunning { .. }) { NOT_RUNNING } else { FAILED };
-        Failure::of(code, &error)
+    runtime_linux::connect(directory).await.map_err(|error| match error {
+        ConnectError::NotRunning { .. } if !store_path(directory).exists() => {
+            let missing = OpenError::NoStore { path: store_path(directory) };
+            Failure { code: NOT_RUNNING, message: format!("no process is running, and {missing}") }
+        }
+        error => error.into(),
     })
 }
 
@@ -694,8 +743,7 @@ impl From<OpenError> for Failure {
             OpenError::Document(_)
             | OpenError::NoStore { .. }
             | OpenError::SecretKey { .. }
-            | OpenError::Store(_)
-            | OpenError::Directory { .. } => BAD_STORE,
+            | OpenError::Store(_) => BAD_STORE,
             OpenError::Name { .. }
             | OpenError::LineDocument { .. }
             | OpenError::NoDocument { .. }
@@ -703,6 +751,17 @@ impl From<OpenError> for Failure {
             | OpenError::TwoRules { .. }
             | OpenError::TooManyDocuments { .. }
             | OpenError::Urgent { .. } => BAD_ARGUMENT,
+            _ => FAILED,
+        };
+        Self::of(code, &error)
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let code = match &error {
+            ConnectError::NotRunning { .. } => NOT_RUNNING,
+            ConnectError::OtherStore { .. } => BAD_STORE,
             _ => FAILED,
         };
         Self::of(code, &error)

@@ -7,5 +7,6 @@ mod ledger;
 mod line;
 mod policy;
 mod process;
+mod stores;
 mod support;
 mod sync;
