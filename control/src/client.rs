@@ -9,8 +9,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::limits::{REPLY_LEN_MAX, REQUEST_LEN_MAX, SOCKET_PATH_LEN_MAX};
+use crate::address::Address;
+use crate::limits::{REPLY_LEN_MAX, REQUEST_LEN_MAX};
 use crate::line::{Line, LineReader};
+use crate::owner::{Owner, OwnerRequest};
 use crate::reply::{ErrorReply, Reply};
 
 /// A connection to a running process.
@@ -37,6 +39,33 @@ pub enum ConnectError {
     NotRunning {
         /// The socket.
         path: PathBuf,
+    },
+    /// The process has another store, so that nothing was asked of it.
+    #[error(
+        "the process that answers at {} is {program:?} with the store {served}, which is not the file that is at {} now; if \
+         that was moved or replaced while the process runs, stop the process first",
+        .path.display(), .wanted.display()
+    )]
+    OtherStore {
+        /// The socket.
+        path: PathBuf,
+        /// The program that answers.
+        program: String,
+        /// The store that it has.
+        served: String,
+        /// The store that was meant.
+        wanted: PathBuf,
+    },
+    /// The process does not tell which store it has.
+    #[error(
+        "the process that answers at {} does not tell which store it has: it is of another version; stop it and start it again",
+        .path.display()
+    )]
+    OtherVersion {
+        /// The socket.
+        path: PathBuf,
+        /// Its answer.
+        source: Box<RequestError>,
     },
 }
 
@@ -73,7 +102,7 @@ pub enum RequestError {
 }
 
 impl Client {
-    /// Connects to the process that serves the socket.
+    /// Connects to the process that serves the socket, whoever that is.
     ///
     /// # Errors
     /// [`ConnectError::NotRunning`] when there is none.
@@ -81,18 +110,46 @@ impl Client {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn connect(path: &Path) -> Result<Self, ConnectError> {
-        if path.as_os_str().len() > SOCKET_PATH_LEN_MAX {
-            // Nobody can listen there.
-            return Err(ConnectError::NotRunning { path: path.to_owned() });
-        }
-        let stream = UnixStream::connect(path).await.map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+        let fail = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::ConnectionRefused => {
                 ConnectError::NotRunning { path: path.to_owned() }
             }
             _ => ConnectError::Io { path: path.to_owned(), source },
-        })?;
+        };
+        // Nobody can listen where a name is too long.
+        let not_running = || ConnectError::NotRunning { path: path.to_owned() };
+        let address = Address::of(path).map_err(fail)?.ok_or_else(not_running)?;
+        let stream = UnixStream::connect(address.path()).await.map_err(fail)?;
         let (reader, writer) = stream.into_split();
         Ok(Self { reader: LineReader::new(reader, REPLY_LEN_MAX), writer })
+    }
+
+    /// Connects to the process that serves the socket, if it is this program with the store that is at this path now
+    /// (see [`Server::for_store`](crate::Server::for_store)).
+    ///
+    /// # Errors
+    /// [`ConnectError::NotRunning`] when there is none, [`ConnectError::OtherStore`] when it has another one.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn connect_to_store(path: &Path, program: &str, store: &Path) -> Result<Self, ConnectError> {
+        let mut client = Self::connect(path).await?;
+        let path = path.to_owned();
+        let answer = match client.request(&OwnerRequest::Owner).await {
+            Ok(answer) => answer,
+            // It was about to end.
+            Err(RequestError::Closed | RequestError::Io(_)) => return Err(ConnectError::NotRunning { path }),
+            Err(error) => return Err(ConnectError::OtherVersion { path, source: Box::new(error) }),
+        };
+        let served: Owner = serde_json::from_value(answer).map_err(|error| ConnectError::OtherVersion {
+            path: path.clone(),
+            source: Box::new(RequestError::NotAReply(error)),
+        })?;
+        if Owner::of(program, store).is_ok_and(|wanted| wanted.is_same(&served)) {
+            return Ok(client);
+        }
+        let Owner { program, store: served, .. } = served;
+        Err(ConnectError::OtherStore { path, program, served, wanted: store.to_owned() })
     }
 
     /// Sends a request and waits for its one reply.

@@ -44,17 +44,22 @@
 //! A request has one reply line, or a stream of them; which, its verb says. A stream lasts until either side closes.
 //! Requests on one connection are answered one after the other. Scalars are written as [`Scalar`] says.
 //!
+//! A server that was told its store answers `{"verb":"owner"}` itself, with the program, the store's path and the number of
+//! its file. By that a client knows that a socket is the one of the store that it means, whatever happened to the file.
+//!
 //! # Layers
 //!
-//! `limits`, `scalar` and `tree` (values as JSON), `request` and `reply` (what is said) <- `line` (bounded lines) <-
-//! `server`, `client`.
+//! `limits`, `scalar` and `tree` (values as JSON), `request` and `reply` (what is said), `owner` (whose socket it is) <-
+//! `line` (bounded lines), `address` (paths of sockets) <- `server`, `client`.
 
+mod address;
 mod client;
 pub mod code;
 pub mod command;
 mod limits;
 mod line;
 mod log_limit;
+mod owner;
 mod reply;
 mod request;
 mod scalar;

@@ -6,7 +6,8 @@ pub const REQUEST_LEN_MAX: usize = 64 * 1024;
 /// The longest reply line that a client reads: a whole document of the default size, written as JSON.
 pub const REPLY_LEN_MAX: usize = 256 << 20;
 
-/// The longest path of a socket: the system's limit on Linux.
+/// The longest path of a socket: the system's limit on Linux. A longer one works as well if its name is short enough,
+/// because it is reached through its directory.
 pub const SOCKET_PATH_LEN_MAX: usize = 107;
 
 /// Most connections served at once; more wait until one is closed.

@@ -18,10 +18,12 @@ use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::address::Address;
 use crate::code;
 use crate::limits::{CONNECTIONS_MAX, REQUEST_LEN_MAX, SOCKET_PATH_LEN_MAX};
 use crate::line::{Line, LineReader};
 use crate::log_limit::LogLimit;
+use crate::owner::{Owner, OwnerRequest};
 use crate::reply::{ErrorReply, Reply};
 use crate::scalar::ScalarError;
 
@@ -30,6 +32,7 @@ use crate::scalar::ScalarError;
 pub struct Server {
     listener: UnixListener,
     file: SocketFile,
+    owner: Option<Arc<Owner>>,
 }
 
 /// A socket cannot be served.
@@ -56,12 +59,16 @@ pub enum BindError {
         /// The path.
         path: PathBuf,
     },
-    /// The system allows no socket with so long a path.
-    #[error("the path of a socket has at most {SOCKET_PATH_LEN_MAX} bytes, {} has {len}: use a shorter directory", .path.display())]
+    /// The system allows no socket with so long a name. A long directory is no matter.
+    #[error(
+        "the path of a socket has at most {SOCKET_PATH_LEN_MAX} bytes, and there are ways around that for its directory; but \
+         {} has {len} bytes in its name alone: use a shorter name",
+        .path.display()
+    )]
     PathTooLong {
         /// The socket.
         path: PathBuf,
-        /// Its length in bytes.
+        /// The length of its name in bytes.
         len: usize,
     },
 }
@@ -92,16 +99,16 @@ impl Server {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn bind(path: &Path) -> Result<Self, BindError> {
-        let len = path.as_os_str().len();
-        if len > SOCKET_PATH_LEN_MAX {
-            return Err(BindError::PathTooLong { path: path.to_owned(), len });
-        }
         let fail = |source| BindError::Io { path: path.to_owned(), source };
+        let Some(address) = Address::of(path).map_err(fail)? else {
+            let len = path.file_name().unwrap_or_default().len();
+            return Err(BindError::PathTooLong { path: path.to_owned(), len });
+        };
         match fs::symlink_metadata(path) {
             Ok(metadata) if !metadata.file_type().is_socket() => {
                 return Err(BindError::NotASocket { path: path.to_owned() });
             }
-            Ok(_) => match UnixStream::connect(path).await {
+            Ok(_) => match UnixStream::connect(address.path()).await {
                 Ok(_) => return Err(BindError::InUse { path: path.to_owned() }),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     fs::remove_file(path).map_err(fail)?;
@@ -116,11 +123,22 @@ impl Server {
             Err(error) => return Err(fail(error)),
         }
         let socket = UnixSocket::new_stream().map_err(fail)?;
-        socket.bind(path).map_err(fail)?;
+        socket.bind(address.path()).map_err(fail)?;
         let file = SocketFile::of(path).map_err(fail)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(fail)?;
         let listener = socket.listen(BACKLOG).map_err(fail)?;
-        Ok(Self { listener, file })
+        Ok(Self { listener, file, owner: None })
+    }
+
+    /// The same, which tells clients that it is this program with the store that is at this path now, so that those of
+    /// another store leave again ([`Client::connect_to_store`](crate::Client::connect_to_store)).
+    ///
+    /// # Errors
+    /// [`BindError::Io`] if the store cannot be looked at.
+    pub fn for_store(self, program: &str, store: &Path) -> Result<Self, BindError> {
+        let owner = Owner::of(program, store);
+        let owner = owner.map_err(|source| BindError::Io { path: store.to_owned(), source })?;
+        Ok(Self { owner: Some(Arc::new(owner)), ..self })
     }
 
     /// Serves until `stop` resolves. Each request goes to `handler`, which puts its reply, or a stream of them, into
@@ -138,7 +156,7 @@ impl Server {
         H: Fn(R, Replies) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), Gone>> + Send + 'static,
     {
-        let Self { listener, file } = self;
+        let Self { listener, file, owner } = self;
         let handler = Arc::new(handler);
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let (stopping, is_stopping) = watch::channel(false);
@@ -154,7 +172,7 @@ impl Server {
                 () = &mut stop => break,
                 (accepted, place) = accept => match accepted {
                     Ok((stream, _)) => {
-                        let connection = Connection::new(stream, is_stopping.clone());
+                        let connection = Connection::new(stream, owner.clone(), is_stopping.clone());
                         let handler = handler.clone();
                         connections.spawn(async move {
                             connection.serve(&*handler).await;
@@ -220,14 +238,15 @@ impl Replies {
 struct Connection {
     reader: LineReader<OwnedReadHalf>,
     writer: Arc<Mutex<OwnedWriteHalf>>,
+    owner: Option<Arc<Owner>>,
     is_stopping: watch::Receiver<bool>,
 }
 
 impl Connection {
-    fn new(stream: UnixStream, is_stopping: watch::Receiver<bool>) -> Self {
+    fn new(stream: UnixStream, owner: Option<Arc<Owner>>, is_stopping: watch::Receiver<bool>) -> Self {
         let (reader, writer) = stream.into_split();
         let reader = LineReader::new(reader, REQUEST_LEN_MAX);
-        Self { reader, writer: Arc::new(Mutex::new(writer)), is_stopping }
+        Self { reader, writer: Arc::new(Mutex::new(writer)), owner, is_stopping }
     }
 
     async fn serve<R, H, F>(mut self, handler: &H)
@@ -243,6 +262,7 @@ impl Connection {
             };
             let done = match line {
                 Ok(Line::Text(line)) if line.iter().all(u8::is_ascii_whitespace) => Ok(()),
+                Ok(Line::Text(line)) if self.asks_for_owner(&line) => self.tell_owner().await,
                 Ok(Line::Text(line)) => match request(&line) {
                     Ok(request) => self.answer(request, handler).await,
                     Err(message) => self.refuse(message).await,
@@ -289,6 +309,15 @@ impl Connection {
             return write_line(&self.writer, &Reply::Error(error)).await.map_err(|_| Gone);
         }
         done
+    }
+
+    fn asks_for_owner(&self, line: &[u8]) -> bool {
+        self.owner.is_some() && serde_json::from_slice::<OwnerRequest>(line).is_ok()
+    }
+
+    async fn tell_owner(&self) -> Result<(), Gone> {
+        let owner = serde_json::to_value(self.owner.as_deref()).unwrap_or_default();
+        write_line(&self.writer, &Reply::Ok(owner)).await.map_err(|_| Gone)
     }
 
     async fn refuse(&self, message: String) -> Result<(), Gone> {

@@ -237,8 +237,72 @@ async fn only_a_dead_process_gives_its_socket_up() {
     assert!(matches!(Server::bind(&path).await, Err(BindError::NotASocket { .. })));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 
-    let long = directory.path().join("x".repeat(120));
-    let error = Server::bind(&long).await.unwrap_err();
-    assert!(matches!(error, BindError::PathTooLong { .. }) && error.to_string().contains("107"), "{error}");
     assert!(matches!(Server::bind(&directory.path().join("no/s")).await, Err(BindError::Io { .. })));
+}
+
+/// The system limits the whole path; only the name is limited here.
+#[tokio::test]
+async fn a_long_directory_is_no_matter() {
+    let directory = tempfile::tempdir().unwrap();
+    let deep = directory.path().join("d".repeat(200)).join("e".repeat(200));
+    std::fs::create_dir_all(&deep).unwrap();
+    let path = deep.join("n".repeat(80));
+    assert!(matches!(Client::connect(&path).await, Err(ConnectError::NotRunning { .. })));
+    for _ in 0..2 {
+        let (stop, running) = serve(&path).await;
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(Server::bind(&path).await, Err(BindError::InUse { .. })));
+        let mut client = Client::connect(&path).await.unwrap();
+        assert_eq!(client.request(&Request::Add { a: 1, b: 7 }).await.unwrap(), 8);
+        drop(stop);
+        running.await.unwrap();
+        assert!(!path.exists());
+        // What a killed process leaves behind.
+        let short = directory.path().join("s");
+        drop(std::os::unix::net::UnixListener::bind(&short).unwrap());
+        std::fs::rename(short, &path).unwrap();
+    }
+
+    for long in [directory.path().join("x".repeat(120)), deep.join("x".repeat(90))] {
+        let error = Server::bind(&long).await.unwrap_err();
+        assert!(
+            matches!(error, BindError::PathTooLong { .. }) && error.to_string().contains("107"),
+            "{error}"
+        );
+        assert!(matches!(Client::connect(&long).await, Err(ConnectError::NotRunning { .. })));
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_another_store_leaves_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let (socket, store) = (at("s"), at("store"));
+    std::fs::write(&store, "").unwrap();
+    std::fs::write(at("other"), "").unwrap();
+    let server = Server::bind(&socket).await.unwrap().for_store("pump", &store).unwrap();
+    let running = tokio::spawn(server.run(handle, std::future::pending()));
+    std::os::unix::fs::symlink(&store, at("link")).unwrap();
+    std::fs::hard_link(&store, at("second")).unwrap();
+    for same in ["store", "link", "second"] {
+        let mut client = Client::connect_to_store(&socket, "pump", &at(same)).await.unwrap();
+        assert_eq!(client.request(&Request::Add { a: 1, b: 7 }).await.unwrap(), 8);
+    }
+    for (program, other) in [("pump", "other"), ("pump", "missing"), ("valve", "store")] {
+        let error = Client::connect_to_store(&socket, program, &at(other)).await.unwrap_err();
+        assert!(matches!(&error, ConnectError::OtherStore { program, .. } if program == "pump"), "{error}");
+        let (served, wanted) = (store.display().to_string(), at(other).display().to_string());
+        assert!(error.to_string().contains(&served) && error.to_string().contains(&wanted), "{error}");
+    }
+    running.abort();
+    let _ = running.await;
+
+    // One that does not know of stores, which answers as to any request that it does not know.
+    let (_stop, _running) = serve(&socket).await;
+    let error = Client::connect_to_store(&socket, "pump", &store).await.unwrap_err();
+    assert!(matches!(error, ConnectError::OtherVersion { .. }), "{error}");
+    assert!(matches!(
+        Server::bind(&at("t")).await.unwrap().for_store("pump", &at("no")),
+        Err(BindError::Io { .. })
+    ));
 }

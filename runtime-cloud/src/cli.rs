@@ -5,19 +5,22 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use control::command::{Exit, Failure, LogLevel, follow, print, stop_signal};
 use control::{Client, ConnectError, Delete, ErrorReply, Get, Scalar, Set, Watch};
 use serde_json::{Value as Json, json};
+use storage_redb::StoreError;
 use transport_quic::{Config, PublicKey};
 
 use crate::engine::Request;
 use crate::error::ServeError;
 use crate::offline::Offline;
-use crate::place::Place;
+use crate::place::{Initialized, Place};
 use crate::report;
 use crate::server::{Options, Server, now};
+use crate::status::Status;
 
 /// Keeps the documents of a fleet: takes what devices send, makes it durable, and passes it on.
 #[derive(Debug, Parser)]
@@ -32,8 +35,16 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the aggregator, until it is told to stop (SIGTERM, SIGINT).
+    /// Run the aggregator, until it is told to stop (SIGTERM, SIGINT); makes store and key if there are none.
     Serve(Serve),
+    /// Make store and key if there are none, and tell both; changes nothing if they are there.
+    Init {
+        /// As one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the aggregator's public key, which devices must be given; makes store and key if there are none.
+    Key,
     /// Let a device in.
     Allow {
         /// The device's public key: 64 hexadecimal digits, as `edge key` prints them.
@@ -118,15 +129,28 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let place = Place::new(&cli.store);
     match cli.command {
         Command::Serve(options) => serve(place, options).await,
+        Command::Init { json } => {
+            let Initialized { key, created } = init(&place).await?;
+            let store = place.store.display().to_string();
+            print(&if json {
+                json!({ "key": key, "store": store, "created": created }).to_string()
+            } else {
+                format!("key {key} store {store} {}", if created { "created" } else { "was there" })
+            })
+        }
+        Command::Key => {
+            let initialized = init(&place).await?;
+            print(&initialized.key.to_string())
+        }
         Command::Allow { key, document } => {
             let who =
                 document.as_ref().map_or("every document".to_owned(), |name| format!("document {name:?}"));
-            let changed = ask(&place, true, Request::Allow { key, document }).await?;
+            let changed = ask(&place, Request::Allow { key, document }).await?;
             let word = if is_changed(&changed) { "now" } else { "already" };
             print(format_args!("{key} may {word} open {who}"))
         }
         Command::Revoke { key } => {
-            let changed = ask(&place, false, Request::Revoke { key }).await?;
+            let changed = ask(&place, Request::Revoke { key }).await?;
             if !is_changed(&changed) {
                 let message =
                     format!("no device has the key {key}: aggregator list shows those that may come in");
@@ -135,21 +159,21 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             print(format_args!("{key} is forgotten"))
         }
         Command::List { json } => {
-            let devices = ask(&place, false, Request::List).await?;
+            let devices = ask(&place, Request::List).await?;
             print(if json { devices.to_string() } else { report::devices(now(), devices) })
         }
         Command::Get { document, path, json } => {
-            let value = ask(&place, false, Request::Get(Get { document: Some(document), path })).await?;
+            let value = ask(&place, Request::Get(Get { document: Some(document), path })).await?;
             if json { print(value) } else { print(format_args!("{value:#}")) }
         }
         Command::Set { document, path, value } => {
             let value = Scalar::from_argument(&value).map_err(|error| Failure::of(Exit::BadInput, &error))?;
             let request = Request::Set(Set { document: Some(document), path, value });
-            ask(&place, true, request).await.map(drop)
+            ask(&place, request).await.map(drop)
         }
         Command::Delete { document, path } => {
             let request = Request::Delete(Delete { document: Some(document), path });
-            let changed = ask(&place, false, request).await?;
+            let changed = ask(&place, request).await?;
             print(if is_changed(&changed) { "deleted" } else { "nothing was there" })
         }
         Command::Watch { document, path } => {
@@ -170,32 +194,90 @@ async fn serve(place: Place, options: Serve) -> Result<(), Failure> {
     let stop = stop_signal()?;
     let (store, socket) = (place.store.display().to_string(), place.socket.display().to_string());
     let transport = Config::cat_m1();
-    let server = Server::start(Options { place, listen: options.listen, transport }).await?;
-    let (key, address) = (server.public_key(), server.local_addr());
+    let server = Server::start(Options { place: place.clone(), listen: options.listen, transport }).await?;
+    let (key, address, created) = (server.public_key(), server.local_addr(), server.is_store_new());
+    tell_of_creation(&place, Initialized { key, created });
     print(if options.json {
-        json!({ "key": key, "address": address, "store": store, "control": socket }).to_string()
+        json!({ "key": key, "address": address, "store": store, "created": created, "control": socket })
+            .to_string()
     } else {
         format!("key {key} address {address} store {store}")
     })?;
     Ok(server.run(stop).await?)
 }
 
+/// Makes the store if there is none, and says so.
+async fn init(place: &Place) -> Result<Initialized, Failure> {
+    match reach(place, || place.init()).await? {
+        Reached::Running(mut client) => {
+            let status: Status = serde_json::from_value(client.request(&Request::Status).await?)
+                .map_err(|error| Failure::new(Exit::Failed, format!("its status: {error}")))?;
+            Ok(Initialized { key: status.key, created: false })
+        }
+        Reached::Opened(initialized) => {
+            tell_of_creation(place, initialized);
+            Ok(initialized)
+        }
+    }
+}
+
+/// A store that was made is never made silently: where one was expected, it is somewhere else.
+fn tell_of_creation(place: &Place, Initialized { key, created }: Initialized) {
+    if created {
+        eprintln!(
+            "aggregator: created a new store at {} with a new key: devices must be given {key}, and each must be let in \
+             (aggregator allow KEY)",
+            place.store.display()
+        );
+    }
+}
+
 /// Asks the running server, or does it here when there is none.
-async fn ask(place: &Place, create: bool, request: Request) -> Result<Json, Failure> {
-    match Client::connect(&place.socket).await {
-        Ok(mut client) => Ok(client.request(&request).await?),
-        Err(ConnectError::NotRunning { .. }) => {
-            let mut offline = Offline::open(place, create)?;
+async fn ask(place: &Place, request: Request) -> Result<Json, Failure> {
+    match reach(place, || Offline::open(place, false)).await? {
+        Reached::Running(mut client) => Ok(client.request(&request).await?),
+        Reached::Opened(mut offline) => {
             let done = offline.request(request)?;
             offline.close()?;
             Ok(done.map_err(|error| ErrorReply::from(&error))?)
         }
-        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a command works on.
+enum Reached<T> {
+    /// A server that runs.
+    Running(Client),
+    /// The store, opened by this process.
+    Opened(T),
+}
+
+/// The running server, or else the store. A server that is just starting or stopping has the store and no socket; it is
+/// given some time.
+async fn reach<T>(place: &Place, open: impl Fn() -> Result<T, ServeError>) -> Result<Reached<T>, Failure> {
+    let mut attempts = 20;
+    loop {
+        match place.connect().await {
+            Ok(client) => return Ok(Reached::Running(client)),
+            Err(ConnectError::NotRunning { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match open() {
+            Err(ServeError::Store(StoreError::InUse { .. })) if attempts > 0 => {
+                attempts -= 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            opened => return Ok(Reached::Opened(opened?)),
+        }
     }
 }
 
 async fn connect(place: &Place) -> Result<Client, Failure> {
-    Client::connect(&place.socket).await.map_err(|error| match error {
+    place.connect().await.map_err(|error| match error {
+        ConnectError::NotRunning { .. } if !place.store.exists() => {
+            let missing = ServeError::NoStore { path: place.store.clone() };
+            Failure::new(Exit::NotRunning, format!("no aggregator is running, and {missing}"))
+        }
         ConnectError::NotRunning { .. } => {
             Failure::new(Exit::NotRunning, format!("{error} (aggregator serve)"))
         }
@@ -224,8 +306,10 @@ const PROGRAM: &str = "aggregator";
 
 const EXAMPLES: &str = "\
 Examples:
+  aggregator init --store /var/lib/aggregator
+      Makes the store, if there is none, and prints the key that devices must be given.
   aggregator serve --store /var/lib/aggregator
-      Runs on UDP port 4433, and prints the key that devices must be given.
+      Runs on UDP port 4433, and prints the key too.
   aggregator allow 5f0c... --document site-7
       Lets one device open one document; takes effect at once.
   aggregator set site-7 pump/3/setpoint 4.5
@@ -234,7 +318,7 @@ Examples:
   aggregator status
 
 While no aggregator runs on the store, allow, revoke, list, get, set and delete open the store themselves; watch and
-status need one.
+status need one. Only serve, init and key make a store where there is none, and say so.
 
 Exit codes, the same for edge and aggregator:
   0 done                    4 nothing at the path, unknown document or key

@@ -19,14 +19,6 @@ pub enum ServeError {
     /// The control socket cannot be opened.
     #[error("opening the control socket")]
     Control(#[from] BindError),
-    /// The directory of the store cannot be made.
-    #[error("creating the directory {}", .path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// The link has stopped by itself.
     #[error("the UDP socket on {address} has stopped; start the aggregator again")]
     Link {
@@ -41,14 +33,26 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no store, and none was to be made.
+    #[error(
+        "the store {} does not exist; check the path, or make a store there: aggregator init --store {}",
+        .path.display(), .path.display()
+    )]
+    NoStore {
+        /// Its file.
+        path: PathBuf,
+    },
     /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),
     /// A secret in the store is none.
     #[error(
-        "setting {name:?} in the store has {len} bytes instead of {expected}; restore the store from a backup"
+        "setting {name:?} in the store {} has {len} bytes instead of {expected}; restore the store from a backup",
+        .path.display()
     )]
     Secret {
+        /// The store's file.
+        path: PathBuf,
         /// Which.
         name: &'static str,
         /// Its length, in bytes.
@@ -57,11 +61,6 @@ pub enum ServeError {
         expected: usize,
     },
     /// The store failed.
-    #[error("the store {}", .path.display())]
-    Store {
-        /// Its file.
-        path: PathBuf,
-        /// What is wrong.
-        source: StoreError,
-    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }

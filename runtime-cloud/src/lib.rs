@@ -10,7 +10,7 @@
 //! # let directory = tempfile::tempdir()?;
 //! let place = Place::new(directory.path());
 //!
-//! // A device is let in; while no server runs, the store is opened for it.
+//! // A device is let in; while no server runs, the store is opened for it, and made if there is none.
 //! let device = Identity::generate()?.public_key();
 //! let mut offline = Offline::open(&place, true)?;
 //! let answer = offline.request(Request::Allow { key: device, document: Some("site-7".into()) })??;
@@ -24,7 +24,7 @@
 //!
 //! // Serves until the future resolves. Here somebody asks one thing and that was it.
 //! server.run(async {
-//!     let mut client = control::Client::connect(&place.socket).await.expect("it runs");
+//!     let mut client = place.connect().await.expect("it runs");
 //!     let devices = client.request(&Request::List).await.expect("it answers");
 //!     assert_eq!(devices[0]["documents"][0], "site-7");
 //! }).await?;
@@ -82,5 +82,5 @@ pub mod status;
 
 pub use error::ServeError;
 pub use offline::Offline;
-pub use place::Place;
+pub use place::{Initialized, Place};
 pub use server::{Options, Server};

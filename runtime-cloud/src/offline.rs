@@ -1,7 +1,7 @@
 //! Requests while no server runs: the same engine, without a network.
 
 use serde_json::Value as Json;
-use storage_redb::{Store, StoreError};
+use storage_redb::Store;
 
 use crate::disk;
 use crate::engine::{Engine, Output, Reply, Request, RequestError, RequestId, Setup};
@@ -12,13 +12,12 @@ use crate::server::{moment, now, random_seed};
 /// A store that no server has open.
 #[derive(Debug)]
 pub struct Offline {
-    place: Place,
     store: Store,
     engine: Engine,
 }
 
 impl Offline {
-    /// Opens the store; makes it if `create`.
+    /// Opens the store; makes it, with its key, if there is none and `create`.
     ///
     /// # Errors
     /// [`ServeError`], which says whether a server has it open.
@@ -32,7 +31,7 @@ impl Offline {
             seed: random_seed()?,
         };
         let engine = Engine::new(now(), setup);
-        Ok(Self { place: place.clone(), store: opened.store, engine })
+        Ok(Self { store: opened.store, engine })
     }
 
     /// Does one request; what it changed is durable then. Not for a watch, which would see nothing.
@@ -45,12 +44,11 @@ impl Offline {
         while let Some(output) = self.engine.poll_output(now()) {
             match output {
                 Output::Commit(batch) => {
-                    self.store.commit(&batch).map_err(|error| self.fail(error))?;
+                    self.store.commit(&batch)?;
                     self.engine.handle_committed(now());
                 }
                 Output::Load { document } => {
-                    let loaded = disk::load(&self.store, &document, moment()?);
-                    let loaded = loaded.map_err(|error| self.fail(error))?;
+                    let loaded = disk::load(&self.store, &document, moment()?)?;
                     self.engine.handle_loaded(&document, loaded);
                 }
                 Output::Reply { reply: Reply::Done(answer), .. } => return Ok(Ok(answer)),
@@ -76,12 +74,7 @@ impl Offline {
     /// # Errors
     /// [`ServeError::Store`]; what was done is durable in any case.
     pub fn close(self) -> Result<(), ServeError> {
-        let path = self.place.store;
-        self.store.close().map_err(|source| ServeError::Store { path, source })
-    }
-
-    fn fail(&self, source: StoreError) -> ServeError {
-        ServeError::Store { path: self.place.store.clone(), source }
+        Ok(self.store.close()?)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::disk::{Disk, Done};
 use crate::engine::{Engine, Output, Reply, Request, RequestError, RequestId, Setup};
 use crate::error::ServeError;
 use crate::limits::{COMMIT_MAX, STOP_TIMEOUT, TICK};
-use crate::place::Place;
+use crate::place::{Place, ROLE};
 
 /// What a server needs to know.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub struct Options {
 /// A running aggregator: store open, port and control socket bound.
 #[derive(Debug)]
 pub struct Server {
-    place: Place,
+    is_store_new: bool,
     engine: Engine,
     disk: Disk,
     link: Handle,
@@ -69,7 +69,9 @@ impl Server {
         let Options { place, listen, transport } = options;
         // The lock of the store keeps a second server from the control socket.
         let opened = place.open(true)?;
-        let control = control::Server::bind(&place.socket).await?;
+        let is_store_new = opened.store.is_new();
+        let control =
+            control::Server::bind(&place.socket).await?.for_store(ROLE.name, opened.store.path())?;
         let key = opened.identity.public_key();
         let transport = Config { hold_max: Some(COMMIT_MAX), ..transport };
         let mut link = Link::server(opened.identity, transport, opened.reset_key, random_seed()?);
@@ -95,7 +97,7 @@ impl Server {
             let _ = stopped.await;
         }));
         Ok(Self {
-            place,
+            is_store_new,
             engine: Engine::new(now(), setup),
             disk: Disk::start(opened.store),
             link,
@@ -111,6 +113,12 @@ impl Server {
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
         self.link.public_key()
+    }
+
+    /// Whether the store was made by starting this server, with a new key that no device knows.
+    #[must_use]
+    pub fn is_store_new(&self) -> bool {
+        self.is_store_new
     }
 
     /// The UDP address.
@@ -140,10 +148,7 @@ impl Server {
         }
         let closed = tokio::task::spawn_blocking(|| self.disk.close()).await;
         served?;
-        let fail = |source| ServeError::Store { path: self.place.store.clone(), source };
-        closed
-            .map_err(|_| fail(StoreError::Stopped { cause: "closing it panicked".to_owned() }))?
-            .map_err(fail)
+        Ok(closed.map_err(|_| StoreError::Stopped { cause: "closing it panicked".to_owned() })??)
     }
 
     async fn serve(&mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
@@ -270,7 +275,7 @@ impl Server {
         match done {
             Done::Committed => self.engine.handle_committed(now()),
             Done::Loaded { document, loaded } => self.engine.handle_loaded(&document, *loaded),
-            Done::Failed(source) => return Err(ServeError::Store { path: self.place.store.clone(), source }),
+            Done::Failed(error) => return Err(error.into()),
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! What can be wrong with opening an edge, and with a call to it. What is wrong with the connection is no error of a
 //! call, because the edge works without one; it is a [`Problem`](crate::Problem) of the status.
 
+use std::fmt::Display;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use control::code;
@@ -14,14 +15,6 @@ use storage_redb::{LoadError, StoreError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The directory of the store cannot be made or used.
-    #[error("the directory {} cannot be used, check the path and its owner", .path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// The document cannot be loaded.
     #[error(transparent)]
     Document(#[from] LoadError),
@@ -49,10 +42,13 @@ pub enum OpenError {
         /// The directory of the store.
         path: PathBuf,
     },
-    /// There is no store, and none was to be made.
-    #[error("there is no store in {}: make one first, or check the path", .path.display())]
+    /// There is no store, and none was to be made: or none could be, because no document was named for it.
+    #[error(
+        "there is no store in {}: {} does not exist; check the path, or make a store there: edge init --store {}",
+        directory_of(.path), .path.display(), directory_of(.path)
+    )]
     NoStore {
-        /// The directory that was looked into.
+        /// The store's file, its full path.
         path: PathBuf,
     },
     /// Where rules are to stand in documents is no path.
@@ -67,8 +63,13 @@ pub enum OpenError {
     #[error("the system gives no random numbers")]
     Random(#[source] getrandom::Error),
     /// The device's secret key in the store has the wrong length.
-    #[error("the secret key in the store has {len} bytes, not 32: restore the store from a backup")]
+    #[error(
+        "the secret key in the store {} has {len} bytes, not 32: restore the store from a backup",
+        .path.display()
+    )]
     SecretKey {
+        /// The store's file.
+        path: PathBuf,
         /// Its length in bytes.
         len: usize,
     },
@@ -184,6 +185,10 @@ pub enum EdgeError {
         /// What is wrong with it.
         source: ValueError,
     },
+}
+
+fn directory_of(path: &Path) -> impl Display {
+    path.parent().unwrap_or(path).display()
 }
 
 impl EdgeError {

@@ -1,9 +1,6 @@
 //! What an application holds of a running edge.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use control::Scalar;
@@ -27,6 +24,7 @@ use crate::error::{EdgeError, OpenError};
 use crate::line::{LineOptions, Lines};
 use crate::network::Network;
 use crate::options::Options;
+use crate::place::{DOCUMENT_SETTING, identity, open_store};
 use crate::policy::{DocumentPolicy, Policy, Priority, Rule, Terms};
 use crate::report::LedgerReport;
 use crate::status::Status;
@@ -42,6 +40,8 @@ pub struct Edge {
     ended: watch::Receiver<Ended>,
     level: watch::Receiver<Level>,
     public_key: PublicKey,
+    store: Arc<Path>,
+    is_store_new: bool,
     /// By their numbers; the main one is the first. Only ever longer.
     documents: watch::Sender<Vec<Arc<str>>>,
     main: Document,
@@ -49,10 +49,12 @@ pub struct Edge {
 
 impl Edge {
     /// Opens the store in a directory, or makes it, with an identity and its documents, and starts a task of the current
-    /// tokio runtime that syncs it. Returns once the documents can be used, which needs no connection.
+    /// tokio runtime that syncs it. Returns once the documents can be used, which needs no connection. A new store is
+    /// logged, and [`is_store_new`](Self::is_store_new) tells.
     ///
     /// # Errors
-    /// [`OpenError`]. Nothing in an existing store has changed then.
+    /// [`OpenError`]. Nothing in an existing store has changed then, and no store was made because of options that make no
+    /// sense.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -82,6 +84,7 @@ impl Edge {
             }
         }
         let public_key = identity.public_key();
+        let (store_path, is_store_new) = (Arc::from(store.path()), store.is_new());
         let network = match &options.aggregator {
             Some(aggregator) => {
                 let mut link = Link::client(identity, options.transport, link_seed);
@@ -123,7 +126,8 @@ impl Edge {
         };
         tokio::spawn(driver.run());
         let main = Document::new(requests.clone(), documents[0].clone(), DocumentIndex(0));
-        Ok(Self { requests, ended, level, public_key, documents: watch::Sender::new(documents), main })
+        let documents = watch::Sender::new(documents);
+        Ok(Self { requests, ended, level, public_key, store: store_path, is_store_new, documents, main })
     }
 
     /// Puts a value at a path. Returns when it is on this device's disk; what happens at the same time shares a commit.
@@ -341,20 +345,23 @@ impl Edge {
         }
     }
 
+    /// The store's file, its full path.
+    #[must_use]
+    pub fn store_path(&self) -> &Path {
+        &self.store
+    }
+
+    /// Whether the store was made by opening this edge, with a new key that no aggregator knows.
+    #[must_use]
+    pub fn is_store_new(&self) -> bool {
+        self.is_store_new
+    }
+
     /// The device's public key: what the aggregator must let in.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
         self.public_key
     }
-}
-
-/// The device's public key; the identity, and the store around it, are made if there are none yet.
-///
-/// # Errors
-/// [`OpenError`]; [`StoreError::InUse`] while an edge runs, which tells its key itself.
-pub fn public_key(directory: &Path) -> Result<PublicKey, OpenError> {
-    let store = open_store(directory, true)?;
-    Ok(identity(&store)?.public_key())
 }
 
 /// What the link of a store that no edge has open cost. A running edge tells it itself ([`Edge::ledger`]).
@@ -364,12 +371,6 @@ pub fn public_key(directory: &Path) -> Result<PublicKey, OpenError> {
 pub fn ledger(directory: &Path) -> Result<LedgerReport, OpenError> {
     let store = open_store(directory, false)?;
     Ok(Books::load(&store, saved_billing(&store)?)?.report())
-}
-
-/// Where the control socket of a store in this directory is.
-#[must_use]
-pub fn socket_path(directory: &Path) -> PathBuf {
-    directory.join("control.sock")
 }
 
 /// What is on the disk.
@@ -390,7 +391,11 @@ impl Opened {
     fn open(options: Options, seed: [u8; 32]) -> Result<Self, OpenError> {
         let named = checked_names(&options.documents)?;
         let policy = policy(&options)?;
-        let store = open_store(&options.directory, options.create)?;
+        if !named.is_empty() {
+            // Before a store is made for nothing.
+            line_parts(&options.lines, &named)?;
+        }
+        let store = open_store(&options.directory, options.create && !named.is_empty())?;
         let remembered = remembered_names(&store)?;
         let names = if named.is_empty() { checked_names(&remembered)? } else { named };
         if names.is_empty() {
@@ -520,35 +525,6 @@ fn budget(store: &Store, plan: Plan, books: &Books, today: Day) -> Result<Budget
     Ok(budget)
 }
 
-fn open_store(directory: &Path, create: bool) -> Result<Store, OpenError> {
-    if create {
-        match fs::DirBuilder::new().mode(0o700).create(directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(OpenError::Directory { path: directory.to_owned(), source: error });
-            }
-            _ => {}
-        }
-    }
-    let options = storage_redb::Options::new().create(create);
-    options.open(&directory.join(STORE_FILE)).map_err(|error| match error {
-        StoreError::Missing { .. } => OpenError::NoStore { path: directory.to_owned() },
-        error => error.into(),
-    })
-}
-
-/// The identity in the store, made at the first start.
-fn identity(store: &Store) -> Result<Identity, OpenError> {
-    if let Some(secret) = store.setting(IDENTITY_SETTING)? {
-        let secret = secret.as_slice().try_into().map_err(|_| OpenError::SecretKey { len: secret.len() })?;
-        return Ok(Identity::from_bytes(secret));
-    }
-    let identity = Identity::generate().map_err(OpenError::Random)?;
-    let mut batch = Batch::new();
-    batch.set(IDENTITY_SETTING, identity.to_bytes().to_vec());
-    store.commit(&batch)?;
-    Ok(identity)
-}
-
 /// The names without those that come twice.
 fn checked_names(names: &[String]) -> Result<Vec<DocumentName>, OpenError> {
     let mut checked: Vec<DocumentName> = Vec::new();
@@ -589,12 +565,6 @@ fn random() -> Result<[u8; 32], OpenError> {
     Ok(bytes)
 }
 
-/// The file of the store in its directory.
-const STORE_FILE: &str = "store.redb";
-/// The setting with the device's secret key, 32 bytes.
-const IDENTITY_SETTING: &str = "identity";
-/// The setting with the name of the main document that was used last, UTF-8.
-const DOCUMENT_SETTING: &str = "document";
 /// The setting with the names of the documents beside it: a JSON array.
 const OTHER_DOCUMENTS_SETTING: &str = "document/others";
 /// The setting with the day on which the ledger's billing periods begin, one byte.

@@ -43,7 +43,7 @@
 //!
 //! `options`, `error`, `status`, `tried`, `clock`, `zone`, `size`, `backoff` (data) <- `billing`, `books`, `budget`, `meter`, `report`
 //! (what the link costs), `policy` (when it is used) <- `changes`, `arrived`, `unopened`, `connection`, `frames` <- `engine` (a state machine
-//! without clock, disk or socket) <- `line` (the ports of devices), `network` (the link to the aggregator: `lookup`, `addresses`) <- `driver`
+//! without clock, disk or socket) <- `line` (the ports of devices), `network` (the link to the aggregator: `lookup`, `addresses`), `place` (store, identity, socket) <- `driver`
 //! (one tokio task that has them) <- `document`, `handle` (what applications hold) <- `service`
 //! (the control socket).
 //!
@@ -69,6 +69,7 @@ mod lookup;
 mod meter;
 mod network;
 mod options;
+mod place;
 mod policy;
 mod report;
 mod service;
@@ -89,10 +90,11 @@ pub use control::{Change, Scalar};
 pub use document::{Document, Receipt, Transaction, Watch};
 pub use engine::DOCUMENTS_MAX;
 pub use error::{EdgeError, OpenError};
-pub use handle::{Edge, ledger, public_key, socket_path};
+pub use handle::{Edge, ledger};
 pub use line::{LineOptions, Port, PortError};
 pub use meter::WASTE_BYTES_MAX;
 pub use options::{Aggregator, Options, Timing};
+pub use place::{Initialized, connect, init, public_key, socket_path, store_path};
 pub use policy::{
     BadRule, DELAY_MAX, DeadBand, DocumentPolicy, POLICY_PATH, Period, PeriodError, Placed, Policy, Priority,
     RULES_MAX, Rule, RuleError, RuleReport, Source, Terms,

@@ -25,7 +25,8 @@ pub struct Options {
     pub lines: Vec<LineOptions>,
     /// Whom to sync with; `None` for nobody.
     pub aggregator: Option<Aggregator>,
-    /// Whether a missing store is made.
+    /// Whether a missing store is made, which needs the name of a document. A file that is there is never taken for a new
+    /// store, whatever it holds.
     pub create: bool,
     /// Most cells and bytes of each document.
     pub limits: Limits,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use crate::document::{Document, Receipt, Transaction};
 use crate::error::EdgeError;
 use crate::handle::Edge;
+use crate::place::ROLE;
 use crate::unopened::UnopenedDocument;
 
 /// A request: one JSON object on one line, such as `{"verb":"get","path":"pump/3"}`. A field that its verb does not have is
@@ -81,7 +82,8 @@ impl Service {
     /// # Errors
     /// [`BindError`].
     pub async fn bind(edge: Edge, path: &Path) -> Result<Self, BindError> {
-        Ok(Self { edge, server: Server::bind(path).await? })
+        let server = Server::bind(path).await?.for_store(ROLE.name, edge.store_path())?;
+        Ok(Self { edge, server })
     }
 
     /// Serves until `stop` resolves, or until the edge has stopped.

@@ -32,8 +32,8 @@ pub(crate) type CellChange<'a> = Option<Cow<'a, [u8]>>;
 
 impl<'a> Batch<'a> {
     /// A batch that changes nothing.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { changes: Vec::new() }
     }
 
     /// Adds a document with its metadata; the cells follow on what this gives back. A new name creates the document.

@@ -1,5 +1,7 @@
 //! Replicas in the store: what the core wants kept goes into the batch, and comes back as a replica.
 
+use std::path::PathBuf;
+
 use crdt_core::{Cell, CellRecord, Config, Heap, Moment, Path, PersistToken, RecordError, Replica, Unsaved};
 
 use crate::{Batch, DocumentCommit, Store, StoreError};
@@ -9,14 +11,16 @@ use crate::{Batch, DocumentCommit, Store, StoreError};
 #[non_exhaustive]
 pub enum LoadError {
     /// The store gave back something that is no document of this version.
-    #[error(
-        "document {document:?}: {source}; move the file away to start anew: the aggregator has what was acknowledged"
-    )]
+    #[error("{}: document {document:?} cannot be read: {cause}; {advice}", .path.display())]
     Record {
+        /// The store file.
+        path: PathBuf,
         /// The document's name.
         document: String,
         /// What is wrong with it.
-        source: RecordError,
+        cause: RecordError,
+        /// What to do, which depends on the store's [`Role`](crate::Role).
+        advice: &'static str,
     },
     /// The store failed.
     #[error(transparent)]
@@ -56,7 +60,12 @@ pub fn load(
     moment: Moment,
 ) -> Result<Option<Replica<Heap>>, LoadError> {
     let Some(stored) = store.load(name)? else { return Ok(None) };
-    let fail = |source| LoadError::Record { document: name.to_owned(), source };
+    let fail = |cause| LoadError::Record {
+        path: store.path().to_owned(),
+        document: name.to_owned(),
+        cause,
+        advice: store.site().advice(),
+    };
     let cells = stored.cells.iter().map(|(path, record)| decode(path, record));
     let cells = cells.collect::<Result<Vec<_>, _>>().map_err(fail)?;
     Replica::load(moment, config, &stored.meta, cells).map(Some).map_err(fail)

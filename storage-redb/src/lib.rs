@@ -40,20 +40,24 @@
 //!   that was not in order, one bit of redb's header (bit 0 of byte 9) says which of its two newest commits counts, and
 //!   if it flips before the next start, the last commit is undone, whole.
 //! - After a failure of the disk the store stops and says so; opening it again shows what is on the disk.
-//! - One process at a time; a file of a newer format is refused and left as it is.
+//! - A store is created whole, under another name, and gets its name when it is durable. What is found under its name is
+//!   never taken for a new store, however empty it is.
+//! - One process at a time; a file that is refused, such as one of a newer format or of another program, is left as it is.
 //!
 //! # Layers
 //!
-//! `record` (bytes) <- `read` (one snapshot), `write` (one transaction per batch) <- `store` (stopping) <- `options`
-//! (opening) <- `documents` (replicas of the core). Below redb, `blocks` watches that the disk gives back what redb has
-//! seen.
+//! `record` (bytes) <- `read` (one snapshot), `write` (one transaction per batch), `role` (whose store it is) <- `store`
+//! (stopping) <- `creation` (names), `options` (opening) <- `documents` (replicas of the core). Below redb, `blocks` watches
+//! that the disk gives back what redb has seen, and `trial` keeps the file as it is until it is accepted.
 //!
 //! # Features
 //!
-//! `faults`: the module of the same name, an in-memory disk with power cuts, failures and lying syncs.
+//! `faults`, for tests: the module of the same name, an in-memory disk with power cuts, failures and lying syncs; and
+//! `samples`, files that must be refused.
 
 mod batch;
 mod blocks;
+mod creation;
 mod documents;
 mod error;
 #[cfg(any(test, feature = "faults"))]
@@ -62,12 +66,17 @@ mod limits;
 mod options;
 mod read;
 pub mod record;
+mod role;
+#[cfg(any(test, feature = "faults"))]
+pub mod samples;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod write;
 
 pub use batch::{Batch, DocumentCommit};
+pub use creation::full_path;
 pub use documents::{LoadError, load, stage};
 pub use error::{Place, StoreError};
 pub use limits::{NAME_LEN_MAX, RECORD_LEN_MAX};
@@ -75,4 +84,5 @@ pub use options::Options;
 pub use read::LoadedDocument;
 pub use record::FORMAT_VERSION;
 pub use redb::StorageBackend;
+pub use role::Role;
 pub use store::Store;

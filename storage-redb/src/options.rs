@@ -1,15 +1,19 @@
-use std::fs::{File, OpenOptions};
+use std::fmt::{self, Debug, Formatter};
+use std::fs::OpenOptions;
 use std::io;
-use std::ops::Bound;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{BackendError, Builder, DatabaseError, StorageBackend};
+use redb::{Builder, Database, DatabaseError, StorageBackend};
 
+use crate::batch::Batch;
 use crate::blocks::Watched;
-use crate::error::{Place, StoreError};
+use crate::creation;
+use crate::error::{Place, Site, StoreError};
+use crate::role::Role;
 use crate::store::{Store, guard};
+use crate::trial::Trial;
 
 /// How to open a store.
 ///
@@ -28,10 +32,12 @@ use crate::store::{Store, guard};
 ///
 /// redb could trust a file that was closed in order. It does not here: a start after a kill costs as much anyway, and
 /// redb panics over damaged pages that it trusted, at times during a panic, which ends the process.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     create: bool,
     cache_bytes: usize,
+    role: Option<Role>,
+    initial: Batch<'static>,
 }
 
 impl Default for Options {
@@ -41,12 +47,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Creates a missing store, uses up to 16 MiB of memory as cache.
+    /// Creates a missing store, uses up to 16 MiB of memory as cache, neither asks for a role nor gives one.
     pub const fn new() -> Self {
-        Self { create: true, cache_bytes: 16 << 20 }
+        Self { create: true, cache_bytes: 16 << 20, role: None, initial: Batch::new() }
     }
 
-    /// Whether a missing or empty file becomes a new store (the default) or is an error.
+    /// Whether a store is created where there is no file (the default), or that is an error. A file that is there is
+    /// never taken for a new store, whatever it holds.
     #[must_use]
     pub const fn create(mut self, create: bool) -> Self {
         self.create = create;
@@ -60,21 +67,77 @@ impl Options {
         self
     }
 
+    /// Whose store it is: a new one is marked so, and one that belongs to another program is an error.
+    #[must_use]
+    pub const fn role(mut self, role: Role) -> Self {
+        self.role = Some(role);
+        self
+    }
+
+    /// What a new store holds from its first moment on, such as the keys of whoever creates it.
+    #[must_use]
+    pub fn initial(mut self, initial: Batch<'static>) -> Self {
+        self.initial = initial;
+        self
+    }
+
     /// Opens the store in a file.
     ///
-    /// A new file has mode 0600; its directory must exist and is synced, so that the name is durable as well. An empty
-    /// file, and one of zeros only, is what a creation that was cut short leaves behind, and is as good as none.
+    /// A new file has mode 0600, and is durable under its name when this returns, with all that it is to hold. Its
+    /// directory is made (mode 0700) if only the last part of its path is missing. [`Store::is_new`] tells whether it was
+    /// created. While it is, and if its creation is cut short, its name ends in `.unfinished`.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Missing`], [`StoreError::Permission`], [`StoreError::InUse`], [`StoreError::NotAStore`],
-    /// [`StoreError::NewerFormat`], [`StoreError::Damaged`], [`StoreError::Full`] or [`StoreError::Io`]. No error
-    /// changes a record in the file.
+    /// [`StoreError::Missing`], [`StoreError::Directory`], [`StoreError::Permission`], [`StoreError::InUse`],
+    /// [`StoreError::NotAStore`], [`StoreError::OtherRole`], [`StoreError::Unmarked`], [`StoreError::NewerFormat`],
+    /// [`StoreError::Damaged`], [`StoreError::Full`] or [`StoreError::Io`]. A file that is refused is left as it is, byte
+    /// for byte, and a creation that fails leaves nothing behind.
     pub fn open(&self, path: &Path) -> Result<Store, StoreError> {
+        let site = Site { path: creation::full_path(path), role: self.role };
+        self.open_or_create(&site).map_err(|error| error.at(&site))
+    }
+
+    /// Opens the store on any disk, such as one in memory that fails on purpose. An empty disk becomes a new store; there
+    /// is no name that would tell a creation that was cut short from a damaged store, so it is none that survives that.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_backend(&self, backend: impl StorageBackend) -> Result<Store, StoreError> {
+        let site = Site { path: PathBuf::from("(storage backend)"), role: self.role };
+        let opened = match backend.len() {
+            Ok(0) if self.create => self.create_on(backend, &site),
+            _ => self.open_on(backend, &site),
+        };
+        opened.map_err(|error| error.at(&site))
+    }
+
+    fn open_or_create(&self, site: &Site) -> Result<Store, StoreError> {
+        let path = &site.path;
+        for _ in 0..ATTEMPTS {
+            if creation::exists(path)? {
+                return self.open_file(site);
+            }
+            if !self.create {
+                let path = path.clone();
+                let is_under_way = creation::is_under_way(&path);
+                return Err(if is_under_way { StoreError::in_use() } else { StoreError::Missing { path } });
+            }
+            let created = creation::create(path, |backend| self.create_on(backend, site))?;
+            if let Some(store) = created {
+                return Ok(store);
+            }
+        }
+        Err(StoreError::in_use())
+    }
+
+    fn open_file(&self, site: &Site) -> Result<Store, StoreError> {
+        let path = &site.path;
         match path.metadata() {
             Ok(metadata) if !metadata.is_file() => {
                 let reason = if metadata.is_dir() { "it is a directory" } else { "it is not a regular file" };
-                return Err(StoreError::NotAStore { path: path.to_owned(), reason: reason.to_owned() });
+                return Err(StoreError::not_a_store(reason));
             }
             Ok(metadata) => {
                 let mode = metadata.permissions().mode() & 0o777;
@@ -83,103 +146,95 @@ impl Options {
                     tracing::warn!(%path, %mode, "others may access the store, which can hold keys; use mode 600");
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(access(path, error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+                let target = path.read_link().unwrap_or_default();
+                let reason = format!("it is a link to {}, which does not exist", target.display());
+                return Err(StoreError::not_a_store(reason));
+            }
+            Err(error) => return Err(creation::access(error)),
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(self.create)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| access(path, error))?;
-        let backend = FileBackend::new(file).map_err(|error| opening(path, error))?;
-        let store = self.open_at(backend, path)?;
-        // Not only for a new file: the process that created it may have been killed before it came here.
-        sync_directory(path)?;
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(creation::access)?;
+        let held = file.try_clone().map_err(|error| StoreError::io("opening", error))?;
+        let store = self.open_on(FileBackend::new(file).map_err(opening)?, site)?;
+        // The process that created it may have been killed before it came here.
+        creation::sync_directory(creation::directory_of(path))?;
+        creation::tidy(path, &held);
         Ok(store)
     }
 
-    /// Opens the store on any disk, such as one in memory that fails on purpose. An empty disk becomes a new store.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open).
-    pub fn open_backend(&self, backend: impl StorageBackend) -> Result<Store, StoreError> {
-        self.open_at(backend, Path::new("(storage backend)"))
-    }
-
-    fn open_at(&self, backend: impl StorageBackend, path: &Path) -> Result<Store, StoreError> {
+    fn open_on(&self, backend: impl StorageBackend, site: &Site) -> Result<Store, StoreError> {
         guard("opening", || {
-            self.inspect(&backend, path)?;
-            let (backend, switch) = Watched::new(backend);
-            let database = Builder::new()
-                .set_cache_size(self.cache_bytes)
-                .set_check_integrity_on_open(true)
-                .create_with_backend(backend)
-                .map_err(|error| opening(path, error))?;
-            Store::adopt(database, switch, path)
+            inspect(&backend)?;
+            let trial = Trial::new(backend);
+            let (backend, switch) = Watched::new(trial.clone());
+            let store = Store::adopt(self.database(backend)?, switch, site)?;
+            trial.end().map_err(|error| StoreError::io("opening", error))?;
+            Ok(store)
         })
     }
 
-    /// Looks at the file before redb does: refuses what is no store, and empties what is left of a creation that was
-    /// cut short, which redb would refuse for ever.
-    fn inspect(&self, backend: &impl StorageBackend, path: &Path) -> Result<(), StoreError> {
-        // Another process may be creating the file: only under the lock is an unfinished one a leftover.
-        let locked = match backend.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
-            Ok(true) => true,
-            Ok(false) => return Err(StoreError::InUse { path: path.to_owned() }),
-            Err(BackendError::Unsupported) => false,
-            Err(error) => return Err(StoreError::io("locking", error.into())),
-        };
-        let inspected = self.inspect_locked(backend, path);
-        if locked {
-            backend
-                .unlock_range(Bound::Unbounded, Bound::Unbounded)
-                .map_err(|error| StoreError::io("unlocking", error.into()))?;
-        }
-        inspected
+    /// Makes a store on an empty disk.
+    fn create_on(&self, backend: impl StorageBackend, site: &Site) -> Result<Store, StoreError> {
+        guard("creating", || {
+            let (backend, switch) = Watched::new(backend);
+            Store::create(self.database(backend)?, switch, site, &self.initial)
+        })
     }
 
-    fn inspect_locked(&self, backend: &impl StorageBackend, path: &Path) -> Result<(), StoreError> {
-        let len = backend.len().map_err(reading)?;
-        if len == 0 {
-            return if self.create { Ok(()) } else { Err(StoreError::Missing { path: path.to_owned() }) };
-        }
-        let mut magic = [0; MAGIC.len()];
-        if len >= magic.len() as u64 {
-            backend.read(0, &mut magic).map_err(reading)?;
-            if magic == MAGIC {
-                return Ok(());
-            }
-        }
-        if self.create && is_unfinished(backend, len)? {
-            tracing::info!(path = %path.display(), "the store was never finished; creating it again");
-            return backend.set_len(0).map_err(|error| StoreError::io("creating", error));
-        }
-        let reason = format!("it starts with {magic:02x?}, a store starts with {MAGIC:02x?}");
-        Err(StoreError::NotAStore { path: path.to_owned(), reason })
+    fn database(&self, backend: impl StorageBackend) -> Result<Database, StoreError> {
+        Builder::new()
+            .set_cache_size(self.cache_bytes)
+            .set_check_integrity_on_open(true)
+            .create_with_backend(backend)
+            .map_err(opening)
     }
+}
+
+impl Debug for Options {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        // Without what a new store is to hold, which is keys.
+        f.debug_struct("Options")
+            .field("create", &self.create)
+            .field("cache_bytes", &self.cache_bytes)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Refuses what does not start like a store, before redb looks at it.
+fn inspect(backend: &impl StorageBackend) -> Result<(), StoreError> {
+    let is_locked = creation::lock(backend)?;
+    let inspected = inspect_locked(backend);
+    if is_locked {
+        creation::unlock(backend)?;
+    }
+    inspected
+}
+
+fn inspect_locked(backend: &impl StorageBackend) -> Result<(), StoreError> {
+    let len = backend.len().map_err(reading)?;
+    if len == 0 {
+        return Err(StoreError::not_a_store("it is empty"));
+    }
+    let mut magic = [0; MAGIC.len()];
+    let magic_len = magic.len().min(usize::try_from(len).unwrap_or(usize::MAX));
+    let magic = &mut magic[..magic_len];
+    backend.read(0, magic).map_err(reading)?;
+    if magic == MAGIC {
+        return Ok(());
+    }
+    if is_zero(backend, len)? {
+        return Err(StoreError::not_a_store(format!("all of its {len} bytes are zero")));
+    }
+    Err(StoreError::not_a_store(format!("it starts with {magic:02x?}, a store starts with {MAGIC:02x?}")))
 }
 
 /// How every redb file starts.
 const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
 
-/// Bytes of redb's header, all it writes before the file becomes a database.
-const HEADER_LEN: u64 = 320;
-
-/// Whether a creation was cut short: redb writes its header, without and then with [`MAGIC`], and nothing else before
-/// that is synced. So such a file holds some bytes of the magic number, and zeros behind the header.
-fn is_unfinished(backend: &impl StorageBackend, len: u64) -> Result<bool, StoreError> {
-    let mut magic = [0; MAGIC.len()];
-    let magic_len = magic.len().min(usize::try_from(len).unwrap_or(usize::MAX));
-    backend.read(0, &mut magic[..magic_len]).map_err(reading)?;
-    if magic.iter().zip(MAGIC).any(|(&byte, expected)| byte != 0 && byte != expected) {
-        return Ok(false);
-    }
-    let mut at = HEADER_LEN;
+fn is_zero(backend: &impl StorageBackend, len: u64) -> Result<bool, StoreError> {
     let mut block = [0; 4096];
+    let mut at = 0;
     while at < len {
         let size = block.len().min(usize::try_from(len - at).unwrap_or(usize::MAX));
         backend.read(at, &mut block[..size]).map_err(reading)?;
@@ -191,29 +246,9 @@ fn is_unfinished(backend: &impl StorageBackend, len: u64) -> Result<bool, StoreE
     Ok(true)
 }
 
-fn sync_directory(path: &Path) -> Result<(), StoreError> {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    File::open(parent)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| StoreError::io("syncing the directory of the store", error))
-}
-
-pub(crate) fn access(path: &Path, error: io::Error) -> StoreError {
-    match error.kind() {
-        io::ErrorKind::NotFound => StoreError::Missing { path: path.to_owned() },
-        io::ErrorKind::PermissionDenied => StoreError::Permission { path: path.to_owned(), source: error },
-        _ => StoreError::io("opening", error),
-    }
-}
-
-fn opening(path: &Path, error: DatabaseError) -> StoreError {
+pub(crate) fn opening(error: DatabaseError) -> StoreError {
     match error {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            StoreError::InUse { path: path.to_owned() }
-        }
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => StoreError::in_use(),
         DatabaseError::UpgradeRequired(version) => StoreError::damaged(
             Place::Store,
             format!("it has version {version} of the redb file format, which this crate never wrote"),
@@ -225,3 +260,6 @@ fn opening(path: &Path, error: DatabaseError) -> StoreError {
 fn reading(error: io::Error) -> StoreError {
     StoreError::io("reading", error)
 }
+
+/// How often a store is looked for and created, if other processes do the same and remove it at the same moment.
+const ATTEMPTS: u32 = 16;

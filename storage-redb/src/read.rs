@@ -1,6 +1,7 @@
 //! The reading half of the store: everything from one commit, verified.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
 
@@ -163,7 +164,7 @@ pub(crate) fn read_root(
     };
     match Root::version(payload) {
         Some(found) if found > record::FORMAT_VERSION => {
-            Err(StoreError::NewerFormat { found, supported: record::FORMAT_VERSION })
+            Err(StoreError::NewerFormat { path: PathBuf::new(), found, supported: record::FORMAT_VERSION })
         }
         Some(record::FORMAT_VERSION) => Root::decode(payload)
             .ok_or_else(|| StoreError::damaged(Place::Store, "its root record has a wrong length")),

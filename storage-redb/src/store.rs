@@ -6,10 +6,11 @@ use redb::{Database, TableDefinition};
 
 use crate::batch::Batch;
 use crate::blocks::Switch;
-use crate::error::{Place, StoreError};
+use crate::error::{Place, Site, StoreError};
 use crate::limits::{NAME_LEN_MAX, check_len};
 use crate::options::Options;
 use crate::read::{LoadedDocument, Snapshot};
+use crate::role::{self, ROLE_SETTING};
 use crate::write;
 
 /// The one table; see [`record`](crate::record) for what lies in it.
@@ -23,6 +24,8 @@ pub(crate) const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition
 pub struct Store {
     /// `None` once closed.
     database: Option<Database>,
+    site: Site,
+    is_new: bool,
     /// Keeps redb from the file once the store has stopped.
     switch: Switch,
     /// Set by the first failure that leaves open what is on disk; never cleared.
@@ -30,7 +33,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a store, and creates it (mode 0600) when there is no file or an empty one. Its directory must exist.
+    /// Opens a store, and creates it (mode 0600) when there is no file.
     ///
     /// Same as `Options::new().open(path)`; see there for the cost and the errors.
     ///
@@ -48,6 +51,18 @@ impl Store {
     /// As [`Options::open`], and [`StoreError::Missing`] when there is no file.
     pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
         Options::new().create(false).open(path)
+    }
+
+    /// Where it is: absolute, and without links.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.site.path
+    }
+
+    /// Whether it was created by opening it.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Writes a batch: when this returns `Ok`, all of it is on the disk and survives a power cut; until then none of
@@ -137,19 +152,50 @@ impl Store {
     /// What the disk said. Everything committed is on the disk in any case.
     pub fn close(mut self) -> Result<(), StoreError> {
         let Some(database) = self.database.take() else { return Ok(()) };
-        guard("closing", || database.close().map_err(|error| StoreError::engine("closing", error)))
+        close(database).map_err(|error| error.at(&self.site))
     }
 
-    /// Takes over an open database: writes the root record into a new one, checks the index of an old one.
-    pub(crate) fn adopt(database: Database, switch: Switch, path: &Path) -> Result<Self, StoreError> {
-        let store = Self { database: Some(database), switch, stopped: OnceLock::new() };
-        store.run("opening", |database| {
-            if write::is_unused(database, path)? {
-                write::create_root(database)?;
-            }
-            Snapshot::of(database)?.verify_index()
+    /// Takes over the open database of a store that exists, if it is one.
+    pub(crate) fn adopt(database: Database, switch: Switch, site: &Site) -> Result<Self, StoreError> {
+        let store = Self::around(database, switch, site, false);
+        let is_marked = store.run("opening", |database| {
+            write::check_table(database)?;
+            let snapshot = Snapshot::of(database)?;
+            snapshot.verify_index()?;
+            site.role.map_or(Ok(true), |role| role::is_marked(&snapshot, &role))
         })?;
+        if let Some(role) = site.role.filter(|_| !is_marked) {
+            let mut mark = Batch::new();
+            mark.set(ROLE_SETTING, role.name.as_bytes());
+            store.commit(&mark)?;
+        }
         Ok(store)
+    }
+
+    /// Makes a database without any table a store, with its mark and what it is to hold, in one commit.
+    pub(crate) fn create(
+        database: Database,
+        switch: Switch,
+        site: &Site,
+        initial: &Batch<'static>,
+    ) -> Result<Self, StoreError> {
+        let mut batch = initial.clone();
+        if let Some(role) = site.role {
+            batch.set(ROLE_SETTING, role.name.as_bytes());
+        }
+        write::check_limits(&batch)?;
+        let store = Self::around(database, switch, site, true);
+        store.run("creating", |database| write::create(database, &batch))?;
+        Ok(store)
+    }
+
+    fn around(database: Database, switch: Switch, site: &Site, is_new: bool) -> Self {
+        Self { database: Some(database), site: site.clone(), is_new, switch, stopped: OnceLock::new() }
+    }
+
+    /// Where it lies and whose it is.
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
     }
 
     /// Runs an operation, and stops the store when it leaves open what is on disk or in redb's memory.
@@ -164,7 +210,7 @@ impl Store {
         let Some(database) = &self.database else {
             return Err(StoreError::Stopped { cause: "the store was closed".to_owned() });
         };
-        let result = guard(operation, || work(database));
+        let result = guard(operation, || work(database)).map_err(|error| error.at(&self.site));
         if let Err(error) = &result
             && is_fatal(error)
         {
@@ -181,12 +227,14 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         let Some(database) = self.database.take() else { return };
-        let closed =
-            guard("closing", || database.close().map_err(|error| StoreError::engine("closing", error)));
-        if let Err(error) = closed {
+        if let Err(error) = close(database).map_err(|error| error.at(&self.site)) {
             tracing::warn!(%error, "the store was not closed in order; the next start checks it");
         }
     }
+}
+
+fn close(database: Database) -> Result<(), StoreError> {
+    guard("closing", || database.close().map_err(|error| StoreError::engine("closing", error)))
 }
 
 /// Turns a panic of redb into an error: the last line of defence.

@@ -1,7 +1,5 @@
 //! The writing half of the store: one batch is one redb transaction.
 
-use std::path::Path;
-
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 
 use crate::batch::{Batch, Change, DocumentCommit};
@@ -40,47 +38,47 @@ pub(crate) fn commit(database: &Database, batch: &Batch<'_>) -> Result<(), Store
         return Ok(());
     }
     let transaction = begin(database)?;
-    {
-        let mut writer = Writer::new(&transaction)?;
-        for change in &batch.changes {
-            match change {
-                Change::Document(document) => writer.document(document)?,
-                Change::RemoveDocument(name) => writer.remove_document(name)?,
-                Change::RemoveSetting(name) => writer.setting(name, None)?,
-                Change::Setting { name, value } => writer.setting(name, Some(value))?,
-            }
-        }
-        writer.finish()?;
-    }
+    apply(&transaction, batch)?;
     transaction.commit().map_err(failed)
 }
 
-/// Whether a database holds no table at all: it was just created, or its creation was cut short.
-pub(crate) fn is_unused(database: &Database, path: &Path) -> Result<bool, StoreError> {
+/// Makes a new database a store that holds a batch.
+pub(crate) fn create(database: &Database, batch: &Batch<'_>) -> Result<(), StoreError> {
+    let transaction = begin(database)?;
+    put_root(&mut transaction.open_table(TABLE).map_err(failed)?, &Root::EMPTY)?;
+    apply(&transaction, batch)?;
+    transaction.commit().map_err(failed)
+}
+
+/// Whether a database has the table of a store.
+pub(crate) fn check_table(database: &Database) -> Result<(), StoreError> {
     let transaction = database.begin_read().map_err(failed)?;
     match transaction.open_table(TABLE) {
-        Ok(_) => Ok(false),
+        Ok(_) => Ok(()),
         Err(redb::TableError::TableDoesNotExist(_)) => {
             let tables = transaction.list_tables().map_err(failed)?.count();
             let multimaps = transaction.list_multimap_tables().map_err(failed)?.count();
-            if tables + multimaps == 0 {
-                return Ok(true);
-            }
-            let reason = format!("it is a redb file with {} other tables", tables + multimaps);
-            Err(StoreError::NotAStore { path: path.to_owned(), reason })
+            let others = match tables + multimaps {
+                0 => "no tables".to_owned(),
+                others => format!("{others} other tables"),
+            };
+            Err(StoreError::not_a_store(format!("it is a redb file with {others}")))
         }
         Err(error) => Err(failed(error)),
     }
 }
 
-/// Makes a new database a store.
-pub(crate) fn create_root(database: &Database) -> Result<(), StoreError> {
-    let transaction = begin(database)?;
-    {
-        let mut table = transaction.open_table(TABLE).map_err(failed)?;
-        put_root(&mut table, &Root::EMPTY)?;
+fn apply(transaction: &WriteTransaction, batch: &Batch<'_>) -> Result<(), StoreError> {
+    let mut writer = Writer::new(transaction)?;
+    for change in &batch.changes {
+        match change {
+            Change::Document(document) => writer.document(document)?,
+            Change::RemoveDocument(name) => writer.remove_document(name)?,
+            Change::RemoveSetting(name) => writer.setting(name, None)?,
+            Change::Setting { name, value } => writer.setting(name, Some(value))?,
+        }
     }
-    transaction.commit().map_err(failed)
+    writer.finish()
 }
 
 fn begin(database: &Database) -> Result<WriteTransaction, StoreError> {

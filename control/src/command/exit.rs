@@ -94,7 +94,8 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         let exit = match error {
             ConnectError::NotRunning { .. } => Exit::NotRunning,
-            ConnectError::Io { .. } => Exit::Failed,
+            ConnectError::OtherStore { .. } => Exit::Store,
+            _ => Exit::Failed,
         };
         Self::of(exit, &error)
     }

@@ -11,6 +11,7 @@ use crate::process::{Aggregator, done};
 async fn what_was_acknowledged_survives_kill() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path();
+    done(store, &["init"]);
     let mut devices = [Device::new(1, "site"), Device::new(2, "site"), Device::new(3, "other")];
     for device in &devices {
         done(store, &["allow", &device.key().to_string()]);
@@ -52,6 +53,7 @@ async fn what_was_acknowledged_survives_kill() {
 async fn what_was_delivered_survives_kill() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path();
+    done(store, &["init"]);
     let mut device = Device::new(1, "site");
     done(store, &["allow", &device.key().to_string()]);
     for round in 0..20_i64 {
@@ -70,6 +72,7 @@ async fn what_was_delivered_survives_kill() {
 async fn a_kill_in_the_middle_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path();
+    done(store, &["init"]);
     let mut device = Device::new(1, "site");
     done(store, &["allow", &device.key().to_string()]);
     for round in 0..10_i64 {
@@ -92,6 +95,7 @@ async fn a_kill_in_the_middle_loses_nothing() {
 async fn an_orderly_stop_keeps_what_the_devices_have() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path();
+    done(store, &["init"]);
     let mut device = Device::new(1, "site");
     done(store, &["allow", &device.key().to_string()]);
     let aggregator = Aggregator::start(store);
@@ -102,7 +106,7 @@ async fn an_orderly_stop_keeps_what_the_devices_have() {
     assert_eq!(aggregator.stop(), Some(0));
     let (code, text) = device.told().await;
     assert!(code == 4 && text.contains("stopping"), "{code} {text}");
-    assert!(!store.join("control.sock").exists());
+    assert!(!store.join("aggregator.redb.sock").exists());
     let listed = done(store, &["list", "--json"]);
     assert!(!listed.contains("\"last_seen_ms\":null"), "{listed}");
 
@@ -118,6 +122,7 @@ async fn an_orderly_stop_keeps_what_the_devices_have() {
 async fn a_restarted_aggregator_resets_old_connections() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path();
+    done(store, &["init"]);
     let mut device = Device::new(1, "site");
     done(store, &["allow", &device.key().to_string()]);
     let aggregator = Aggregator::start(store);

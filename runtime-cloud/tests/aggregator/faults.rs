@@ -127,6 +127,7 @@ fn a_store_that_cannot_be_used_is_named_and_left_alone() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "[settings]\nthis is no store\n");
     fs::remove_file(&file).unwrap();
 
+    done(store, &["init"]);
     done(store, &["set", "site", "a", "1"]);
     let mut bytes = fs::read(&file).unwrap();
     let intact = bytes.clone();

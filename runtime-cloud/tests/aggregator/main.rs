@@ -7,4 +7,5 @@ mod faults;
 mod numbers;
 mod process;
 mod scripts;
+mod stores;
 mod sync;

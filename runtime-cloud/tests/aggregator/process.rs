@@ -24,9 +24,17 @@ impl Aggregator {
     }
 
     pub(crate) fn start_at(store: &Path, listen: &str) -> Self {
+        Self::start_logging(store, listen, Stdio::null())
+    }
+
+    pub(crate) fn start_with_log(store: &Path, log: impl Into<Stdio>) -> Self {
+        Self::start_logging(store, "127.0.0.1:0", log.into())
+    }
+
+    fn start_logging(store: &Path, listen: &str, log: Stdio) -> Self {
         let mut child = command(store, &["serve", "--json", "--listen", listen])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("the binary starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
@@ -131,7 +139,7 @@ pub(crate) fn spawn(store: &Path, arguments: &[&str], stdout: Stdio) -> Child {
     command(store, arguments).stdout(stdout).stderr(Stdio::piped()).spawn().expect("the binary starts")
 }
 
-fn command(store: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(store: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aggregator"));
     command.arg("--store").arg(store).args(arguments);
     command

@@ -47,6 +47,7 @@ async fn what_people_set_reaches_devices_and_back() {
     let store = directory.path();
     let mut device = Device::new(1, "site");
     // Before the aggregator runs for the first time.
+    done(store, &["init"]);
     done(store, &["allow", &device.key().to_string()]);
     done(store, &["set", "site", "pump/setpoint", "4.5"]);
     assert_eq!(done(store, &["get", "site"]), "{\n  \"pump\": {\n    \"setpoint\": 4.5\n  }\n}");

@@ -8,9 +8,9 @@ use clap::{Args, Parser, Subcommand};
 use control::command::{Exit, Failure, LogLevel, follow, print, print_text, stop_signal};
 use control::{Client, ConnectError, Delete, Get, Scalar, Set};
 use runtime_linux::{
-    BudgetStatus, DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, LedgerReport, Level,
-    LineOptions, OpenError, Options, POLICY_PATH, Period, Plan, Rule, Service, SizeError, Status,
-    UnopenedDocument, Written, Zone, ledger, parse_size, public_key, socket_path,
+    BudgetStatus, DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, Initialized, LedgerReport,
+    Level, LineOptions, OpenError, Options, POLICY_PATH, Period, Plan, Rule, Service, SizeError, Status,
+    UnopenedDocument, Written, Zone, ledger, parse_size, socket_path, store_path,
 };
 use serde_json::Value as Json;
 use storage_redb::StoreError;
@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run in the foreground: keep the documents in sync until SIGTERM or Ctrl-C
+    /// Run in the foreground: keep the documents in sync until SIGTERM or Ctrl-C; makes store and key if there are none
     #[command(after_help = RUN_HELP)]
     Run {
         #[command(flatten)]
@@ -46,6 +46,14 @@ enum Command {
         plan: Box<PlanArgs>,
         #[command(flatten)]
         policy: PolicyArgs,
+    },
+    /// Make store and key if there are none, and tell both; changes nothing if they are there
+    Init {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Print this device's public key; makes store and key if there are none
     Key {
@@ -245,6 +253,7 @@ struct WriteArgs {
 
 const HELP: &str = "\
 Examples:
+  edge init --store /var/lib/pump                 make the store, if there is none
   edge key --store /var/lib/pump                  print the key that the aggregator must let in
   edge run --store /var/lib/pump --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42
   edge set pump/3/setpoint 4.5 --store /var/lib/pump
@@ -267,6 +276,7 @@ Exit codes, the same for edge and aggregator:
   2 bad input                 6 the store cannot be used
   3 no edge running           7 refused by a limit or a right
 
+Only run, init and key make a store where there is none, and say so.
 Log: stderr; RUST_LOG=debug for more.";
 
 const RUN_HELP: &str = "\
@@ -350,7 +360,15 @@ async fn execute(command: Command) -> Result<(), Failure> {
             }
             parse::<Vec<DocumentPolicy>>(policies)?.iter().try_for_each(print_text)
         }
-        Command::Key { store } => print_key(&store.directory).await,
+        Command::Init { store, json } => {
+            let Initialized { key, created } = init(&store.directory).await?;
+            let store = store_path(&store.directory).display().to_string();
+            if json {
+                return print(serde_json::json!({ "key": key, "store": store, "created": created }));
+            }
+            print(format_args!("key {key} store {store} {}", if created { "created" } else { "was there" }))
+        }
+        Command::Key { store } => print(init(&store.directory).await?.key),
         Command::Set { path, value, write } => {
             let value = Scalar::from_argument(&value).map_err(|error| Failure::of(Exit::BadInput, &error))?;
             let document = write.target.document.clone();
@@ -399,6 +417,7 @@ async fn run(options: Options) -> Result<(), Failure> {
     let stop = stop_signal()?;
     let socket = socket_path(&options.directory);
     let edge = Edge::open(options).await?;
+    tell_of_creation(edge.store_path(), Initialized { key: edge.public_key(), created: edge.is_store_new() });
     let served = announce(&edge, &socket).await;
     let done = match served {
         Ok(service) => {
@@ -428,27 +447,42 @@ async fn announce(edge: &Edge, socket: &Path) -> Result<Service, Failure> {
 
 /// Prints the ledger of the running edge, or of the store if none is running.
 async fn print_ledger(directory: &Path, json: bool) -> Result<(), Failure> {
-    let report: LedgerReport = match Client::connect(&socket_path(directory)).await {
-        Ok(mut client) => parse(client.request(&EdgeRequest::Ledger).await?)?,
-        Err(ConnectError::NotRunning { .. }) => ledger(directory)?,
-        Err(error) => return Err(error.into()),
+    let report: LedgerReport = match reach(directory, async || ledger(directory)).await? {
+        Reached::Running(mut client) => parse(client.request(&EdgeRequest::Ledger).await?)?,
+        Reached::Opened(report) => report,
     };
     if json { print(serde_json::to_value(&report).unwrap_or_default()) } else { print_text(report) }
 }
 
-async fn print_key(directory: &Path) -> Result<(), Failure> {
-    let key = match Client::connect(&socket_path(directory)).await {
-        Ok(mut client) => parse::<Status>(client.request(&EdgeRequest::Status).await?)?.public_key,
-        Err(_) => public_key(directory)?,
-    };
-    print(key)
+/// Makes the store if there is none, and says so.
+async fn init(directory: &Path) -> Result<Initialized, Failure> {
+    match reach(directory, async || runtime_linux::init(directory)).await? {
+        Reached::Running(mut client) => {
+            let status: Status = parse(client.request(&EdgeRequest::Status).await?)?;
+            Ok(Initialized { key: status.public_key, created: false })
+        }
+        Reached::Opened(initialized) => {
+            tell_of_creation(&store_path(directory), initialized);
+            Ok(initialized)
+        }
+    }
+}
+
+/// A store that was made is never made silently: where one was expected, it is somewhere else.
+fn tell_of_creation(store: &Path, Initialized { key, created }: Initialized) {
+    if created {
+        eprintln!(
+            "edge: created a new store at {} with a new key: the aggregator must let it in: aggregator allow {key}",
+            store.display()
+        );
+    }
 }
 
 /// Makes a change in the running edge, or in the store if none is running.
 async fn change(args: WriteArgs, request: EdgeRequest) -> Result<(), Failure> {
     let directory = &args.target.store.directory;
     let may_create = matches!(request, EdgeRequest::Set(_));
-    let written: Written = match reach(&args.target, may_create).await? {
+    let written: Written = match reach_document(&args.target, may_create).await? {
         Reached::Running(mut client) => {
             let written = parse(client.request(&request).await?)?;
             if args.wait { wait_for_receipt(&mut client, written, args.timeout).await? } else { written }
@@ -526,7 +560,7 @@ async fn leave_company(client: &mut Client) -> Result<(), Failure> {
 }
 
 async fn get(target: TargetArgs, path: Option<String>, raw: bool) -> Result<(), Failure> {
-    let json = match reach(&target, false).await? {
+    let json = match reach_document(&target, false).await? {
         Reached::Running(mut client) => {
             client.request(&EdgeRequest::Get(Get { document: target.document, path })).await?
         }
@@ -695,53 +729,67 @@ fn budget_text(budget: &BudgetStatus) -> String {
 }
 
 /// What a command works on.
-enum Reached {
+enum Reached<T> {
     /// An edge that runs.
     Running(Client),
-    /// The store, opened by this process.
-    Opened(Edge),
+    /// What this process has opened itself, of the store.
+    Opened(T),
 }
 
-/// The running edge, or else the store with the documents that were open last. If there are none yet, a write may make the
-/// first one.
-async fn reach(target: &TargetArgs, may_create: bool) -> Result<Reached, Failure> {
-    let directory = &target.store.directory;
-    match (reach_open(directory, None).await, &target.document) {
-        (Err(OpenError::NoDocument { .. }), Some(name)) if may_create => {
-            Ok(reach_open(directory, Some(name)).await?)
-        }
-        (Err(error @ OpenError::NoDocument { .. }), Some(_)) => Err(Failure::of(Exit::NotFound, &error)),
-        (reached, _) => Ok(reached?),
-    }
-}
-
-async fn reach_store(directory: &Path) -> Result<Reached, Failure> {
-    Ok(reach_open(directory, None).await?)
-}
-
-/// An edge that is just starting or stopping has the store and no socket; it is given some time.
-async fn reach_open(directory: &Path, document: Option<&str>) -> Result<Reached, OpenError> {
+/// The running edge, or else the store. An edge that is just starting or stopping has the store and no socket; it is
+/// given some time.
+async fn reach<T>(
+    directory: &Path,
+    open: impl AsyncFn() -> Result<T, OpenError>,
+) -> Result<Reached<T>, Failure> {
     let mut attempts = 20;
     loop {
-        // If it cannot be spoken to, the store tells whether it is there.
-        if let Ok(client) = Client::connect(&socket_path(directory)).await {
-            return Ok(Reached::Running(client));
+        match runtime_linux::connect(directory).await {
+            Ok(client) => return Ok(Reached::Running(client)),
+            Err(ConnectError::NotRunning { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
-        let mut options = Options::new(directory);
-        options.create = false;
-        options.documents.extend(document.map(str::to_owned));
-        match Edge::open(options).await {
+        match open().await {
             Err(OpenError::Store(StoreError::InUse { .. })) if attempts > 0 => {
                 attempts -= 1;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            opened => return opened.map(Reached::Opened),
+            opened => return Ok(Reached::Opened(opened?)),
         }
     }
 }
 
+/// The running edge, or else one on the store with the documents that were open last.
+async fn reach_store(directory: &Path) -> Result<Reached<Edge>, Failure> {
+    let mut options = Options::new(directory);
+    options.create = false;
+    reach(directory, async || Edge::open(options.clone()).await).await
+}
+
+/// The same for what is in a document. If the store has none yet, a write may make the first one.
+async fn reach_document(target: &TargetArgs, may_create: bool) -> Result<Reached<Edge>, Failure> {
+    let mut options = Options::new(&target.store.directory);
+    options.create = false;
+    let open = async || match (Edge::open(options.clone()).await, &target.document) {
+        (Err(OpenError::NoDocument { .. }), Some(name)) if may_create => {
+            Edge::open(options.clone().document(name)).await.map(Ok)
+        }
+        (Err(error @ OpenError::NoDocument { .. }), Some(_)) => Ok(Err(error)),
+        (opened, _) => opened.map(Ok),
+    };
+    match reach(&target.store.directory, open).await? {
+        Reached::Running(client) => Ok(Reached::Running(client)),
+        Reached::Opened(Ok(edge)) => Ok(Reached::Opened(edge)),
+        Reached::Opened(Err(error)) => Err(Failure::of(Exit::NotFound, &error)),
+    }
+}
+
 async fn connect(directory: &Path) -> Result<Client, Failure> {
-    Client::connect(&socket_path(directory)).await.map_err(|error| match error {
+    runtime_linux::connect(directory).await.map_err(|error| match error {
+        ConnectError::NotRunning { .. } if !store_path(directory).exists() => {
+            let missing = OpenError::NoStore { path: store_path(directory) };
+            Failure::new(Exit::NotRunning, format!("no process is running, and {missing}"))
+        }
         ConnectError::NotRunning { .. } => Failure::new(Exit::NotRunning, format!("{error} (edge run)")),
         error => error.into(),
     })

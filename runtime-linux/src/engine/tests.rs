@@ -174,7 +174,11 @@ impl World {
                 Output::Commit(_) => {
                     self.commits += 1;
                     let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
-                    let full = Arc::new(StoreError::Full { operation: "writing", source });
+                    let full = Arc::new(StoreError::Full {
+                        path: "store.redb".into(),
+                        operation: "writing",
+                        source,
+                    });
                     self.engine.handle_committed(if self.disk_is_full { Err(full) } else { Ok(()) });
                 }
                 Output::Connect(attempt) => {

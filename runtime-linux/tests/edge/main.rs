@@ -11,6 +11,7 @@ mod policy;
 mod process;
 mod receipts;
 mod scripts;
+mod stores;
 mod support;
 mod sync;
 mod unopened;

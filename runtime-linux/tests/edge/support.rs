@@ -209,12 +209,16 @@ pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
     pub(crate) fn start(store: &Path, arguments: &[&str]) -> Self {
+        Self::start_with_log(store, arguments, Stdio::null())
+    }
+
+    pub(crate) fn start_with_log(store: &Path, arguments: &[&str], log: impl Into<Stdio>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edge"));
         command.arg("run").args(arguments).arg("--store").arg(store);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let running = Self(child);
         let start = Instant::now();
-        while std::os::unix::net::UnixStream::connect(store.join("control.sock")).is_err() {
+        while code(&edge(store, &["status"])) != 0 {
             assert!(start.elapsed() < Duration::from_secs(10), "edge run did not start");
             std::thread::sleep(Duration::from_millis(5));
         }

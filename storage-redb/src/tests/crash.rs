@@ -9,6 +9,8 @@ use crate::tests::model::{Contents, random_batch};
 
 /// What a workload did to the disk, and what it was told.
 struct History {
+    /// The disk of the new store, before the workload.
+    start: Vec<u8>,
     log: Vec<Operation>,
     /// The contents before the first commit and after each.
     states: Vec<Contents>,
@@ -46,10 +48,11 @@ fn record(
     commit: impl Fn(&Store, &Batch<'_>) -> Result<(), StoreError>,
 ) -> Result<History, StoreError> {
     let mut random = Random(seed);
-    let mut disk = Disk::new();
+    let start = new_store()?;
+    let mut disk = Disk::from_image(start.clone());
     disk.record();
     let mut history =
-        History { log: Vec::new(), states: vec![Contents::default()], acknowledged: Vec::new() };
+        History { start, log: Vec::new(), states: vec![Contents::default()], acknowledged: Vec::new() };
     let mut contents = Contents::default();
     let mut store = Options::new().open_backend(disk.clone())?;
     for number in 0..commits {
@@ -72,11 +75,17 @@ fn record(
     Ok(history)
 }
 
+fn new_store() -> Result<Vec<u8>, StoreError> {
+    let disk = Disk::new();
+    Options::new().open_backend(disk.clone())?.close()?;
+    Ok(disk.image())
+}
+
 /// Cuts the power after every operation, `cuts_each` times with different outcomes, and opens what is left.
 ///
 /// From operation `lies_from` on syncs do nothing.
 fn check(history: &History, cuts_each: u64, lies_from: usize) -> Cuts {
-    let disk = Disk::new();
+    let disk = Disk::from_image(history.start.clone());
     let mut cuts = Cuts::default();
     for (at, operation) in history.log.iter().enumerate() {
         if *operation != Operation::Sync || at < lies_from {
@@ -166,7 +175,7 @@ fn the_checker_notices_a_batch_that_is_not_atomic() {
 #[test]
 fn a_power_cut_gives_the_same_image_for_the_same_seed() {
     let history = record(5, 4, Store::commit).unwrap();
-    let (one, two) = (Disk::new(), Disk::new());
+    let (one, two) = (Disk::from_image(history.start.clone()), Disk::from_image(history.start.clone()));
     let mut differ = 0;
     for operation in &history.log {
         one.apply(operation);

@@ -29,7 +29,7 @@ fn a_full_disk_is_named_and_the_store_stops() {
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
     assert_eq!(
         error.to_string(),
-        "no space left on the disk while writing; free some space and open the store again"
+        "no space left on the disk while writing (storage backend); free some space and open the store again"
     );
     assert!(error.source().is_some());
     for error in [store.commit(&small).unwrap_err(), store.setting("a").unwrap_err()] {
@@ -51,13 +51,19 @@ fn a_full_disk_is_named_and_the_store_stops() {
     assert_eq!(store.load("d").unwrap().unwrap().cells[0].1.len(), 1 << 20);
 }
 
+fn new_store() -> Vec<u8> {
+    let disk = Disk::new();
+    Options::new().open_backend(disk.clone()).unwrap().close().unwrap();
+    disk.image()
+}
+
 /// Fails from every operation of a workload on, in each way; then the power is cut too.
 #[test]
 fn nothing_acknowledged_is_lost_when_the_disk_fails_at_any_operation() {
     let mut stopped = 0;
     for failure in [Failure::Broken, Failure::Full, Failure::ReadOnly] {
         for after in 0..70 {
-            let disk = Disk::new();
+            let disk = Disk::from_image(new_store());
             disk.fail_after(after, failure);
             let mut states = vec![Contents::default()];
             let mut failed = 0;

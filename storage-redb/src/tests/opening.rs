@@ -37,10 +37,29 @@ fn a_missing_store_or_directory_is_named() {
     let error = Store::open_existing(&path).unwrap_err();
     assert!(matches!(&error, StoreError::Missing { path: named } if *named == path), "{error}");
     assert!(!path.exists(), "looking must not create");
-    fs::write(&path, b"").unwrap();
-    assert!(matches!(Store::open_existing(&path), Err(StoreError::Missing { .. })));
-    let nowhere = directory.path().join("no/store.redb");
-    assert!(matches!(Store::open(&nowhere), Err(StoreError::Missing { .. })));
+    let nowhere = directory.path().join("no/where/store.redb");
+    let error = Store::open(&nowhere).unwrap_err();
+    assert!(matches!(&error, StoreError::Directory { path, .. } if path.ends_with("no/where")), "{error}");
+    let below_a_file = directory.path().join("file/store.redb");
+    fs::write(directory.path().join("file"), b"").unwrap();
+    for opened in [Store::open(&below_a_file), Store::open_existing(&below_a_file)] {
+        assert!(matches!(opened, Err(StoreError::Directory { .. })), "{opened:?}");
+    }
+}
+
+#[test]
+fn errors_name_the_full_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let real = directory.path().canonicalize().unwrap().join("real");
+    fs::create_dir(&real).unwrap();
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let error = Store::open_existing(&link.join("store.redb")).unwrap_err();
+    assert!(error.to_string().contains(&*real.join("store.redb").to_string_lossy()), "{error}");
+    // A link to a file that is elsewhere, which may be on a disk that is not mounted.
+    std::os::unix::fs::symlink("elsewhere", real.join("store.redb")).unwrap();
+    let error = Store::open(&link.join("store.redb")).unwrap_err();
+    assert!(error.to_string().contains("it is a link to elsewhere, which does not exist"), "{error}");
 }
 
 #[test]
@@ -88,11 +107,24 @@ fn what_is_no_store_is_refused_and_left_as_it_is() {
     assert!(error.to_string().contains("is not a store: it is a directory"), "{error}");
 
     let path = directory.path().join("file");
-    for content in [&b"a"[..], b"just some text that somebody wrote", &[0xff; 9000], b"redb but not quite"] {
+    let zeros = [&b"redb"[..], &[0; 9000]].concat();
+    for (content, reason) in [
+        (&b""[..], "it is empty"),
+        (b"a", "it starts with [61],"),
+        (b"just some text that somebody wrote", "a store starts with"),
+        (&[0xff; 9000], "a store starts with"),
+        (b"redb but not quite", "a store starts with"),
+        (&zeros, "a store starts with"),
+        (&[0], "all of its 1 bytes are zero"),
+        (&[0; 9000], "all of its 9000 bytes are zero"),
+    ] {
         fs::write(&path, content).unwrap();
-        let error = Store::open(&path).unwrap_err();
-        assert!(matches!(error, StoreError::NotAStore { .. }), "{error}");
-        assert_eq!(fs::read(&path).unwrap(), content);
+        for opened in [Store::open(&path), Store::open_existing(&path)] {
+            let error = opened.unwrap_err();
+            assert!(matches!(error, StoreError::NotAStore { .. }), "{error}");
+            assert!(error.to_string().contains(reason), "{error}");
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
     }
 
     fs::remove_file(&path).unwrap();
@@ -101,26 +133,15 @@ fn what_is_no_store_is_refused_and_left_as_it_is() {
     transaction.open_table(TableDefinition::<u64, u64>::new("foreign")).unwrap().insert(1, 2).unwrap();
     transaction.commit().unwrap();
     drop(database);
+    let before = fs::read(&path).unwrap();
     let error = Store::open(&path).unwrap_err();
     assert!(error.to_string().contains("it is a redb file with 1 other tables"), "{error}");
-}
+    assert_eq!(fs::read(&path).unwrap(), before);
 
-#[test]
-fn a_creation_that_was_cut_short_is_done_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store.redb");
-    let cut_short = [&b"redb"[..], &[0; 9000]].concat();
-    for content in [&b""[..], b"red", &[0; 5], &[0; 9000], &cut_short] {
-        fs::write(&path, content).unwrap();
-        with_setting(&path);
-        fs::remove_file(&path).unwrap();
-    }
-    // One byte of data behind the header, and it is no longer ours to empty.
-    let mut data = cut_short;
-    data[8000] = 1;
-    fs::write(&path, &data).unwrap();
-    assert!(matches!(Store::open(&path), Err(StoreError::NotAStore { .. })));
-    assert_eq!(fs::read(&path).unwrap(), data);
+    fs::remove_file(&path).unwrap();
+    Database::create(&path).unwrap();
+    let error = Store::open(&path).unwrap_err();
+    assert!(error.to_string().contains("it is a redb file with no tables"), "{error}");
 }
 
 #[test]
@@ -137,7 +158,7 @@ fn a_file_without_permission_is_named() {
         // The superuser may open anything; then the mapping of the error is all there is to test.
         Ok(_) => {
             let denied = std::io::ErrorKind::PermissionDenied.into();
-            assert!(matches!(crate::options::access(&path, denied), StoreError::Permission { .. }));
+            assert!(matches!(crate::creation::access(denied), StoreError::Permission { .. }));
         }
     }
 }
