@@ -4,7 +4,7 @@ use std::fs;
 
 use runtime_cloud::engine::Request;
 use runtime_cloud::{Offline, Place, ServeError, Server};
-use runtime_linux::{Edge, EdgeRequest, OpenError, Options};
+use runtime_linux::{Edge, EdgeRequest, OpenError, Options, Service};
 use storage_redb::StoreError;
 use tokio::sync::oneshot;
 
@@ -26,26 +26,17 @@ async fn an_edge_and_an_aggregator_share_a_directory_and_no_socket() {
     let (stop_cloud, cloud_stopped) = oneshot::channel::<()>();
     let (stop_edge, edge_stopped) = oneshot::channel::<()>();
     let cloud = tokio::spawn(server.run(async { drop(cloud_stopped.await) }));
-    let serving = edge.clone();
-    let socket = runtime_linux::socket_path(at);
-    let device = tokio::spawn(async move {
-        runtime_linux::serve(serving, &socket, async { drop(edge_stopped.await) }).await
-    });
+    let service = Service::bind(edge.clone(), &runtime_linux::socket_path(at)).await.unwrap();
+    let device = tokio::spawn(service.run(async { drop(edge_stopped.await) }));
 
     let answer = place.connect().await.unwrap().request(&Request::Status).await.unwrap();
     assert_eq!(answer["key"], cloud_key.to_string());
-    let mut client = loop {
-        match runtime_linux::connect(at).await {
-            Ok(client) => break client,
-            Err(control::ConnectError::NotRunning { .. }) => tokio::task::yield_now().await,
-            Err(error) => panic!("{error}"),
-        }
-    };
+    let mut client = runtime_linux::connect(at).await.unwrap();
     let answer = client.request(&EdgeRequest::Status).await.unwrap();
     assert_eq!(answer["public_key"], edge_key.to_string());
     drop((stop_cloud, stop_edge, client));
     cloud.await.unwrap().unwrap();
-    device.await.unwrap().unwrap();
+    device.await.unwrap();
     edge.shut_down().await.unwrap();
 
     // Each one's store is nothing to the other, and stays as it is.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use control::command::{Exit, Failure, LogLevel, follow, print, stop_signal};
+use control::command::{Exit, Failure, LogLevel, follow, notice, print, stop_signal};
 use control::{Client, ConnectError, Delete, ErrorReply, Get, Scalar, Set, Watch};
 use serde_json::{Value as Json, json};
 use storage_redb::StoreError;
@@ -224,11 +224,12 @@ async fn init(place: &Place) -> Result<Initialized, Failure> {
 /// A store that was made is never made silently: where one was expected, it is somewhere else.
 fn tell_of_creation(place: &Place, Initialized { key, created }: Initialized) {
     if created {
-        eprintln!(
-            "aggregator: created a new store at {} with a new key: devices must be given {key}, and each must be let in \
+        let message = format!(
+            "created a new store at {} with a new key: devices must be given {key}, and each must be let in \
              (aggregator allow KEY)",
             place.store.display()
         );
+        notice(PROGRAM, message);
     }
 }
 

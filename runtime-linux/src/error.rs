@@ -217,8 +217,7 @@ impl From<OpenError> for Failure {
             OpenError::Document(_)
             | OpenError::NoStore { .. }
             | OpenError::SecretKey { .. }
-            | OpenError::Store(_)
-            | OpenError::Directory { .. } => Exit::Store,
+            | OpenError::Store(_) => Exit::Store,
             OpenError::Name { .. }
             | OpenError::LineDocument { .. }
             | OpenError::NoDocument { .. }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::output::notice;
 use crate::client::{ConnectError, RequestError};
 use crate::code;
 use crate::reply::ErrorReply;
@@ -72,11 +73,7 @@ impl Failure {
     pub(super) fn report(&self, program: &str) -> ExitCode {
         match self {
             Self::Failed { exit, message } => {
-                // Standard error may be closed or full; the exit code tells what can still be told.
-                let _ = std::io::Write::write_all(
-                    &mut std::io::stderr(),
-                    format!("{program}: {message}\n").as_bytes(),
-                );
+                notice(program, message);
                 ExitCode::from(*exit as u8)
             }
             Self::ReaderGone => ExitCode::SUCCESS,

@@ -17,5 +17,5 @@ mod output;
 mod process;
 
 pub use exit::{Exit, Failure};
-pub use output::{follow, print, print_text};
+pub use output::{follow, notice, print, print_text};
 pub use process::{LogLevel, main, stop_signal};

@@ -27,6 +27,11 @@ pub fn print_text(text: impl std::fmt::Display) -> Result<(), Failure> {
     write!(out, "{text}").and_then(|()| out.flush()).map_err(failure)
 }
 
+/// Writes a line to standard error. If that is closed or full, the exit code tells what can still be told.
+pub fn notice(program: &str, message: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{program}: {message}");
+}
+
 /// Prints the replies of a stream, one JSON object a line, until the process ends or nobody reads them any more. A closed
 /// reader is noticed at once, not when the next reply comes.
 ///

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use control::command::{Exit, Failure, LogLevel, follow, print, print_text, stop_signal};
+use control::command::{Exit, Failure, LogLevel, follow, notice, print, print_text, stop_signal};
 use control::{Client, ConnectError, Delete, Get, Scalar, Set};
 use runtime_linux::{
     BudgetStatus, DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, Initialized, LedgerReport,
@@ -471,10 +471,11 @@ async fn init(directory: &Path) -> Result<Initialized, Failure> {
 /// A store that was made is never made silently: where one was expected, it is somewhere else.
 fn tell_of_creation(store: &Path, Initialized { key, created }: Initialized) {
     if created {
-        eprintln!(
-            "edge: created a new store at {} with a new key: the aggregator must let it in: aggregator allow {key}",
+        let message = format!(
+            "created a new store at {} with a new key: the aggregator must let it in: aggregator allow {key}",
             store.display()
         );
+        notice(PROGRAM, message);
     }
 }
 
