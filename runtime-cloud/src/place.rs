@@ -118,7 +118,7 @@ fn secret(store: &Store, name: &'static str) -> Result<[u8; 32], ServeError> {
 pub(crate) const ROLE: Role = Role {
     name: "aggregator",
     known_by: &[RESET_KEY],
-    after_damage: "restore it from a backup, and documents come back from the aggregator; a new store has a new key, which every \
+    after_damage: "restore it from a backup, and devices bring back what they hold; a new store has a new key, which every \
                    device must be given, and lets nobody in at first",
 };
 /// The store's name in its directory.

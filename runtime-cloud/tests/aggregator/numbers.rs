@@ -27,6 +27,7 @@ async fn each_float_and_integer_comes_back_bit_for_bit_by_every_door() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path();
     let mut device = Device::new(1, "site");
+    done(store, &["init"]);
     done(store, &["allow", &device.key().to_string()]);
     // Before a server runs, by the same command.
     done(store, &["set", "site", "first", "0.30000000000000004"]);
@@ -34,7 +35,7 @@ async fn each_float_and_integer_comes_back_bit_for_bit_by_every_door() {
 
     let aggregator = Aggregator::start(store);
     device.connect(&aggregator).await;
-    let socket = store.join("control.sock");
+    let socket = store.join("aggregator.redb.sock");
     let document = Some("site".to_owned());
     let mut watch = Client::connect(&socket).await.unwrap();
     let numbers = Watch { document: document.clone(), path: Some("n".to_owned()) };
@@ -74,6 +75,7 @@ async fn each_float_and_integer_comes_back_bit_for_bit_by_every_door() {
 fn a_value_that_would_change_is_refused_and_the_old_one_stays() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path();
+    done(store, &["init"]);
     done(store, &["set", "site", "a", "old"]);
     for is_running in [false, true] {
         let _running = is_running.then(|| Aggregator::start(store));
@@ -120,12 +122,12 @@ fn a_watch_tells_a_stored_null_from_nothing() {
     assert_eq!(Lines::of(store, &["watch", "site", "a"]).next(), json!({"event": "snapshot", "value": null}));
     done(store, &["delete", "site", "a"]);
     assert_eq!(watch.next(), json!({"event": "delete", "path": "a"}));
-    failed(store, &["get", "site", "a"], 1);
+    failed(store, &["get", "site", "a"], 4);
 }
 
 /// Says a line to the socket and gives the answer.
 fn say(store: &Path, line: &str) -> Json {
-    let mut stream = UnixStream::connect(store.join("control.sock")).unwrap();
+    let mut stream = UnixStream::connect(store.join("aggregator.redb.sock")).unwrap();
     writeln!(stream, "{line}").unwrap();
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).unwrap();

@@ -132,7 +132,7 @@ fn it_is_ready_when_it_says_so_and_a_hangup_does_not_end_it() {
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().expect("it is piped")).read_line(&mut line).expect("a line");
         kill("-HUP", &child);
-        UnixStream::connect(store.join("control.sock")).unwrap();
+        UnixStream::connect(store.join("aggregator.redb.sock")).unwrap();
         done(store, &["status"]);
         assert!(child.try_wait().expect("it was started here").is_none(), "it runs on");
         kill("-TERM", &child);
@@ -163,7 +163,8 @@ fn too_few_file_descriptors_are_one_line_of_the_log() {
         .unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().expect("it is piped")).read_line(&mut line).expect("a line");
-    let clients: Vec<_> = (0..40).map(|_| UnixStream::connect(store.join("control.sock")).unwrap()).collect();
+    let clients: Vec<_> =
+        (0..40).map(|_| UnixStream::connect(store.join("aggregator.redb.sock")).unwrap()).collect();
     std::thread::sleep(Duration::from_secs(1));
     drop(clients);
     done(store, &["status"]);

@@ -57,7 +57,7 @@ fn only_serve_key_and_init_make_a_store() {
     for (name, file) in [("cloud", "cloud/aggregator.redb"), ("a.redb", "a.redb"), ("no/where", "no/where/")]
     {
         let store = at.join(name);
-        for (commands, code) in [(&USERS[..], 4), (&ASKERS, 3)] {
+        for (commands, code) in [(&USERS[..], 6), (&ASKERS, 3)] {
             for command in commands {
                 let said = failed(&store, command, code);
                 let path = at.join(file).display().to_string();
@@ -69,7 +69,7 @@ fn only_serve_key_and_init_make_a_store() {
         }
     }
     for command in MAKERS {
-        let said = failed(&at.join("no/where"), command, 4);
+        let said = failed(&at.join("no/where"), command, 6);
         assert!(said.contains("only the last part of a path is made"), "{command:?}: {said}");
     }
     assert_eq!(names(&at), Vec::<String>::new(), "nothing is left behind");
@@ -135,7 +135,7 @@ fn what_is_no_store_is_refused_by_every_command_and_left_as_it_is() {
     for sample in refused(&intact) {
         fs::write(&file, &sample.content).unwrap();
         for command in MAKERS.iter().chain(&USERS) {
-            let said = format!("{}: {command:?}: {}", sample.name, failed(&at, command, 4));
+            let said = format!("{}: {command:?}: {}", sample.name, failed(&at, command, 6));
             assert!(said.contains(sample.said) && said.contains(file.to_str().unwrap()), "{said}");
             // Here is where the documents would come from.
             assert!(!said.contains("from the aggregator"), "{said}");
@@ -148,7 +148,7 @@ fn what_is_no_store_is_refused_by_every_command_and_left_as_it_is() {
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     for command in MAKERS.iter().chain(&USERS) {
-        let said = failed(&at, command, 4);
+        let said = failed(&at, command, 6);
         assert!(said.contains("it is a directory"), "{command:?}: {said}");
     }
     assert_eq!(names(&file), Vec::<String>::new());
@@ -157,7 +157,7 @@ fn what_is_no_store_is_refused_by_every_command_and_left_as_it_is() {
     fs::remove_dir(&file).unwrap();
     symlink(at.join("mnt/aggregator.redb"), &file).unwrap();
     for command in MAKERS.iter().chain(&USERS) {
-        let said = failed(&at, command, 4);
+        let said = failed(&at, command, 6);
         assert!(said.contains("mnt/aggregator.redb, which does not exist"), "{command:?}: {said}");
     }
 
@@ -174,7 +174,7 @@ fn a_store_of_another_program_is_refused_and_left_as_it_is() {
     Options::new().role(role).open(&file).unwrap().close().unwrap();
     let before = fs::read(&file).unwrap();
     for command in MAKERS.iter().chain(&USERS) {
-        let said = failed(&file, command, 4);
+        let said = failed(&file, command, 6);
         let expected =
             format!("{} is a store of the program \"edge\", not of \"aggregator\"", file.display());
         assert!(said.contains(&expected), "{command:?}: {said}");
@@ -198,7 +198,7 @@ fn stores_in_one_directory_have_a_socket_each() {
     assert_ne!(first.key, second.key);
     assert_eq!(done(&a, &["get", "site", "name"]), "\"first\"");
     assert_eq!(done(&b, &["get", "site", "name"]), "\"second\"");
-    assert!(failed(&at, &["get", "site"], 1).contains("there is no document"));
+    assert!(failed(&at, &["get", "site"], 4).contains("there is no document"));
     for (store, key) in
         [(&a, first.key), (&b, second.key), (&at, third.key), (&at.join("link.redb"), first.key)]
     {
@@ -223,7 +223,7 @@ fn a_store_that_was_replaced_under_a_running_aggregator_is_noticed() {
             fs::copy(&other, &file).unwrap();
         }
         for command in MAKERS[1..].iter().chain(&USERS).chain(&ASKERS) {
-            let said = failed(&file, command, 4);
+            let said = failed(&file, command, 6);
             assert!(
                 said.contains("stop the process first") && said.contains(file.to_str().unwrap()),
                 "{said}"
@@ -233,7 +233,7 @@ fn a_store_that_was_replaced_under_a_running_aggregator_is_noticed() {
     }
     aggregator.kill();
     assert_eq!(done(&moved, &["get", "site", "a"]), "1");
-    assert!(failed(&file, &["get", "site", "a"], 1).contains("there is no document"));
+    assert!(failed(&file, &["get", "site", "a"], 4).contains("there is no document"));
 }
 
 #[test]
@@ -285,6 +285,6 @@ fn a_long_directory_is_no_matter() {
         done(&store, &["status"]);
     }
     // The name of a store counts.
-    let said = failed(&at.join(format!("{}.redb", "n".repeat(90))), MAKERS[0], 5);
+    let said = failed(&at.join(format!("{}.redb", "n".repeat(90))), MAKERS[0], 1);
     assert!(said.contains("at most 107 bytes") && said.contains("use a shorter name"), "{said}");
 }
