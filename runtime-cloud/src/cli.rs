@@ -132,7 +132,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Init { json } => {
             let Initialized { key, created } = init(&place).await?;
             let store = place.store.display().to_string();
-            print(&if json {
+            print(if json {
                 json!({ "key": key, "store": store, "created": created }).to_string()
             } else {
                 format!("key {key} store {store} {}", if created { "created" } else { "was there" })
@@ -140,7 +140,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Key => {
             let initialized = init(&place).await?;
-            print(&initialized.key.to_string())
+            print(initialized.key)
         }
         Command::Allow { key, document } => {
             let who =

@@ -57,7 +57,7 @@ pub(crate) fn create<S>(
             // Who made the directory may have been killed before it came here. Not everybody may read the one above.
             let synced = directory.parent().map_or(Ok(()), sync_directory);
             if is_made {
-                synced?
+                synced?;
             }
         }
         Ok(created)

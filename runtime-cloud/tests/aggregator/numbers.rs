@@ -127,11 +127,11 @@ fn a_watch_tells_a_stored_null_from_nothing() {
 
 /// Says a line to the socket and gives the answer.
 fn say(store: &Path, line: &str) -> Json {
-    let mut stream = UnixStream::connect(store.join("aggregator.redb.sock")).unwrap();
-    writeln!(stream, "{line}").unwrap();
+    let mut stream = UnixStream::connect(store.join("aggregator.redb.sock")).expect("it runs");
+    writeln!(stream, "{line}").expect("it listens");
     let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).unwrap();
-    serde_json::from_str(&answer).unwrap()
+    BufReader::new(stream).read_line(&mut answer).expect("an answer");
+    serde_json::from_str(&answer).expect("JSON")
 }
 
 #[test]
