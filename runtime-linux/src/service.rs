@@ -52,7 +52,7 @@ pub enum EdgeRequest {
     /// Answered by a [`Status`](crate::Status).
     #[serde(deserialize_with = "control::no_fields")]
     Status,
-    /// A stream of [`Change`](control::Change)s.
+    /// A stream of [`Change`]s.
     Watch(control::Watch),
 }
 

@@ -43,7 +43,7 @@ pub enum Failure {
 }
 
 impl Exit {
-    /// The exit code for the [code](crate::code) of an error reply, of either program.
+    /// The exit code for the [code] of an error reply, of either program.
     #[must_use]
     pub fn of_reply(code: &str) -> Self {
         match code {

@@ -21,7 +21,7 @@ pub fn print(line: impl std::fmt::Display) -> Result<(), Failure> {
 /// Writes a text that has its own line feeds to standard output.
 ///
 /// # Errors
-/// As for [`print`].
+/// As for [`print()`].
 pub fn print_text(text: impl std::fmt::Display) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     write!(out, "{text}").and_then(|()| out.flush()).map_err(failure)
