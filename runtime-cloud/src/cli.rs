@@ -194,9 +194,12 @@ async fn serve(place: Place, options: Serve) -> Result<(), Failure> {
     let stop = stop_signal()?;
     let (store, socket) = (place.store.display().to_string(), place.socket.display().to_string());
     let transport = Config::cat_m1();
-    let server = Server::start(Options { place: place.clone(), listen: options.listen, transport }).await?;
-    let (key, address, created) = (server.public_key(), server.local_addr(), server.is_store_new());
+    let opened = place.open(true)?;
+    let (key, created) = (opened.identity.public_key(), opened.store.is_new());
+    // Before the rest, which can fail for other reasons: a store that was made is told of in any case.
     tell_of_creation(&place, Initialized { key, created });
+    let server = Server::start_on(opened, Options { place, listen: options.listen, transport }).await?;
+    let address = server.local_addr();
     print(if options.json {
         json!({ "key": key, "address": address, "store": store, "created": created, "control": socket })
             .to_string()
@@ -206,7 +209,7 @@ async fn serve(place: Place, options: Serve) -> Result<(), Failure> {
     Ok(server.run(stop).await?)
 }
 
-/// Makes the store if there is none, and says so.
+/// The key of the running server, or else of the store, which is made if there is none.
 async fn init(place: &Place) -> Result<Initialized, Failure> {
     match reach(place, || place.init()).await? {
         Reached::Running(mut client) => {
@@ -221,7 +224,7 @@ async fn init(place: &Place) -> Result<Initialized, Failure> {
     }
 }
 
-/// A store that was made is never made silently: where one was expected, it is somewhere else.
+/// No store is made silently: where one was expected, it is somewhere else.
 fn tell_of_creation(place: &Place, Initialized { key, created }: Initialized) {
     if created {
         let message = format!(

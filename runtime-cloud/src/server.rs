@@ -21,7 +21,7 @@ use crate::disk::{Disk, Done};
 use crate::engine::{Engine, Output, Reply, Request, RequestError, RequestId, Setup};
 use crate::error::ServeError;
 use crate::limits::{COMMIT_MAX, STOP_TIMEOUT, TICK};
-use crate::place::{Place, ROLE};
+use crate::place::{Opened, Place, ROLE};
 
 /// What a server needs to know.
 #[derive(Debug, Clone)]
@@ -37,7 +37,6 @@ pub struct Options {
 /// A running aggregator: store open, port and control socket bound.
 #[derive(Debug)]
 pub struct Server {
-    is_store_new: bool,
     engine: Engine,
     disk: Disk,
     link: Handle,
@@ -66,10 +65,12 @@ impl Server {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn start(options: Options) -> Result<Self, ServeError> {
+        Self::start_on(options.place.open(true)?, options).await
+    }
+
+    /// Goes on with a store that is open, whose lock keeps a second server from the control socket.
+    pub(crate) async fn start_on(opened: Opened, options: Options) -> Result<Self, ServeError> {
         let Options { place, listen, transport } = options;
-        // The lock of the store keeps a second server from the control socket.
-        let opened = place.open(true)?;
-        let is_store_new = opened.store.is_new();
         let control =
             control::Server::bind(&place.socket).await?.for_store(ROLE.name, opened.store.path())?;
         let key = opened.identity.public_key();
@@ -97,7 +98,6 @@ impl Server {
             let _ = stopped.await;
         }));
         Ok(Self {
-            is_store_new,
             engine: Engine::new(now(), setup),
             disk: Disk::start(opened.store),
             link,
@@ -113,12 +113,6 @@ impl Server {
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
         self.link.public_key()
-    }
-
-    /// Whether the store was made by starting this server, with a new key that no device knows.
-    #[must_use]
-    pub fn is_store_new(&self) -> bool {
-        self.is_store_new
     }
 
     /// The UDP address.

@@ -80,15 +80,16 @@ fn create_in<S>(
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
         Err(error) => return Err(access(error)),
     };
-    // Held to the end, so that no other file can get this one's number before the name has been looked at.
+    // Held, so that no other file can get this one's number before the name has been looked at.
     let held = file.try_clone().map_err(|error| StoreError::io("creating", error))?;
     let named = FileBackend::new(file).map_err(opening).and_then(fill).and_then(|store| {
         let is_ours = give_name(&new, path, &held, |new, path| fs::hard_link(new, path))?;
         Ok(is_ours.then_some(store))
     });
-    if !matches!(named, Ok(Some(_))) && is_at(&held, &new) {
-        // What cannot be removed is a leftover, which the next creation removes.
-        let _ = fs::remove_file(&new);
+    if !matches!(named, Ok(Some(_))) {
+        drop(held);
+        // Under its lock, as if somebody else had left it behind. What cannot be removed, the next creation removes.
+        let _ = remove_leftover(&new);
     }
     named
 }

@@ -284,7 +284,8 @@ fn a_long_directory_is_no_matter() {
         assert_eq!(done(&store, &["key"]), aggregator.key.to_string());
         done(&store, &["status"]);
     }
-    // The name of a store counts.
+    // The name of a store counts. It was made all the same, and that is told.
     let said = failed(&at.join(format!("{}.redb", "n".repeat(90))), MAKERS[0], 1);
     assert!(said.contains("at most 107 bytes") && said.contains("use a shorter name"), "{said}");
+    assert!(said.contains("created a new store"), "{said}");
 }

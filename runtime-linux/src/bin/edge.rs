@@ -468,7 +468,7 @@ async fn init(directory: &Path) -> Result<Initialized, Failure> {
     }
 }
 
-/// A store that was made is never made silently: where one was expected, it is somewhere else.
+/// No store is made silently: where one was expected, it is somewhere else.
 fn tell_of_creation(store: &Path, Initialized { key, created }: Initialized) {
     if created {
         let message = format!(
