@@ -2,7 +2,8 @@
 //!
 //! A delivery is a receipt, but the document itself remembers only what the aggregator has said in so many words. Setting
 //! `arrived/DOCUMENT`: JSON, the aggregator's key and for each writer the time up to which its cells were there. It is
-//! written when the edge stops and with the ledger, so after a power cut it may say less than is true, never more.
+//! written when the edge stops and with the ledger, so after a power cut it may lack what was delivered last. An older cell
+//! of another writer that came after it was written counts as delivered; this copy's own cells come in the order of their times.
 
 use std::collections::BTreeMap;
 

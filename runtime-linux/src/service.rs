@@ -10,7 +10,6 @@ use crate::document::{Document, Receipt, Transaction};
 use crate::error::EdgeError;
 use crate::handle::Edge;
 use crate::place::ROLE;
-use crate::unopened::UnopenedDocument;
 
 /// A request: one JSON object on one line, such as `{"verb":"get","path":"pump/3"}`. A field that its verb does not have is
 /// refused.
@@ -19,10 +18,10 @@ use crate::unopened::UnopenedDocument;
 pub enum EdgeRequest {
     /// Deletes; answered by [`Written`].
     Delete(Delete),
-    /// Answered by a list of [`UnopenedDocument`]s.
+    /// Answered by a list of [`UnopenedDocument`](crate::UnopenedDocument)s.
     #[serde(deserialize_with = "control::no_fields")]
     Documents,
-    /// Takes a document that is not open out of the store; answered by an [`UnopenedDocument`].
+    /// Takes a document that is not open out of the store; answered by an [`UnopenedDocument`](crate::UnopenedDocument).
     DropDocument {
         /// Its name.
         document: String,
@@ -211,10 +210,11 @@ async fn open(edge: &Edge, name: Option<String>) -> Result<Document, EdgeError> 
         Ok(document) => return Ok(document),
         Err(error) => error,
     };
-    let unopened = edge.unopened_documents().await?;
-    match unopened.into_iter().find(|unopened| Some(&unopened.document) == name.as_ref()) {
-        Some(UnopenedDocument { document, .. }) => Err(EdgeError::NotOpen { document }),
-        None => Err(unknown),
+    match name {
+        Some(document) if edge.unopened_tree(&document, None).await.is_ok() => {
+            Err(EdgeError::NotOpen { document })
+        }
+        _ => Err(unknown),
     }
 }
 

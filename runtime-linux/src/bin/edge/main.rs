@@ -1,5 +1,8 @@
 //! The command `edge`: runs an edge, and talks to one that runs.
 
+mod help;
+mod status;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,13 +11,16 @@ use clap::{Args, Parser, Subcommand};
 use control::command::{Exit, Failure, LogLevel, follow, notice, print, print_text, stop_signal};
 use control::{Client, ConnectError, Delete, Get, Scalar, Set};
 use runtime_linux::{
-    BudgetStatus, DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, Initialized, LedgerReport,
-    Level, LineOptions, OpenError, Options, POLICY_PATH, Period, Plan, Rule, Service, SizeError, Status,
-    UnopenedDocument, Written, Zone, ledger, parse_size, socket_path, store_path,
+    DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, Initialized, LedgerReport, LineOptions,
+    OpenError, Options, POLICY_PATH, Period, Plan, Rule, Service, SizeError, Status, UnopenedDocument,
+    Written, Zone, ledger, parse_size, socket_path, store_path,
 };
 use serde_json::Value as Json;
 use storage_redb::StoreError;
 use transport_quic::PublicKey;
+
+use help::{DOCUMENT_HELP, HELP, LEDGER_HELP, POLICY_HELP, RUN_HELP};
+use status::status_text;
 
 #[derive(Parser)]
 #[command(name = "edge", version, about = "Documents on this device, in sync with an aggregator", after_help = HELP)]
@@ -250,83 +256,6 @@ struct WriteArgs {
     #[arg(long)]
     json: bool,
 }
-
-const HELP: &str = "\
-Examples:
-  edge init --store /var/lib/pump                 make the store, if there is none
-  edge key --store /var/lib/pump                  print the key that the aggregator must let in
-  edge run --store /var/lib/pump --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42
-  edge set pump/3/setpoint 4.5 --store /var/lib/pump
-  edge set pump/3/mode auto --wait --timeout 30   with GODWIT_STORE set, or in the directory of the store
-  edge get pump/3
-  edge watch pump
-  edge run --document pump-42 --document town     several documents share one connection
-  edge get mode --document town                   one that is not the main one, which was named first
-  edge flush                                      before the device is switched off: send now what waits
-  edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 50MB/month --budget-reset-day 15 --urgent alarms
-  edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 50MB/month --budget-zone America/New_York
-  edge run --aggregator sync.example.com:4433 --key 3f2a.. --max-delay 15m --policy alarms=urgent
-  edge policy                                     which changes wait, for how long, and who said so
-  edge ledger                                     what the link cost, by day and by month
-  edge status                                     what of the budget is left, and when sending goes on
-
-Exit codes, the same for edge and aggregator:
-  0 done                      4 nothing at the path, unknown document or key
-  1 failed, stderr says why   5 what was waited for did not come in time
-  2 bad input                 6 the store cannot be used
-  3 no edge running           7 refused by a limit or a right
-
-Only run, init and key make a store where there is none, and say so.
-Log: stderr; RUST_LOG=debug for more.";
-
-const RUN_HELP: &str = "\
-Examples:
-  edge run --store /var/lib/pump --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42
-  edge run --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42 --document town
-  edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 50MB/month --budget-reset-day 31 \\
-      --budget-zone Europe/Berlin
-  edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 5MB --budget-reserve 20% --urgent alarms --urgent doors
-  edge run --aggregator sync.example.com:4433 --key 3f2a.. --max-delay 15m --policy alarms=urgent \\
-      --policy 'sensors=max-delay:1h,dead-band:0.5' --policy 'logs=background,max-delay:6h'
-  edge run --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42 --serial /dev/ttyUSB0:115200
-  edge run --document town --document pump-42 --document pump-43 --serial /dev/ttyS1=pump-42 --line-tcp 127.0.0.1:7000=pump-43
-
-When the day's part of the budget is spent, only urgent paths are sent; when the month's is, nothing. Edits go on here.
-What a microcontroller on a line is told is durable is on this device's disk; it is at the aggregator when edge status
-shows no backlog. Give the same lines at each start: a line makes this copy take a new replica id whenever it starts.";
-
-const POLICY_HELP: &str = "\
-Examples:
-  edge policy --store /var/lib/pump
-  edge policy --json | jq '.[0].rules[] | select(.source != \"command_line\")'
-  edge set config/policy/sensors 'sensors=max-delay:15m,dead-band:0.5'
-  edge delete config/policy/sensors
-
-A rule in a document holds from the next change on, whoever wrote it, and comes before one of the command line with the
-same prefix. The prefix is the path before the equals sign; without one the rule holds everywhere. Terms:
-  urgent | normal | background   urgent goes ahead, and while the budget allows only that; background waits for company,
-                                 a day at the longest
-  max-delay:15m                  the longest time that a change waits for company
-  dead-band:0.5, dead-band:2%    a number that is nearer than this to the one sent last is no reason to send
-  align:5m                       changes leave at multiples of this, at another second on each device (no-spread: the same)
-What must leave anyway takes along whatever waits, in all documents.";
-
-const LEDGER_HELP: &str = "\
-Examples:
-  edge ledger --store /var/lib/pump
-  edge ledger --json | jq '.months[-1].total.bytes'
-
-Works while the edge runs and while it does not. The last 92 days and 36 months are kept. Days and months
-begin at midnight in the zone that edge run was told last (--budget-zone), months on its reset day (--budget-reset-day).";
-
-const DOCUMENT_HELP: &str = "\
-Examples:
-  edge document list --store /var/lib/pump
-  edge document send old --timeout 300
-  edge document drop old
-
-edge run opens the documents that it names, or without names those of the last run. What others in the store have not sent
-stays on this device; get and watch read it.";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -648,85 +577,6 @@ async fn document(command: DocumentCommand) -> Result<(), Failure> {
             print(format_args!("everything in {name:?} is at the aggregator"))
         }
     }
-}
-
-/// The status for people.
-fn status_text(status: &Status) -> String {
-    let mut text = String::new();
-    let mut put = |line: std::fmt::Arguments<'_>| {
-        text.push_str(&line.to_string());
-        text.push('\n');
-    };
-    put(format_args!("public key    {}", status.public_key));
-    let aggregator = status.aggregator.as_deref().unwrap_or("none");
-    match status.aggregator_address.map(|address| address.to_string()).filter(|address| address != aggregator)
-    {
-        Some(address) => put(format_args!("aggregator    {aggregator} ({address})")),
-        None => put(format_args!("aggregator    {aggregator}")),
-    }
-    put(format_args!("link          {}", status.link));
-    for document in &status.documents {
-        put(format_args!(
-            "document      {:?}, {} cells, {} bytes",
-            document.document, document.cells, document.bytes
-        ));
-        put(format_args!("waits for     {}", document.waits_for));
-        if let Some(problem) = &document.problem {
-            put(format_args!("problem       {problem}"));
-        }
-        put(format_args!("backlog       {} cells, {} bytes", document.backlog_cells, document.backlog_bytes));
-        for bad in &document.bad_rules {
-            put(format_args!("left out      the rule at {}: {}", bad.path, bad.reason));
-        }
-        if document.unverified {
-            put(format_args!(
-                "unverified    own writes are held back until the aggregator has verified this copy"
-            ));
-        }
-    }
-    for line in &status.lines {
-        let state = if line.open { "a device is there" } else { "nobody is there" };
-        put(format_args!("line          {}: {state}, for {}", line.line, line.documents.join(", ")));
-        put(format_args!(
-            "              {} frames received, {} sent, {} sent once more; {} packets dropped",
-            line.frames_received, line.frames_sent, line.frames_repeated, line.packets_dropped
-        ));
-        if let Some(problem) = &line.problem {
-            put(format_args!("problem       {problem}"));
-        }
-    }
-    if !status.clock_is_trusted {
-        put(format_args!("clock         not set; times go on from the last one seen"));
-    }
-    if let Some(budget) = &status.budget {
-        put(format_args!("{}", budget_text(budget)));
-    }
-    for document in &status.unopened {
-        if let Some(warning) = document.warning() {
-            put(format_args!("not open      {warning}: edge document send, or edge document drop"));
-        }
-    }
-    put(format_args!("IP bytes      {} sent, {} received", status.ip_bytes_sent, status.ip_bytes_received));
-    text
-}
-
-/// Two or three lines about the budget.
-fn budget_text(budget: &BudgetStatus) -> String {
-    let BudgetStatus { zone, period_from, period_until, spent_bytes, cap_bytes, reserve_bytes, .. } = budget;
-    let older = budget.held_until.as_ref().map_or_else(String::new, |day| {
-        let bytes = budget.held_bytes;
-        format!("\n              {bytes} of them are older and count until {day}: the reset day was changed")
-    });
-    let now = match (budget.level, &budget.resumes) {
-        (Level::Urgent, Some(day)) => format!("only what is urgent is sent until {day} ({zone})"),
-        (Level::Nothing, Some(day)) => format!("nothing is sent until {day} ({zone})"),
-        _ => "everything is sent".to_owned(),
-    };
-    format!(
-        "budget        {spent_bytes} of {cap_bytes} bytes since {period_from}, until {period_until} ({zone}), {reserve_bytes} \
-         kept for what is urgent{older}\ntoday         {} of {} bytes; {now}",
-        budget.spent_today_bytes, budget.allowance_today_bytes
-    )
 }
 
 /// What a command works on.
