@@ -12,7 +12,7 @@ use transport_quic::{CloseCode, LinkEvent};
 use crate::addresses::ADDRESS_SETTING;
 use crate::budget::Level;
 use crate::clock::Now;
-use crate::engine::{Command, Engine, Output, Reply};
+use crate::engine::{Command, DocumentIndex, Engine, Output, Reply};
 use crate::error::EdgeError;
 use crate::line::{LineEvent, Lines};
 use crate::network::{Input, Network, NetworkEvent, sleep_until};
@@ -34,6 +34,8 @@ pub(crate) enum StoredRequest {
     List { reply: Reply<Vec<UnopenedDocument>> },
     /// As it stands there; `None` if there is none of this name.
     Load { document: String, reply: Reply<Option<Box<Replica<Heap>>>> },
+    /// Open it, as it stands there; `None` if there is none of this name.
+    Open { document: String, reply: Reply<Option<DocumentIndex>> },
     /// Take it out of the store, with all that was not sent; tells what was in it.
     Remove { document: String, reply: Reply<Option<UnopenedDocument>> },
 }
@@ -47,8 +49,19 @@ pub(crate) struct Driver {
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) ended: watch::Sender<Ended>,
     pub(crate) level: watch::Sender<Level>,
+    /// The names of the open documents, for whoever holds the edge.
+    pub(crate) documents: watch::Sender<Vec<Arc<str>>>,
     /// Of a document that is read without being open.
     pub(crate) limits: Limits,
+}
+
+/// What a request about the store means to the engine.
+enum StoreChange {
+    None,
+    /// A document is to be opened, and who waits for it.
+    Opened(Box<Replica<Heap>>, Reply<Option<DocumentIndex>>),
+    /// A document is not there any more.
+    Removed(String),
 }
 
 /// A commit on its way to the disk.
@@ -232,33 +245,57 @@ impl Driver {
         let (limits, aggregator) = (self.limits, self.network.as_ref().map(|network| network.aggregator.key));
         let open: Vec<String> = self.engine.document_names().map(|name| name.as_str().to_owned()).collect();
         let moment = self.engine.moment(Now::read());
-        let work = move || match request {
+        let work = move || {
+            let load = |document: &str| {
+                let loaded = load_unopened(&store, document, limits, moment);
+                let fail =
+                    |source| EdgeError::Load { document: document.to_owned(), source: Arc::new(source) };
+                loaded.map(|replica| replica.map(Box::new)).map_err(fail)
+            };
             // Whoever does not wait any more needs no answer.
-            StoredRequest::List { reply } => {
-                let found =
-                    UnopenedDocument::all(&store, open.iter().map(String::as_str), aggregator, moment);
-                drop(reply.send(found.map_err(|error| EdgeError::Store(Arc::new(error)))));
-                None
-            }
-            StoredRequest::Load { document, reply } => {
-                let loaded = load_unopened(&store, &document, limits, moment);
-                let fail = |source| EdgeError::Load { document, source: Arc::new(source) };
-                drop(reply.send(loaded.map(|replica| replica.map(Box::new)).map_err(fail)));
-                None
-            }
-            StoredRequest::Remove { document, reply } if open.contains(&document) => {
-                drop(reply.send(Err(EdgeError::Open { document })));
-                None
-            }
-            StoredRequest::Remove { document, reply } => {
-                let removed = UnopenedDocument::remove(&store, &document, aggregator, moment);
-                let is_removed = matches!(removed, Ok(Some(_)));
-                drop(reply.send(removed.map_err(|error| EdgeError::Store(Arc::new(error)))));
-                is_removed.then_some(document)
+            match request {
+                StoredRequest::List { reply } => {
+                    let found =
+                        UnopenedDocument::all(&store, open.iter().map(String::as_str), aggregator, moment);
+                    drop(reply.send(found.map_err(|error| EdgeError::Store(Arc::new(error)))));
+                    StoreChange::None
+                }
+                StoredRequest::Load { document, reply } => {
+                    drop(reply.send(load(&document)));
+                    StoreChange::None
+                }
+                StoredRequest::Open { document, reply } => match load(&document) {
+                    Ok(Some(replica)) => StoreChange::Opened(replica, reply),
+                    Ok(None) => {
+                        drop(reply.send(Ok(None)));
+                        StoreChange::None
+                    }
+                    Err(error) => {
+                        drop(reply.send(Err(error)));
+                        StoreChange::None
+                    }
+                },
+                StoredRequest::Remove { document, reply } if open.contains(&document) => {
+                    drop(reply.send(Err(EdgeError::Open { document })));
+                    StoreChange::None
+                }
+                StoredRequest::Remove { document, reply } => {
+                    let removed = UnopenedDocument::remove(&store, &document, aggregator, moment);
+                    let is_removed = matches!(removed, Ok(Some(_)));
+                    drop(reply.send(removed.map_err(|error| EdgeError::Store(Arc::new(error)))));
+                    if is_removed { StoreChange::Removed(document) } else { StoreChange::None }
+                }
             }
         };
-        if let Ok(Some(removed)) = tokio::task::spawn_blocking(work).await {
-            self.engine.handle_removed(&removed);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(StoreChange::Opened(replica, reply)) => {
+                self.engine.handle_command(Now::read(), Command::Open { replica, reply });
+                let names = self.engine.document_names().map(|name| Arc::from(name.as_str()));
+                self.documents.send_replace(names.collect());
+            }
+            Ok(StoreChange::Removed(document)) => self.engine.handle_removed(&document),
+            Ok(StoreChange::None) => {}
+            Err(error) => tracing::error!(%error, "a request about a stored document failed; this is a bug"),
         }
     }
 

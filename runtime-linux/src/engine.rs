@@ -40,7 +40,6 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use storage_redb::{Batch, StoreError, stage};
 use transport_quic::{CloseCode, PublicKey};
 
-use crate::arrived::Arrived;
 use crate::clock::Now;
 use crate::connection::{Attempt, Connector, Sent, State};
 use crate::error::EdgeError;
@@ -78,8 +77,6 @@ pub struct Engine {
     /// What the next commit is made of.
     staged: Staged,
     committing: Option<Committing>,
-    /// What is to be on the disk at the end of the process.
-    last_batch: Batch<'static>,
     failed: Option<Arc<StoreError>>,
     is_stopping: bool,
     is_stopped: bool,
@@ -143,7 +140,6 @@ impl Engine {
             answers: Answers::default(),
             staged: Staged::default(),
             committing: None,
-            last_batch: Batch::new(),
             failed: None,
             is_stopping: false,
             is_stopped: false,
@@ -185,7 +181,7 @@ impl Engine {
             }
             Command::Open { replica, reply } => {
                 let opened = self.open_document(now, *replica);
-                self.answers.add(reply, opened);
+                self.answers.add(reply, opened.map(Some));
             }
             Command::Policy { reply } => {
                 let report = self.policy_report();
@@ -343,9 +339,10 @@ impl Engine {
 
     /// Notes for each document what the aggregator has of it.
     fn stage_arrived(&self, batch: &mut Batch<'_>) {
-        let Some(aggregator) = &self.aggregator else { return };
         for hosted in &self.documents {
-            Arrived::of(&hosted.replica, aggregator.key).stage(hosted.replica.name().as_str(), batch);
+            if let Some(arrived) = hosted.arrived() {
+                arrived.stage(hosted.replica.name().as_str(), batch);
+            }
         }
     }
 
@@ -464,9 +461,6 @@ impl Engine {
     fn stop(&mut self, reason: &str) -> Option<Output> {
         if let Some(attempt) = self.connector.open().map(|open| open.attempt) {
             self.hand_over();
-            let mut last = std::mem::take(&mut self.last_batch);
-            self.stage_arrived(&mut last);
-            self.last_batch = last;
             self.documents.iter_mut().for_each(Hosted::leave_session);
             let reason = reason.to_owned();
             self.outputs.push_back(Output::Disconnect { attempt, code: CloseCode::ShuttingDown, reason });

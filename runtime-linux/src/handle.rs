@@ -43,7 +43,7 @@ pub struct Edge {
     store: Arc<Path>,
     is_store_new: bool,
     /// By their numbers; the main one is the first. Only ever longer.
-    documents: watch::Sender<Vec<Arc<str>>>,
+    documents: watch::Receiver<Vec<Arc<str>>>,
     main: Document,
 }
 
@@ -78,10 +78,8 @@ impl Edge {
             options,
             addresses,
         } = opened;
-        if options.aggregator.is_some() {
-            for warning in unopened.iter().filter_map(UnopenedDocument::warning) {
-                tracing::warn!("{warning}: see edge document send and edge document drop");
-            }
+        for warning in unopened.iter().filter_map(UnopenedDocument::warning) {
+            tracing::warn!("{warning}: see edge document send and edge document drop");
         }
         let public_key = identity.public_key();
         let (store_path, is_store_new) = (Arc::from(store.path()), store.is_new());
@@ -114,6 +112,8 @@ impl Edge {
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         let (ended_sender, ended) = watch::channel(None);
         let (level_sender, level) = watch::channel(Level::Everything);
+        let main = Document::new(requests.clone(), documents[0].clone(), DocumentIndex(0));
+        let (documents_sender, documents) = watch::channel(documents);
         let driver = Driver {
             engine,
             store: Arc::new(store),
@@ -122,11 +122,10 @@ impl Edge {
             requests: receiver,
             ended: ended_sender,
             level: level_sender,
+            documents: documents_sender,
             limits: options.limits,
         };
         tokio::spawn(driver.run());
-        let main = Document::new(requests.clone(), documents[0].clone(), DocumentIndex(0));
-        let documents = watch::Sender::new(documents);
         Ok(Self { requests, ended, level, public_key, store: store_path, is_store_new, documents, main })
     }
 
@@ -204,16 +203,10 @@ impl Edge {
         if let Ok(document) = self.document(name) {
             return Ok(document);
         }
-        let replica = Box::new(self.load_stored(name).await?);
-        let index = ask(&self.requests, |reply| Command::Open { replica, reply }).await?;
-        let name: Arc<str> = name.into();
-        self.documents.send_modify(|documents| {
-            // Two callers at once get the same one.
-            if documents.len() == usize::from(index.0) {
-                documents.push(name.clone());
-            }
-        });
-        Ok(Document::new(self.requests.clone(), name, index))
+        let document = name.to_owned();
+        let opened = self.ask_stored(|reply| StoredRequest::Open { document, reply }).await?;
+        let index = opened.ok_or_else(|| self.unknown(name))?;
+        Ok(Document::new(self.requests.clone(), name.into(), index))
     }
 
     /// The documents of the store that are not open. Cost: `[cells]` of all of them.
@@ -263,7 +256,7 @@ impl Edge {
 
     /// Changes when one more document is open.
     pub(crate) fn watch_document_names(&self) -> watch::Receiver<Vec<Arc<str>>> {
-        self.documents.subscribe()
+        self.documents.clone()
     }
 
     fn unknown(&self, name: &str) -> EdgeError {
@@ -425,7 +418,11 @@ impl Opened {
         let open = names.iter().map(DocumentName::as_str);
         let aggregator = options.aggregator.as_ref().map(|aggregator| aggregator.key);
         let moment = Moment { now: Now::read().wall, random: random.next_u64() };
-        let unopened = UnopenedDocument::all(&store, open, aggregator, moment)?;
+        // Without an aggregator nothing is sent, so nothing is unsent.
+        let unopened = match aggregator {
+            Some(_) => UnopenedDocument::all(&store, open, aggregator, moment)?,
+            None => Vec::new(),
+        };
         let addresses = addresses(&store, &options)?;
         Ok(Self { store, identity, replicas, lines, books, budget, policy, unopened, options, addresses })
     }

@@ -176,8 +176,9 @@ async fn watch(edge: &Edge, request: control::Watch, mut replies: Replies) -> Re
         }
         while edge.document(name).is_err() {
             tokio::select! {
-                // The edge keeps the sender.
-                _ = names.changed() => {}
+                changed = names.changed() => if changed.is_err() {
+                    return replies.error(&reply(&EdgeError::Stopped)).await;
+                },
                 () = replies.gone() => return Err(Gone),
             }
         }

@@ -60,7 +60,7 @@ pub struct Status {
     /// Each line of a device.
     #[serde(default)]
     pub lines: Vec<LineStatus>,
-    /// Documents of the store that are not open, with what of them is not at the aggregator.
+    /// Documents of the store that are not open, with what of them is not at the aggregator; none without an aggregator.
     #[serde(default)]
     pub unopened: Vec<UnopenedDocument>,
     /// Attempts to connect that failed since the last one that went well.

@@ -7,10 +7,12 @@ use crdt_core::{
     Content, Heap, Limits, Moment, Path, PeerId, Replica, ReplicaId, SessionId, Stamp, Time, Value,
     ValueError, Write, limits::VALUE_LEN_MAX,
 };
+use transport_quic::PublicKey;
 
 use super::answers::Answers;
 use super::io::{DocumentCommand, Reply, Updated};
 use super::receipts::{Basis, Receipts};
+use crate::arrived::Arrived;
 use crate::backoff::Backoff;
 use crate::changes::{Changes, Cursor};
 use crate::connection::Debt;
@@ -37,6 +39,8 @@ pub(super) struct Hosted {
     receipts: Receipts,
     /// The aggregator has opened it, in this process.
     was_opened: bool,
+    /// What was at the aggregator when the last session that was open ended: the session takes its deliveries along.
+    arrived: Option<Arrived>,
     /// Tombstones were forgotten at this change: who has not seen them yet is told everything anew.
     pub(super) forgotten_at: u64,
     /// How often cells went without a trace: who has not seen it is told everything anew.
@@ -115,6 +119,7 @@ impl Hosted {
             watchers: Vec::new(),
             receipts: Receipts::default(),
             was_opened: false,
+            arrived: None,
             forgotten_at: 0,
             drops: 0,
             unacknowledged_since: None,
@@ -222,6 +227,7 @@ impl Hosted {
 
     /// The session is over, and with it what waited for a better one.
     pub(super) fn leave_session(&mut self) {
+        self.arrived = self.arrived();
         if let Some(session) = self.session.take() {
             self.replica.disconnect(session.id);
         }
@@ -490,6 +496,14 @@ impl Hosted {
         has_own && has_others() && (!basis.needs_open || is_known())
     }
 
+    /// What is known to be at the aggregator. `None` if it has not opened the document in this process. Cost: `[cells]`.
+    pub(super) fn arrived(&self) -> Option<Arrived> {
+        match self.peer {
+            Some(peer) if self.is_connected() => Some(Arrived::of(&self.replica, PublicKey(peer.0))),
+            _ => self.arrived.clone(),
+        }
+    }
+
     /// Whether nothing stands at a path or below it.
     fn is_free(&self, path: &str) -> bool {
         Path::new(path).is_ok_and(|path| self.replica.document().iter(Some(path)).next().is_none())
@@ -584,5 +598,93 @@ mod tests {
         exchange(&mut hosted);
         hosted.follow_acknowledgements(now + Duration::from_secs(3600));
         assert_eq!((hosted.backlog().cells, hosted.debt().is_none()), (0, true));
+    }
+
+    /// Whatever a device on a line deleted is deleted here, too: nothing is left to write, and the receipt waits all the same.
+    #[test]
+    fn a_receipt_waits_for_what_others_wrote_that_the_answer_rests_on() {
+        let now = Instant::now();
+        let (cloud_peer, line_peer) = (PeerId([2; 32]), PeerId([3; 32]));
+        let name = DocumentName::new("pump").unwrap();
+        let replica = |id, role| Replica::<Heap>::new(&name, ReplicaId::new(id), Config::new(role));
+        let (mut cloud, mut device) = (replica(8, Role::Aggregator), replica(9, Role::Member));
+        let policy = Policy::new(Vec::new(), Path::new(crate::POLICY_PATH).unwrap()).unwrap();
+        let mut hosted = Hosted::new(replica(7, Role::Mesh), Some(cloud_peer), &Timing::default(), policy);
+        let connect = |peer, with_aggregator, initiator| Connect {
+            peer,
+            with_aggregator,
+            initiator,
+            confirmed: true,
+            handle: 0,
+        };
+        let to_cloud = hosted.replica.connect(connect(cloud_peer, true, true)).unwrap();
+        let of_cloud = cloud.connect(connect(cloud_peer, false, false)).unwrap();
+        let to_device = hosted.replica.connect(connect(line_peer, false, false)).unwrap();
+        let of_device = device.connect(connect(line_peer, true, true)).unwrap();
+        hosted.opened(now, to_cloud);
+        let mut at_ms = 1_800_000_000_000;
+        let mut exchange =
+            |hosted: &mut Hosted, cloud: Option<&mut Replica<Heap>>, device: &mut Replica<Heap>| {
+                let mut buffer = [0; 512];
+                let mut cloud = cloud;
+                for _ in 0..4 {
+                    at_ms += 1;
+                    let moment = Moment::new(at_ms, at_ms);
+                    while let Some(output) = device.poll_output(moment, &mut buffer) {
+                        match output {
+                            Output::Persist(token) => device.handle_persisted(token),
+                            Output::Transmit { len, .. } => {
+                                hosted.replica.handle_frame(moment, to_device, &buffer[..len]).unwrap();
+                            }
+                            Output::Event(_) | Output::Close { .. } => {}
+                        }
+                    }
+                    hosted.replica.set_room(to_cloud, cloud.is_some());
+                    while let Some(output) = hosted.replica.poll_output(moment, &mut buffer) {
+                        match (output, &mut cloud) {
+                            (Output::Persist(token), _) => hosted.replica.handle_persisted(token),
+                            (Output::Transmit { session, len }, _) if session == to_device => {
+                                device.handle_frame(moment, of_device, &buffer[..len]).unwrap();
+                            }
+                            (Output::Transmit { len, .. }, Some(cloud)) => {
+                                cloud.handle_frame(moment, of_cloud, &buffer[..len]).unwrap();
+                                let claims = hosted.replica.claims_sent(to_cloud);
+                                hosted.note_delivered(to_cloud, claims);
+                            }
+                            (Output::Transmit { .. }, None) => panic!("a frame left without room"),
+                            (Output::Event(_) | Output::Close { .. }, _) => {}
+                        }
+                    }
+                    let Some(cloud) = &mut cloud else { continue };
+                    while let Some(output) = cloud.poll_output(moment, &mut buffer) {
+                        match output {
+                            Output::Persist(token) => cloud.handle_persisted(token),
+                            Output::Transmit { len, .. } => {
+                                hosted.replica.handle_frame(moment, to_cloud, &buffer[..len]).unwrap();
+                            }
+                            Output::Event(_) | Output::Close { .. } => {}
+                        }
+                    }
+                    hosted.note_heard();
+                }
+            };
+        let set = |device: &mut Replica<Heap>, ms, write| {
+            device.update(Moment::new(1_700_000_000_000 + ms, ms), &[write]).unwrap();
+        };
+        let speed = Path::new("speed").unwrap();
+        set(&mut device, 1, Write::set(speed, 1));
+        exchange(&mut hosted, Some(&mut cloud), &mut device);
+        assert!(cloud.document().get(speed).is_some());
+        set(&mut device, 2, Write::delete(speed));
+        exchange(&mut hosted, None, &mut device);
+        assert!(hosted.replica.document().get(speed).is_none());
+
+        assert!(hosted.is_free("speed"), "there is nothing to delete");
+        let basis = hosted.basis(None);
+        assert!(!hosted.has_arrived(&basis), "the aggregator still has the speed");
+        assert!(cloud.document().get(speed).is_some());
+        exchange(&mut hosted, Some(&mut cloud), &mut device);
+        assert!(cloud.document().get(speed).is_none());
+        assert!(hosted.has_arrived(&basis));
     }
 }

@@ -52,10 +52,10 @@ pub enum Command {
     },
     /// One more document, which is in the store; the answer is its index, also if it was open before.
     Open {
-        /// It, as it was loaded.
+        /// It, as it was loaded, with no input to the engine since.
         replica: Box<Replica<Heap>>,
-        /// The answer.
-        reply: Reply<DocumentIndex>,
+        /// The answer, which is never `None`.
+        reply: Reply<Option<DocumentIndex>>,
     },
     /// The rules by which changes are sent, of each document.
     Policy {

@@ -197,7 +197,8 @@ impl Engine {
 
     /// The accounts at the end of the process, when nothing is sent any more; for the driver to commit.
     pub fn close_books(&mut self) -> Batch<'static> {
-        let mut batch = std::mem::take(&mut self.last_batch);
+        let mut batch = Batch::new();
+        self.stage_arrived(&mut batch);
         if let Some(budget) = &mut self.spending.budget {
             budget.end_lease();
         }

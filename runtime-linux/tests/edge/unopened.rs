@@ -112,3 +112,26 @@ fn the_start_tells_and_a_stopped_edge_reads_and_drops() {
     assert_eq!(serde_json::from_str::<Json>(&dropped).unwrap()["unsent_cells"], 1);
     assert_eq!(code(&edge(store, &[&["get"][..], &old].concat())), 4);
 }
+
+/// A delivery is known by the connection that it came on. When that had ended before the edge did, all of it counted as unsent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_delivered_is_known_although_the_connection_ended_first() {
+    let aggregator = Aggregator::start_with(&["old"]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path();
+    let (address, key) = (aggregator.address.clone(), aggregator.key.to_string());
+    let link = ["--aggregator", &address, "--key", &key, "--document"];
+    let mut running = Running::start(store, &[&link[..], &["old"]].concat());
+    let set = edge(store, &["set", "a", "1", "--wait", "--timeout", "10"]);
+    assert_eq!(code(&set), 0, "{}", stderr(&set));
+    drop(aggregator);
+    until("the end of the connection", async || {
+        !stdout(&edge(store, &["status"])).contains("link          connected")
+    })
+    .await;
+    assert!(Command::new("kill").args(["-TERM", &running.0.id().to_string()]).status().unwrap().success());
+    assert!(running.0.wait().unwrap().success());
+
+    let _running = Running::start(store, &[&link[..], &["pump"]].concat());
+    assert_eq!(stdout(&edge(store, &["document", "list"])), "\"old\" 1 cells, 0 of them not sent\n");
+}
