@@ -33,7 +33,7 @@ enum Step {
     },
     Restart {
         device: bool,
-        random: u32,
+        random: u16,
     },
     End {
         device: bool,
@@ -112,6 +112,12 @@ fuzz_target!(|steps: Vec<Step>| {
     let mut gateway = End::<4, 3>::new(Link::responder(timing, 2), 0x8000);
     device.link.begin();
     let mut now_ms = 0_u32;
+    // New at each start, as the link wants it: otherwise the Begin of a second life is taken for a repeated one.
+    let mut life = 0_u32;
+    let mut new_random = |random: u16| {
+        life += 1;
+        life << 16 | u32::from(random & 0x7FFF)
+    };
     for step in steps.iter().take(256) {
         match step {
             Step::Pass(ms) => now_ms = now_ms.wrapping_add(u32::from(*ms)),
@@ -130,11 +136,11 @@ fuzz_target!(|steps: Vec<Step>| {
             Step::Room { of_device: true, frames } => device.link.set_room(*frames),
             Step::Room { of_device: false, frames } => gateway.link.set_room(*frames),
             Step::Restart { device: true, random } => {
-                device = End::new(Link::initiator(timing, *random), device.label.wrapping_add(1));
+                device = End::new(Link::initiator(timing, new_random(*random)), device.label.wrapping_add(1));
                 device.link.begin();
             }
             Step::Restart { device: false, random } => {
-                gateway = End::new(Link::responder(timing, *random), gateway.label.wrapping_add(1));
+                gateway = End::new(Link::responder(timing, new_random(*random)), gateway.label.wrapping_add(1));
             }
             Step::End { device: true } => device.link.end(),
             Step::End { device: false } => gateway.link.end(),
