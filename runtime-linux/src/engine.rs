@@ -29,6 +29,7 @@ mod receipts;
 mod report;
 mod sending;
 mod spending;
+mod standing;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,8 +48,8 @@ use crate::options::{Aggregator, Timing};
 use crate::policy::{Gate, Policy};
 use crate::unopened::UnopenedDocument;
 use answers::Answers;
-use hosted::Hosted;
 pub use hosted::WRITES_MAX;
+use hosted::{Done, Hosted};
 pub use io::{Command, DocumentCommand, DocumentIndex, LinkInput, Output, Parts, Reply, Updated};
 pub(crate) use lines::LINE_FRAMES_MAX;
 use lines::Line;
@@ -167,8 +168,10 @@ impl Engine {
                     // The handle knows the documents of its edge, so nobody waits for the answer.
                     return command.fail(EdgeError::Stopped);
                 };
-                if let Some(written) = hosted.take(moment, command, &mut self.answers) {
-                    self.note_writes(now, document, &written);
+                match hosted.take(moment, command, &mut self.answers) {
+                    Some(Done::Awaited) => self.gate.note_awaited(now, usize::from(document.0)),
+                    Some(Done::Written(written)) => self.note_writes(now, document, &written),
+                    None => {}
                 }
             }
             Command::Flush { reply } => {
@@ -262,7 +265,7 @@ impl Engine {
                 if !self.outputs.is_empty() {
                     continue;
                 }
-                self.shut_gate();
+                self.shut_gate(now);
                 if self.spending.is_due(now.at) {
                     self.commit(true);
                     continue;

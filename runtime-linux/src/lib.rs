@@ -41,7 +41,7 @@
 //!
 //! # Layers
 //!
-//! `options`, `error`, `status`, `tried`, `clock`, `zone`, `size`, `backoff` (data) <- `billing`, `books`, `budget`, `meter`, `report`
+//! `options`, `error`, `status`, `tried`, `clock`, `zone`, `size`, `duration`, `backoff` (data) <- `billing`, `books`, `budget`, `meter`, `report`
 //! (what the link costs), `policy` (when it is used) <- `changes`, `arrived`, `unopened`, `connection`, `frames` <- `engine` (a state machine
 //! without clock, disk or socket) <- `line` (the ports of devices), `network` (the link to the aggregator: `lookup`, `addresses`), `place` (store, identity, socket) <- `driver`
 //! (one tokio task that has them) <- `document`, `handle` (what applications hold) <- `service`
@@ -60,6 +60,7 @@ mod clock;
 mod connection;
 mod document;
 mod driver;
+mod duration;
 pub mod engine;
 mod error;
 mod frames;
@@ -88,6 +89,7 @@ pub use clock::Now;
 pub use connection::Attempt;
 pub use control::{Change, Scalar};
 pub use document::{Document, Receipt, Transaction, Watch};
+pub use duration::{DurationError, parse_duration, show_duration};
 pub use engine::DOCUMENTS_MAX;
 pub use error::{EdgeError, OpenError};
 pub use handle::{Edge, ledger};
@@ -96,8 +98,8 @@ pub use meter::WASTE_BYTES_MAX;
 pub use options::{Aggregator, Options, Timing};
 pub use place::{Initialized, connect, init, public_key, socket_path, store_path};
 pub use policy::{
-    BadRule, DELAY_MAX, DeadBand, DocumentPolicy, POLICY_PATH, Period, PeriodError, Placed, Policy, Priority,
-    RULES_MAX, Rule, RuleError, RuleReport, Source, Terms,
+    BadRule, DELAY_MAX, DeadBand, DocumentPolicy, POLICY_PATH, Placed, Policy, Priority, RULES_MAX, Rule,
+    RuleError, RuleReport, Source, Terms,
 };
 pub use report::{LedgerReport, ReportRow};
 pub use service::{EdgeRequest, Service, Written};

@@ -101,7 +101,7 @@ pub struct DocumentStatus {
     pub backlog_cells: usize,
     /// Bytes of their paths and values.
     pub backlog_bytes: usize,
-    /// Own cells that were not handed to the link.
+    /// Cells written here or by devices on lines that were not handed to the link.
     #[serde(default)]
     pub unsent_cells: usize,
     /// What stands in it as a rule of its policy and is none.

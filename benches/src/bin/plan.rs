@@ -5,12 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use benches::plan::chart::{Bar, amount, svg, terminal, time};
+use benches::plan::chart::{Bar, amount, svg, terminal};
 use benches::plan::forecast::{CELLS_MAX, Forecast, MONTH_DAYS, Traffic};
 use clap::{Parser, ValueEnum};
-use jiff::SpanRelativeTo;
-use jiff::fmt::friendly::SpanParser;
-use runtime_linux::parse_size;
+use runtime_linux::{parse_duration, parse_size, show_duration};
 use serde_json::json;
 use sim::link_profiles::Link;
 
@@ -74,13 +72,13 @@ fn main() -> anyhow::Result<()> {
         NewAddress::Never => false,
     };
     if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[Kplaying days of reports every {} on {link} ..", time(report));
+        eprint!("\r\x1b[Kplaying days of reports every {} on {link} ..", show_duration(report));
     }
     let forecast = Forecast::play(Traffic { report, cells, link, new_addresses });
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K");
     }
-    let title = format!("{} a month, {cells} cells every {} on {link}", amount(plan), time(report));
+    let title = format!("{} a month, {cells} cells every {} on {link}", amount(plan), show_duration(report));
     let (causes, instead) = (cause_bars(&forecast), instead_bars(&forecast, plan));
     if let Some(path) = &options.svg {
         let drawn = svg(&title, &[("a month, by cause", causes.clone()), ("other ways", instead.clone())]);
@@ -120,11 +118,7 @@ fn plan_size(text: &str) -> Result<u64, String> {
 
 /// The time between two reports.
 fn interval(text: &str) -> Result<Duration, String> {
-    let span = SpanParser::new().parse_span(text).ok();
-    let length = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-    let length = length.and_then(|length| Duration::try_from(length).ok());
-    let length =
-        length.ok_or_else(|| format!("{text:?} is no length of time: write 30s, 15m, 1h30m or 1d"))?;
+    let length = parse_duration(text).map_err(|error| error.to_string())?;
     let is_in_range = (Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&length);
     is_in_range.then_some(length).ok_or_else(|| format!("{text:?} is out of range: from 1s to 1d"))
 }

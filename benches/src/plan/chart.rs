@@ -1,9 +1,6 @@
 //! Horizontal bars, for a terminal of 80 columns and as SVG.
 
 use std::fmt::Write as _;
-use std::time::Duration;
-
-use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 
 /// One bar.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,12 +73,6 @@ pub fn amount(bytes: u64) -> String {
     format!("{amount:.digits$} {unit}")
 }
 
-/// A length of time as it can be written: `15m`, `1h30m`.
-pub fn time(length: Duration) -> String {
-    let printer = SpanPrinter::new().designator(Designator::Compact).spacing(Spacing::None);
-    printer.unsigned_duration_to_string(&length)
-}
-
 /// The widest line of [`terminal`].
 pub const COLUMNS: usize = 79;
 
@@ -122,8 +113,6 @@ mod tests {
     fn amounts_have_three_digits() {
         let shown = [12, 3_789, 41_234, 407_000, 12_345_678, 594_000_000, 2_345_678_901].map(amount);
         assert_eq!(shown, ["12 B", "3.79 kB", "41.2 kB", "0.41 MB", "12.3 MB", "594 MB", "2.35 GB"]);
-        let shown = [1, 90, 900, 5_400, 86_400].map(|s| time(Duration::from_secs(s)));
-        assert_eq!(shown, ["1s", "1m30s", "15m", "1h30m", "24h"]);
     }
 
     #[test]

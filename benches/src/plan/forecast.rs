@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use runtime_linux::show_duration;
 use sim::link_profiles::Link;
 
-use super::chart::time;
 use crate::link::scenario::{LinkSystem, Losses, integers};
 use crate::link::{Counts, World};
 
@@ -118,7 +118,7 @@ impl Forecast {
         let report = (traffic.report * BATCHED).min(Duration::from_secs(86_400));
         if report != traffic.report {
             let day = Day::play(Traffic { report, ..traffic }, Losses::OfTheLink, None);
-            instead.push((format!("batched, every {}", time(report)), day.month_bytes()));
+            instead.push((format!("batched, every {}", show_duration(report)), day.month_bytes()));
         }
         if traffic.report > KEEP_ALIVE {
             let day =

@@ -238,7 +238,8 @@ proptest! {
             let month = books.report().months.into_iter().filter(|row| {
                 (row.from.as_str()..row.until.as_str()).contains(&Day(day).to_string().as_str())
             });
-            prop_assert_eq!(month.count(), 1);
+            // A first record of nothing makes no row.
+            prop_assert!(month.count() == 1 || total == Ledger::default());
         }
         let report = books.report();
         for rows in [&report.days, &report.months] {

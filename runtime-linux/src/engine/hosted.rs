@@ -12,13 +12,14 @@ use transport_quic::PublicKey;
 use super::answers::Answers;
 use super::io::{DocumentCommand, Reply, Updated};
 use super::receipts::{Basis, Receipts};
+use super::standing::{Replaced, Standing, Stood};
 use crate::arrived::Arrived;
 use crate::backoff::Backoff;
 use crate::changes::{Changes, Cursor};
 use crate::connection::Debt;
 use crate::error::EdgeError;
 use crate::options::Timing;
-use crate::policy::{Before, Policy, number};
+use crate::policy::{Before, Policy};
 use crate::status::{Awaited, Problem};
 
 /// A document and what belongs to it alone.
@@ -58,8 +59,19 @@ pub(super) struct Hosted {
     pub(super) policy: Policy,
     /// Own writes up to this time were handed to the link.
     handed_through: Time,
+    /// What others wrote up to this change of the document was handed to the link.
+    handed_seq: u64,
+    /// What stands in it, if devices on lines write to it.
+    standing: Option<Standing>,
     /// Changes wait for company.
     is_held: bool,
+}
+
+/// What a command did that concerns the way to the aggregator.
+pub(super) enum Done {
+    /// Somebody waits until the aggregator has something that it is not known to have.
+    Awaited,
+    Written(Written),
 }
 
 /// What a transaction wrote.
@@ -129,17 +141,19 @@ impl Hosted {
             urgent_of_device: None,
             policy,
             handed_through: Time::ZERO,
+            handed_seq: 0,
+            standing: None,
             is_held: false,
         }
     }
 
-    /// Takes a command; tells what it wrote, if it wrote something.
+    /// Takes a command; tells what of it concerns the way to the aggregator.
     pub(super) fn take(
         &mut self,
         moment: Moment,
         command: DocumentCommand,
         answers: &mut Answers,
-    ) -> Option<Written> {
+    ) -> Option<Done> {
         match command {
             DocumentCommand::Changes { prefix, after, reply } => self.watch(prefix, after, reply, answers),
             DocumentCommand::Get { path, reply } => {
@@ -148,8 +162,11 @@ impl Hosted {
             }
             DocumentCommand::Receipt { basis, reply } => {
                 let basis = basis.unwrap_or_else(|| self.basis(None));
-                if let Err((error, reply)) = self.receipts.add(basis, reply) {
-                    answers.add(reply, Err(error));
+                let is_there = self.has_arrived(&basis);
+                match self.receipts.add(basis, reply) {
+                    Err((error, reply)) => answers.add(reply, Err(error)),
+                    Ok(()) if is_there => {}
+                    Ok(()) => return Some(Done::Awaited),
                 }
             }
             DocumentCommand::Tree { path, reply } => {
@@ -168,7 +185,7 @@ impl Hosted {
                 });
                 answers.add(reply, updated);
                 let writes = writes.into_iter().zip(before).map(|((path, new), before)| (path, new, before));
-                return written.map(|stamp| Written { stamp, writes: writes.collect() });
+                return written.map(|stamp| Done::Written(Written { stamp, writes: writes.collect() }));
             }
         }
         None
@@ -298,6 +315,7 @@ impl Hosted {
         let target = Stamp::new(through, to);
         self.known_acknowledged = Time::ZERO;
         self.handed_through = Time::ZERO;
+        self.handed_seq = 0;
         if self.urgent_through.is_some() {
             self.urgent_through = Some(through);
         }
@@ -315,8 +333,14 @@ impl Hosted {
     /// The replica has nothing more to send: everything is handed to the link, if the aggregator takes it.
     pub(super) fn note_handed(&mut self) {
         if self.may_ask() && !self.replica.is_unverified() {
-            self.handed_through = self.own_time();
+            self.note_all_handed();
         }
+    }
+
+    /// Everything is handed to the link.
+    pub(super) fn note_all_handed(&mut self) {
+        self.handed_through = self.own_time();
+        self.handed_seq = self.replica.document().seq();
     }
 
     /// Whether it will have something to send as soon as the aggregator has answered.
@@ -325,11 +349,16 @@ impl Hosted {
         self.retry.is_none() && (!is_heard || self.replica.is_unverified())
     }
 
-    /// Own cells that were not handed to the link. Cost: `[cells]`.
+    /// Cells written here, or by devices on lines, that were not handed to the link. Cost: `[cells]`.
     pub(super) fn unsent_cells(&self) -> usize {
         let (own, through) = (self.replica.id(), self.handed_through.max(self.acknowledged()));
+        let seq = self.handed_seq.max(self.delivered_seq());
+        let is_unsent = |stamp: Stamp, at: u64| match stamp.replica == own {
+            true => stamp.time > through,
+            false => at > seq && !self.has(stamp),
+        };
         let cells = self.replica.document().changes_since(0);
-        cells.filter(|cell| cell.stamp.replica == own && cell.stamp.time > through).count()
+        cells.filter(|cell| is_unsent(cell.stamp, cell.seq)).count()
     }
 
     /// The id under which it writes, and the time of its newest write.
@@ -415,19 +444,56 @@ impl Hosted {
 
     /// What stands at a path where something will be written.
     fn before(&self, path: &str) -> Before {
-        if self.policy.rule_at(path).terms.dead_band.is_empty() {
-            return Before::Unsent;
-        }
-        let Ok(path) = Path::new(path) else { return Before::Unsent };
+        let nothing = Before { value: None, is_sent: true, written: None };
+        let Ok(path) = Path::new(path) else { return nothing };
         let cell = self.replica.document().iter(Some(path)).next().filter(|cell| cell.path == path);
-        let Some(cell) = cell else { return Before::Sent(None) };
-        if cell.stamp.replica == self.replica.id() && cell.stamp.time > self.handed_through {
-            return Before::Unsent;
-        }
-        match cell.content {
-            Content::Value(value) => Before::Sent(number(&Scalar::from(value))),
-            Content::List | Content::Map | Content::Tombstone => Before::Sent(None),
-        }
+        let Some(cell) = cell else { return nothing };
+        let of_device = self.standing.as_ref().and_then(|standing| standing.at(path.as_str()));
+        let of_device = of_device.filter(|stood| stood.is_of_device && stood.stamp == cell.stamp);
+        let value = match cell.content {
+            Content::Value(value) => Some(Scalar::from(value)),
+            Content::List | Content::Map | Content::Tombstone => None,
+        };
+        let is_sent = match of_device {
+            _ if cell.stamp.replica == self.replica.id() => cell.stamp.time <= self.handed_through,
+            Some(stood) => self.is_handed(stood),
+            None => true,
+        };
+        Before { value, is_sent, written: Some(cell.stamp.time) }
+    }
+
+    /// Whether what a device on a line wrote was handed to the link, or is known to be at the aggregator.
+    fn is_handed(&self, stood: &Stood) -> bool {
+        stood.seq <= self.handed_seq || self.has(stood.stamp)
+    }
+
+    /// A device on a line is about to write. Notes what stands there.
+    pub(super) fn look_before_device(&mut self) {
+        let (document, drops) = (self.replica.document(), self.drops);
+        let standing = self.standing.get_or_insert_with(|| Standing::of(document, drops));
+        standing.follow(document, drops, self.forgotten_at, false);
+    }
+
+    /// What a device on a line has written since [`look_before_device`](Self::look_before_device), with what stood there.
+    pub(super) fn written_by_device(&mut self) -> Vec<(Replaced, Before)> {
+        let Some(standing) = &mut self.standing else { return Vec::new() };
+        let replaced = standing.follow(self.replica.document(), self.drops, self.forgotten_at, true);
+        let before = |replaced: &Replaced| match &replaced.before {
+            None => Before { value: None, is_sent: true, written: None },
+            Some(stood) => {
+                let is_own = stood.stamp.replica == self.replica.id();
+                let is_sent = match is_own {
+                    true => stood.stamp.time <= self.handed_through,
+                    false => !stood.is_of_device || self.is_handed(stood),
+                };
+                Before { value: stood.value.clone(), is_sent, written: Some(stood.stamp.time) }
+            }
+        };
+        let with_before = |replaced: Replaced| {
+            let before = before(&replaced);
+            (replaced, before)
+        };
+        replaced.into_iter().map(with_before).collect()
     }
 
     fn may_ask(&self) -> bool {

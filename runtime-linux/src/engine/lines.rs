@@ -222,7 +222,7 @@ impl Engine {
         };
         let hosted = &mut self.documents[open.document];
         let floor = hosted.replica.document().floor().clone();
-        let seq = hosted.replica.document().seq();
+        hosted.look_before_device();
         if let Err(error) = hosted.replica.handle_frame(moment, open.id, frame) {
             // The replica says what is left to be said, and then wants the session closed.
             tracing::warn!(line = self.lines[line.0].parts.name, %error, "the device sent what this side does not take");
@@ -232,7 +232,7 @@ impl Engine {
         if *hosted.replica.document().floor() != floor {
             hosted.forgotten_at = hosted.replica.document().seq();
         }
-        self.note_changes_of_device(now, open.document, seq);
+        self.note_writes_of_device(now, open.document);
     }
 
     /// The first frame of a handle: names the document.

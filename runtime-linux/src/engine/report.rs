@@ -56,8 +56,8 @@ impl Engine {
 
     /// What the gate opens for next.
     fn company(&self, now: Now) -> Option<CompanyStatus> {
-        let waiting = self.gate.next().filter(|_| !self.gate.is_open())?;
-        let left_ms = waiting.until.saturating_duration_since(now.at).as_millis() as u64;
+        let (waiting, until) = self.gate.next().filter(|_| !self.gate.is_open())?;
+        let left_ms = until.saturating_duration_since(now.at).as_millis() as u64;
         Some(CompanyStatus {
             document: self.documents.get(waiting.document)?.replica.name().as_str().to_owned(),
             prefix: waiting.prefix.clone(),
@@ -103,15 +103,15 @@ impl Engine {
 
     /// What holds changes back that could be sent.
     fn waits_for_company(&self, unsent_cells: usize, company: Option<&CompanyStatus>) -> Option<String> {
-        let changes = match unsent_cells {
+        let (changes, are) = match unsent_cells {
             _ if self.gate.is_open() => return None,
             0 => return None,
-            1 => "1 change waits".to_owned(),
-            _ => format!("{unsent_cells} changes wait"),
+            1 => ("1 change waits".to_owned(), "is"),
+            _ => (format!("{unsent_cells} changes wait"), "are"),
         };
         Some(match company {
             Some(company) => format!("company: {changes} {company}"),
-            None => format!("company: {changes} within the dead bands of the policy"),
+            None => format!("company: {changes} that {are} no reason to send: {QUIET}"),
         })
     }
 
@@ -154,3 +154,6 @@ impl Engine {
         }
     }
 }
+
+/// What waits for company alone.
+const QUIET: &str = "an equal value, or one within its dead band";

@@ -3,6 +3,7 @@
 use crdt_core::{Path, Stamp};
 
 use super::hosted::{Hosted, Written};
+use super::standing::Replaced;
 use super::{DocumentIndex, Engine};
 use crate::clock::Now;
 use crate::connection::Open;
@@ -16,8 +17,8 @@ impl Engine {
         let hosted = &mut self.documents[index];
         for (path, new, before) in &written.writes {
             let rule = hosted.policy.rule_at(path);
-            self.gate.note_write(now, (index, path), rule, *before, new.as_ref());
-            if rule.terms.priority == Priority::Urgent {
+            let is_change = self.gate.note_write(now, (index, path), rule, before, new.as_ref());
+            if is_change && rule.terms.priority == Priority::Urgent {
                 hosted.urgent_through = Some(written.stamp.time);
                 if let Ok(path) = Path::new(path) {
                     hosted.replica.hurry(path);
@@ -26,23 +27,22 @@ impl Engine {
         }
     }
 
-    /// What a device on a line has changed since `seq` goes to the aggregator by the same rules. What stood there before is
-    /// not known, so no dead band keeps it here.
-    pub(super) fn note_changes_of_device(&mut self, now: Now, index: usize, seq: u64) {
-        if self.documents[index].replica.document().seq() == seq {
+    /// What a device on a line has changed goes to the aggregator by the same rules.
+    pub(super) fn note_writes_of_device(&mut self, now: Now, index: usize) {
+        let written = self.documents[index].written_by_device();
+        if written.is_empty() {
             return;
         }
         self.follow_policy(index);
         let hosted = &mut self.documents[index];
-        let changes = hosted.replica.document().changes_since(seq);
-        let cells: Vec<_> = changes.map(|cell| (cell.path.to_owned(), cell.stamp, cell.seq)).collect();
-        for (path, stamp, seq) in cells {
+        for (Replaced { path, now: stands, .. }, before) in written {
             let rule = hosted.policy.rule_at(&path);
-            self.gate.note_change(now, index, rule);
-            if rule.terms.priority == Priority::Urgent
+            let is_change = self.gate.note_write(now, (index, &path), rule, &before, stands.value.as_ref());
+            if is_change
+                && rule.terms.priority == Priority::Urgent
                 && let Ok(path) = Path::new(&path)
             {
-                hosted.urgent_of_device = Some((stamp, seq));
+                hosted.urgent_of_device = Some((stands.stamp, stands.seq));
                 hosted.replica.hurry(path);
             }
         }
@@ -70,11 +70,11 @@ impl Engine {
     }
 
     /// No document has anything more to send: shuts the gate, unless one could not say what it has to say.
-    pub(super) fn shut_gate(&mut self) {
+    pub(super) fn shut_gate(&mut self, now: Now) {
         let is_heard = self.connector.open().is_some_and(|open| open.is_heard && open.has_room());
         if is_heard && self.gate.is_open() && !self.documents.iter().any(Hosted::is_opening) {
             self.documents.iter_mut().for_each(Hosted::note_handed);
-            self.gate.note_sent();
+            self.gate.note_sent(now.at);
         }
     }
 

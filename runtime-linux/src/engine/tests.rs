@@ -12,6 +12,7 @@ mod documents;
 mod lines;
 mod sending;
 mod spending;
+mod unchanged;
 
 use super::*;
 use crate::books::Books;

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crdt_core::{Path, PathError};
 use serde::{Deserialize, Serialize};
 
-use super::period::{Period, PeriodError};
+use super::dead_band::DeadBand;
+use crate::duration::{DurationError, parse_duration, show_duration};
 
 /// What holds for the paths at a prefix and below.
 ///
@@ -16,15 +18,16 @@ use super::period::{Period, PeriodError};
 /// |---|---|---|
 /// | `urgent`, `normal`, `background` | [`Priority`] | `normal` |
 /// | `max-delay:15m` | longest time that a change waits for company | at once; `background`: a day; the period of `align` |
-/// | `dead-band:0.5` | a change of a number by less is none | each is one |
+/// | `dead-band:0.5` | a change of a number by less is none | each is one; an equal value never is |
 /// | `dead-band:2%` | the same in percent of the value sent last; with both, the wider one counts | |
+/// | `heartbeat:1h` | a write that is no change is sent all the same if the last report of its path is so long ago | it waits for company |
 /// | `align:5m` | it leaves at a multiple of this, as long as `max-delay` has room for one | when `max-delay` is over |
 /// | `no-spread` | these multiples are those of the clock | each device has its own |
 ///
 /// ```
 /// use runtime_linux::{Priority, Rule};
 /// let rule: Rule = "sensors=max-delay:15m,dead-band:0.5".parse()?;
-/// assert_eq!((rule.prefix.as_str(), rule.terms.max_delay.to_string().as_str()), ("sensors", "15m"));
+/// assert_eq!((rule.prefix.as_str(), rule.terms.max_delay.as_secs()), ("sensors", 900));
 /// assert_eq!("alarms=urgent".parse::<Rule>()?.terms.priority, Priority::Urgent);
 /// assert_eq!(rule.to_string(), "sensors=max-delay:15m,dead-band:0.5");
 /// # Ok::<(), runtime_linux::RuleError>(())
@@ -42,12 +45,14 @@ pub struct Rule {
 pub struct Terms {
     /// How it stands to the budget and to other traffic.
     pub priority: Priority,
-    /// Longest time that a change waits for company.
-    pub max_delay: Period,
+    /// Longest time that a change waits for company, to the millisecond.
+    pub max_delay: Duration,
     /// Which change of a number is none.
     pub dead_band: DeadBand,
+    /// How old the last report of a path may be when a write there is no change: if it is older, it is sent.
+    pub heartbeat: Option<Duration>,
     /// Changes leave at multiples of this.
-    pub align: Option<Period>,
+    pub align: Option<Duration>,
     /// The multiples are those of the clock, for all devices; without it they are shifted, for each device by its key.
     pub is_in_step: bool,
 }
@@ -65,15 +70,6 @@ pub enum Priority {
     Urgent,
 }
 
-/// How small a change of a number is none. Both zero: each change is one.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct DeadBand {
-    /// In the number's unit.
-    pub absolute: f64,
-    /// In percent of the value sent last.
-    pub percent: f64,
-}
-
 /// A text that is no rule.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -89,15 +85,18 @@ pub enum RuleError {
         /// What was given.
         text: String,
     },
-    /// A time is too long.
-    #[error("{period} is too long: {DELAY_MAX} is the longest")]
-    Long {
-        /// What was given.
-        period: Period,
-    },
     /// A time is no time.
     #[error(transparent)]
-    Period(#[from] PeriodError),
+    Duration(#[from] DurationError),
+    /// A heartbeat without a pause.
+    #[error("a heartbeat of 0 would send each value; leave heartbeat out, or write it as heartbeat:1h")]
+    Heartbeat,
+    /// A time is too long.
+    #[error("{} is too long: {} is the longest", show_duration(*length), show_duration(DELAY_MAX))]
+    Long {
+        /// What was given.
+        length: Duration,
+    },
     /// What stands before the equals sign is no path.
     #[error("{prefix:?} is no path")]
     Prefix {
@@ -117,7 +116,7 @@ pub enum RuleError {
     Shape,
     /// A term that this version does not know.
     #[error(
-        "{term:?} is no term of a rule: there are urgent, normal, background, max-delay:15m, dead-band:0.5, dead-band:2%, align:5m and no-spread"
+        "{term:?} is no term of a rule: there are urgent, normal, background, max-delay:15m, dead-band:0.5, dead-band:2%, heartbeat:1h, align:5m and no-spread"
     )]
     Term {
         /// What was given, cut after some characters.
@@ -130,7 +129,7 @@ impl Rule {
     ///
     /// # Errors
     /// [`RuleError::Long`].
-    pub fn everywhere(max_delay: Period) -> Result<Self, RuleError> {
+    pub fn everywhere(max_delay: Duration) -> Result<Self, RuleError> {
         let max_delay = bounded(max_delay)?;
         Ok(Self { prefix: String::new(), terms: Terms { max_delay, ..Terms::default() } })
     }
@@ -141,19 +140,6 @@ impl Rule {
             Some(rest) => self.prefix.is_empty() || rest.is_empty() || rest.starts_with('/'),
             None => false,
         }
-    }
-}
-
-impl DeadBand {
-    /// Whether a number is so near to the one that was sent last that this is no change. NaN is near to nothing.
-    pub fn contains(self, sent: f64, new: f64) -> bool {
-        let width = self.absolute.max(self.percent / 100.0 * sent.abs());
-        (new - sent).abs() < width
-    }
-
-    /// Whether no change is too small.
-    pub fn is_empty(self) -> bool {
-        self == Self::default()
     }
 }
 
@@ -190,7 +176,7 @@ impl fmt::Display for Terms {
             words.push(self.priority.to_string());
         }
         if self.max_delay != said.terms().max_delay {
-            words.push(format!("max-delay:{}", self.max_delay));
+            words.push(format!("max-delay:{}", show_duration(self.max_delay)));
         }
         if self.dead_band.absolute > 0.0 {
             words.push(format!("dead-band:{}", self.dead_band.absolute));
@@ -198,7 +184,8 @@ impl fmt::Display for Terms {
         if self.dead_band.percent > 0.0 {
             words.push(format!("dead-band:{}%", self.dead_band.percent));
         }
-        words.extend(self.align.map(|align| format!("align:{align}")));
+        words.extend(self.heartbeat.map(|heartbeat| format!("heartbeat:{}", show_duration(heartbeat))));
+        words.extend(self.align.map(|align| format!("align:{}", show_duration(align))));
         if self.is_in_step {
             words.push("no-spread".to_owned());
         }
@@ -220,10 +207,11 @@ impl fmt::Display for Priority {
 #[derive(Default)]
 struct Said {
     priority: Option<Priority>,
-    max_delay: Option<Period>,
+    max_delay: Option<Duration>,
     absolute: Option<f64>,
     percent: Option<f64>,
-    align: Option<Period>,
+    heartbeat: Option<Duration>,
+    align: Option<Duration>,
     is_in_step: Option<bool>,
 }
 
@@ -235,9 +223,13 @@ impl Said {
             ("normal", "") => put(&mut self.priority, "priority", Priority::Normal),
             ("background", "") => put(&mut self.priority, "priority", Priority::Background),
             ("no-spread", "") => put(&mut self.is_in_step, "no-spread", true),
-            ("max-delay", value) => put(&mut self.max_delay, "max-delay", bounded(value.parse()?)?),
-            ("align", value) => match bounded(value.parse()?)? {
-                period if period.is_zero() => Err(RuleError::Align),
+            ("max-delay", value) => put(&mut self.max_delay, "max-delay", bounded(parse_duration(value)?)?),
+            ("heartbeat", value) => match bounded(parse_duration(value)?)? {
+                Duration::ZERO => Err(RuleError::Heartbeat),
+                pause => put(&mut self.heartbeat, "heartbeat", pause),
+            },
+            ("align", value) => match bounded(parse_duration(value)?)? {
+                Duration::ZERO => Err(RuleError::Align),
                 period => put(&mut self.align, "align", period),
             },
             ("dead-band", value) => match value.strip_suffix('%') {
@@ -252,7 +244,7 @@ impl Said {
         let priority = self.priority.unwrap_or_default();
         let usual = match priority {
             Priority::Background => BACKGROUND_DELAY,
-            Priority::Normal | Priority::Urgent => Period::default(),
+            Priority::Normal | Priority::Urgent => Duration::ZERO,
         };
         Terms {
             priority,
@@ -261,6 +253,7 @@ impl Said {
                 absolute: self.absolute.unwrap_or_default(),
                 percent: self.percent.unwrap_or_default(),
             },
+            heartbeat: self.heartbeat,
             align: self.align,
             is_in_step: self.is_in_step.unwrap_or_default(),
         }
@@ -274,8 +267,8 @@ fn put<T>(place: &mut Option<T>, term: &'static str, value: T) -> Result<(), Rul
     }
 }
 
-fn bounded(period: Period) -> Result<Period, RuleError> {
-    if period > DELAY_MAX { Err(RuleError::Long { period }) } else { Ok(period) }
+fn bounded(length: Duration) -> Result<Duration, RuleError> {
+    if length > DELAY_MAX { Err(RuleError::Long { length }) } else { Ok(length) }
 }
 
 fn width(text: &str) -> Result<f64, RuleError> {
@@ -296,9 +289,9 @@ fn shortened(text: &str) -> String {
 }
 
 /// The longest time that a rule may make a change wait.
-pub const DELAY_MAX: Period = Period::from_ms(31 * 86_400_000);
+pub const DELAY_MAX: Duration = Duration::from_secs(31 * 86_400);
 /// How long what is in the background waits if its rule says nothing.
-const BACKGROUND_DELAY: Period = Period::from_ms(86_400_000);
+const BACKGROUND_DELAY: Duration = Duration::from_secs(86_400);
 /// Characters of a bad text that an error shows.
 const SHOWN_CHARS: usize = 40;
 
@@ -307,6 +300,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::duration::as_ms;
 
     fn rule(text: &str) -> Rule {
         text.parse().unwrap()
@@ -316,9 +310,9 @@ mod tests {
     fn what_is_not_said_has_its_usual_value() {
         let terms = |text: &str| rule(text).terms;
         assert_eq!(terms("a=normal"), Terms::default());
-        assert_eq!(terms("a=background").max_delay.to_string(), "1d");
-        assert_eq!(terms("a=background,max-delay:1h").max_delay.to_string(), "1h");
-        assert_eq!(terms("a=align:5m").max_delay.to_string(), "5m");
+        assert_eq!(terms("a=background").max_delay.as_secs(), 86_400);
+        assert_eq!(terms("a=background,max-delay:1h").max_delay.as_secs(), 3_600);
+        assert_eq!(terms("a=align:5m").max_delay.as_secs(), 300);
         assert_eq!(rule(" = max-delay:15m , no-spread ").prefix, "");
     }
 
@@ -333,6 +327,10 @@ mod tests {
             ("a=max-delay:-5m", "\"-5m\" is no length"),
             ("a=max-delay:32d", "31d is the longest"),
             ("a=align:0s", "period of 0"),
+            ("a=heartbeat:0", "heartbeat of 0"),
+            ("a=heartbeat:5w", "31d is the longest"),
+            ("a=heartbeat", "is no length"),
+            ("a=heartbeat:1h,heartbeat:1h", "said twice"),
             ("a=dead-band:-1", "\"-1\" is no dead band"),
             ("a=dead-band:NaN", "is no dead band"),
             ("a=dead-band:inf%", "is no dead band"),
@@ -352,28 +350,20 @@ mod tests {
         assert!(!holds("alarm", "alarms") && !holds("alarm/3", "alarm"));
     }
 
-    #[test]
-    fn the_wider_dead_band_counts() {
-        let band = rule("t=dead-band:0.5,dead-band:2%").terms.dead_band;
-        assert!(band.contains(10.0, 10.49) && !band.contains(10.0, 10.5));
-        assert!(band.contains(-100.0, -101.9) && !band.contains(-100.0, -102.0));
-        assert!(!band.contains(10.0, f64::NAN) && !band.contains(f64::NAN, f64::NAN));
-        assert!(!band.contains(f64::INFINITY, f64::INFINITY), "what cannot be compared is sent");
-        assert!(!DeadBand::default().contains(1.0, 1.0), "without a dead band each write is a change");
-    }
-
     prop_compose! {
         fn any_rule()(
             prefix in prop_oneof![Just(String::new()), Just("a/b".to_owned())],
             priority in prop_oneof![Just(Priority::Background), Just(Priority::Normal), Just(Priority::Urgent)],
-            max_delay in 0..=DELAY_MAX.as_ms(),
+            max_delay in 0..=as_ms(DELAY_MAX),
             dead_band in (prop_oneof![Just(0.0), 0.0..1e9], prop_oneof![Just(0.0), 0.0..100.0]),
-            align in proptest::option::of(1..=DELAY_MAX.as_ms()),
+            heartbeat in proptest::option::of(1..=as_ms(DELAY_MAX)),
+            align in proptest::option::of(1..=as_ms(DELAY_MAX)),
             is_in_step in any::<bool>(),
         ) -> Rule {
             let dead_band = DeadBand { absolute: dead_band.0, percent: dead_band.1 };
-            let (max_delay, align) = (Period::from_ms(max_delay), align.map(Period::from_ms));
-            Rule { prefix, terms: Terms { priority, max_delay, dead_band, align, is_in_step } }
+            let [heartbeat, align] = [heartbeat, align].map(|ms| ms.map(Duration::from_millis));
+            let max_delay = Duration::from_millis(max_delay);
+            Rule { prefix, terms: Terms { priority, max_delay, dead_band, heartbeat, align, is_in_step } }
         }
     }
 

@@ -14,5 +14,6 @@ mod scripts;
 mod stores;
 mod support;
 mod sync;
+mod unchanged;
 mod unopened;
 mod zone;

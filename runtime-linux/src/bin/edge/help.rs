@@ -36,7 +36,7 @@ Examples:
       --budget-zone Europe/Berlin
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --budget 5MB --budget-reserve 20% --urgent alarms --urgent doors
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --max-delay 15m --policy alarms=urgent \\
-      --policy 'sensors=max-delay:1h,dead-band:0.5' --policy 'logs=background,max-delay:6h'
+      --policy 'sensors=max-delay:15m,dead-band:0.5,heartbeat:1h' --policy 'logs=background,max-delay:6h'
   edge run --aggregator sync.example.com:4433 --key 3f2a.. --document pump-42 --serial /dev/ttyUSB0:115200
   edge run --document town --document pump-42 --document pump-43 --serial /dev/ttyS1=pump-42 --line-tcp 127.0.0.1:7000=pump-43
 
@@ -56,7 +56,9 @@ same prefix. The prefix is the path before the equals sign; without one the rule
   urgent | normal | background   urgent goes ahead, and while the budget allows only that; background waits for company,
                                  a day at the longest
   max-delay:15m                  the longest time that a change waits for company
-  dead-band:0.5, dead-band:2%    a number that is nearer than this to the one sent last is no reason to send
+  dead-band:0.5, dead-band:2%    a number that is nearer than this to the one sent last is no reason to send; an equal
+                                 value never is
+  heartbeat:1h                   a value that is no reason to send is sent so long after its last report
   align:5m                       changes leave at multiples of this, at another second on each device (no-spread: the same)
 What must leave anyway takes along whatever waits, in all documents.";
 

@@ -12,8 +12,8 @@ use control::command::{Exit, Failure, LogLevel, follow, notice, print, print_tex
 use control::{Client, ConnectError, Delete, Get, Scalar, Set};
 use runtime_linux::{
     DocumentPolicy, DocumentStatus, Edge, EdgeError, EdgeRequest, Initialized, LedgerReport, LineOptions,
-    OpenError, Options, POLICY_PATH, Period, Plan, Rule, Service, SizeError, Status, UnopenedDocument,
-    Written, Zone, ledger, parse_size, socket_path, store_path,
+    OpenError, Options, POLICY_PATH, Plan, Rule, Service, SizeError, Status, UnopenedDocument, Written, Zone,
+    ledger, parse_duration, parse_size, socket_path, store_path,
 };
 use serde_json::Value as Json;
 use storage_redb::StoreError;
@@ -222,10 +222,10 @@ struct PlanArgs {
 #[derive(Args)]
 struct PolicyArgs {
     /// How long a change may wait for company where no other rule holds: 30s, 15m, 6h. Without it changes leave at once
-    #[arg(long, value_name = "TIME")]
-    max_delay: Option<Period>,
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    max_delay: Option<Duration>,
     /// What holds at PREFIX and below, in terms joined by commas: urgent, background, max-delay:15m, dead-band:0.5,
-    /// dead-band:2%, align:5m, no-spread; may be given several times, and the longest prefix counts
+    /// dead-band:2%, heartbeat:1h, align:5m, no-spread; may be given several times, and the longest prefix counts
     #[arg(long = "policy", value_name = "PREFIX=TERMS")]
     rules: Vec<Rule>,
     /// Where further rules stand in a document, below this path, each as one string. They come before those given here

@@ -195,11 +195,62 @@ fn what_waits_for_company_does_not_wait_on_the_line() {
     line.take_in();
     assert_eq!(line.device.document().get(Path::new("setpoint").unwrap()), Some(Value::I64(5)));
 
-    line.engine.gate.note_sent();
-    let until = |line: &Line| line.engine.gate.next().map(|waiting| waiting.until - line.now.at);
+    line.engine.gate.note_sent(line.now.at);
+    let until = |line: &Line| line.engine.gate.next().map(|(_, until)| until - line.now.at);
     assert_eq!(until(&line), None);
     line.device_sets("speed", 3);
     assert_eq!(until(&line), Some(seconds(3_600)));
     line.device_sets("alarm/door", 1);
     assert_eq!(until(&line), Some(seconds(0)));
+}
+
+/// Devices repeat themselves, too. What an equal value equals is what stood there, whoever wrote it last.
+#[test]
+fn an_equal_value_of_a_device_is_no_reason_to_send() {
+    let mut line =
+        line_under(0, &["=max-delay:1h", "alarm=urgent", "band=dead-band:2", "alive=heartbeat:1m"]);
+    line.take_in();
+    let opens = |line: &Line| line.engine.gate.next().map(|(_, until)| until - line.now.at);
+    let sent = |line: &mut Line| {
+        line.engine.gate.note_sent(line.now.at);
+        line.engine.documents[0].note_all_handed();
+    };
+    for path in ["speed", "alarm/door", "band", "alive"] {
+        line.device_sets(path, 1);
+    }
+    assert_eq!(opens(&line), Some(seconds(0)), "the first values are news");
+    sent(&mut line);
+    let urgent = line.engine.documents[0].urgent_of_device;
+    for path in ["speed", "alarm/door", "band"] {
+        line.device_sets(path, 1);
+        assert_eq!(opens(&line), None, "{path}");
+    }
+    assert_eq!(line.engine.documents[0].urgent_of_device, urgent);
+    line.device_sets("alive", 1);
+    assert_eq!(opens(&line), Some(seconds(60)));
+    sent(&mut line);
+    for (value, is_within) in [(2, true), (2, true), (3, false)] {
+        line.device_sets("band", value);
+        assert_eq!(opens(&line).is_none(), is_within, "{value} after 1");
+    }
+    sent(&mut line);
+
+    // The edge writes in between: the same value from the device is a change then.
+    let (reply, _) = oneshot::channel();
+    let writes = vec![("speed".to_owned(), Some(Scalar::I64(2)))];
+    let command = DocumentCommand::Update { writes, reply };
+    line.engine.handle_command(line.now, Command::Document { document: DocumentIndex(0), command });
+    line.work();
+    line.take_in();
+    sent(&mut line);
+    line.device_sets("speed", 1);
+    assert_eq!(opens(&line), Some(seconds(3_600)));
+    // And an equal one from the edge after the device's is none.
+    sent(&mut line);
+    let (reply, _) = oneshot::channel();
+    let writes = vec![("speed".to_owned(), Some(Scalar::I64(1)))];
+    let command = DocumentCommand::Update { writes, reply };
+    line.engine.handle_command(line.now, Command::Document { document: DocumentIndex(0), command });
+    line.work();
+    assert_eq!(opens(&line), None);
 }

@@ -103,7 +103,9 @@ fn small_changes_are_kept_here_and_a_drift_is_reported() {
         world.sleep(seconds(HOUR));
     }
     assert_eq!(sends(&world), []);
-    assert_eq!(world.status().waits_for, "company: 1 change waits within the dead bands of the policy");
+    let waits_for =
+        "company: 1 change waits that is no reason to send: an equal value, or one within its dead band";
+    assert_eq!(world.status().waits_for, waits_for);
     drop(world.set("t", 20.5));
     world.sleep(seconds(1));
     assert_eq!(sends(&world).len(), 1);

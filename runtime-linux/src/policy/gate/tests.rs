@@ -8,13 +8,15 @@ use super::*;
 const MS_AT_START: u64 = 1_800_000_000_000;
 
 /// Rules that differ in what matters, by the paths at which they hold.
-const RULES: [&str; 6] = [
+const RULES: [&str; 8] = [
     "at-once=normal",
     "minute=max-delay:1m",
     "band=max-delay:2m,dead-band:1",
     "percent=max-delay:30s,dead-band:10%",
     "aligned=max-delay:5m,align:2m",
     "behind=background,dead-band:3",
+    "alive=max-delay:20s,heartbeat:3m",
+    "alive-band=max-delay:1m,dead-band:2,heartbeat:10m",
 ];
 
 struct World {
@@ -37,10 +39,10 @@ impl World {
         Now { at, wall: self.has_clock.then(|| Time::from_clock_ms(MS_AT_START + self.elapsed_ms)) }
     }
 
-    fn write(&mut self, rule: usize, before: Before, new: impl Into<Scalar>) {
+    fn write(&mut self, rule: usize, before: &Before, new: impl Into<Scalar>) -> bool {
         let (now, rule) = (self.now(), self.rules[rule].clone());
         let path = format!("{}/x", rule.prefix);
-        self.gate.note_write(now, (0, &path), &rule, before, Some(&new.into()));
+        self.gate.note_write(now, (0, &path), &rule, before, Some(&new.into()))
     }
 
     fn is_open(&mut self) -> bool {
@@ -49,17 +51,33 @@ impl World {
     }
 }
 
-/// One path, as naive as can be: what the other side has, what stands here, and when the first change was that counts.
+/// The other side has it.
+fn sent(value: Option<f64>) -> Before {
+    Before { value: value.map(Scalar::F64), is_sent: true, written: None }
+}
+
+/// The other side has something older.
+fn unsent(value: Option<f64>) -> Before {
+    Before { is_sent: false, ..sent(value) }
+}
+
+/// One path, as naive as can be: what the other side has, what stands here since when, what the gate must be open for, and
+/// when the last report was.
 #[derive(Clone, Default)]
 struct Model {
     there: Option<f64>,
     here: Option<f64>,
+    written_ms: Option<u64>,
     is_unsent: bool,
-    waits_since_ms: Option<u64>,
+    was_written: bool,
+    until_ms: Option<u64>,
+    reported_ms: Option<Option<u64>>,
 }
 
 #[derive(Clone, Debug)]
 enum Step {
+    /// Somebody waits for a receipt.
+    Await,
     Flush,
     /// The other side overwrites the value of a rule's path.
     Overwrite(usize, i8),
@@ -71,6 +89,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let rule = 0..RULES.len();
     prop_oneof![
+        1 => Just(Step::Await),
         1 => Just(Step::Flush),
         1 => (rule.clone(), -6..6_i8).prop_map(|(rule, value)| Step::Overwrite(rule, value)),
         2 => Just(Step::Send),
@@ -96,43 +115,58 @@ proptest! {
             let is_open = world.is_open();
             let now_ms = world.elapsed_ms;
             match step {
+                Step::Await => {
+                    let now = world.now();
+                    world.gate.note_awaited(now, 0);
+                    for (path, rule) in paths.iter_mut().zip(&world.rules).filter(|(path, _)| path.was_written) {
+                        path.until_ms.get_or_insert(now_ms + as_ms(rule.terms.max_delay));
+                    }
+                }
                 Step::Flush => {
                     world.gate.open();
                     is_flushed = true;
                 }
                 Step::Overwrite(rule, value) => {
                     let value = f64::from(value) / 2.0;
-                    paths[rule] = Model { there: Some(value), here: Some(value), is_unsent: false, ..paths[rule] };
+                    let (there, written_ms) = (Some(value), Some(now_ms));
+                    paths[rule] = Model { there, here: there, written_ms, is_unsent: false, ..paths[rule] };
                 }
                 Step::Send => {
-                    world.gate.note_sent();
+                    let now = world.now().at;
+                    world.gate.note_sent(now);
                     is_flushed = false;
                     for path in &mut paths {
-                        *path = Model { there: path.here, here: path.here, ..Model::default() };
+                        let is_reported = std::mem::take(&mut path.was_written);
+                        let reported_ms = if is_reported { Some(Some(now_ms)) } else { path.reported_ms };
+                        *path = Model { there: path.here, is_unsent: false, until_ms: None, reported_ms, ..*path };
                     }
                 }
                 Step::Wait(ms) => world.elapsed_ms += ms,
                 Step::Write(rule, value) => {
                     let (value, path) = (f64::from(value) / 2.0, &mut paths[rule]);
-                    let before = if path.is_unsent { Before::Unsent } else { Before::Sent(path.here) };
-                    let band = world.rules[rule].terms.dead_band;
+                    let clock_ms = |ms: u64| Time::from_clock_ms(MS_AT_START + ms);
+                    let before = if path.is_unsent { unsent(path.here) } else { sent(path.here) };
+                    let before = Before { written: path.written_ms.map(clock_ms), ..before };
+                    let terms = world.rules[rule].terms;
                     let is_near = path.there.is_some_and(|there| {
-                        let wide = band.absolute.max(there.abs() * band.percent / 100.0);
+                        let wide = terms.dead_band.absolute.max(there.abs() * terms.dead_band.percent / 100.0);
                         (there - value).abs() < wide
                     });
-                    if !is_near {
-                        path.waits_since_ms.get_or_insert(now_ms);
-                    }
+                    let known_ms = path.written_ms.filter(|_| has_clock);
+                    let reported_ms = *path.reported_ms.get_or_insert(known_ms);
+                    let due_ms = match terms.heartbeat {
+                        _ if !is_near && path.here != Some(value) => Some(now_ms + as_ms(terms.max_delay)),
+                        Some(pause) => Some(reported_ms.map_or(now_ms, |ms| now_ms.max(ms + as_ms(pause)))),
+                        None => None,
+                    };
+                    path.until_ms = [path.until_ms, due_ms].into_iter().flatten().min();
+                    (path.was_written, path.written_ms) = (true, Some(now_ms));
                     (path.here, path.is_unsent) = (Some(value), true);
-                    world.write(rule, before, value);
+                    world.write(rule, &before, value);
                 }
             }
             let now_ms = world.elapsed_ms;
-            let waits = |(path, rule): (&Model, &Rule)| {
-                let max_ms = rule.terms.max_delay.as_ms();
-                path.waits_since_ms.map(|since| since + max_ms)
-            };
-            let deadlines: Vec<u64> = paths.iter().zip(&world.rules).filter_map(waits).collect();
+            let deadlines: Vec<u64> = paths.iter().filter_map(|path| path.until_ms).collect();
             let must_be_open = is_flushed || deadlines.iter().any(|deadline| *deadline <= now_ms);
             let opens = world.is_open();
             prop_assert!(opens || !must_be_open, "later than the longest delay");
@@ -141,7 +175,7 @@ proptest! {
                 prop_assert_eq!(world.gate.deadline(), None);
             }
             // Alignment alone opens earlier than the longest delay.
-            if paths[4].waits_since_ms.is_none() && !must_be_open && !is_open {
+            if paths[4].until_ms.is_none() && !must_be_open && !is_open {
                 prop_assert!(!opens, "too early");
                 let first = deadlines.iter().min().map(|ms| world.start + Duration::from_millis(*ms));
                 prop_assert_eq!(world.gate.deadline(), first);
@@ -154,15 +188,16 @@ proptest! {
     fn a_drift_does_not_creep(steps in proptest::collection::vec(-0.4..0.5_f64, 1..200)) {
         let mut world = World::new(true);
         let (mut there, mut here) = (100.0, 100.0);
-        let mut before = Before::Sent(Some(there));
+        let mut before = sent(Some(there));
         for step in steps {
             here += step;
-            world.write(2, before, here);
-            before = Before::Unsent;
+            world.write(2, &before, here);
+            before = unsent(Some(here));
             world.elapsed_ms += 120_000;
             if world.is_open() {
-                world.gate.note_sent();
-                (there, before) = (here, Before::Sent(Some(here)));
+                let now = world.now().at;
+                world.gate.note_sent(now);
+                (there, before) = (here, sent(Some(here)));
             }
             prop_assert!((there - here).abs() < 1.0, "{there} there, {here} here");
         }
@@ -173,7 +208,7 @@ proptest! {
     fn an_aligned_report_leaves_at_a_multiple(wait_ms in 0..10_000_000_u64, has_clock in any::<bool>()) {
         let mut world = World::new(has_clock);
         world.elapsed_ms = wait_ms;
-        world.write(4, Before::Unsent, 1);
+        world.write(4, &unsent(None), 1);
         let until = world.gate.deadline().unwrap();
         let left = until - world.now().at;
         prop_assert!(left <= Duration::from_secs(300) && left > Duration::from_secs(180), "the last one: {left:?}");
@@ -182,16 +217,77 @@ proptest! {
     }
 }
 
+/// A value that changes its type, a delete, and the first value are changes within each band.
 #[test]
-fn what_is_no_number_is_always_a_change() {
+fn what_cannot_be_compared_is_a_change() {
     for new in [Some(Scalar::Bool(true)), Some(Scalar::from("x")), Some(Scalar::F64(f64::NAN)), None] {
         let mut world = World::new(true);
         let (now, rule) = (world.now(), world.rules[2].clone());
-        world.gate.note_write(now, (0, "band/x"), &rule, Before::Sent(Some(1.0)), Some(&Scalar::F64(1.5)));
-        assert_eq!(world.gate.deadline(), None, "within the dead band");
-        world.gate.note_write(now, (0, "band/x"), &rule, Before::Unsent, new.as_ref());
+        assert!(!world.write(2, &sent(Some(1.0)), 1.5), "within the dead band");
+        assert_eq!(world.gate.deadline(), None);
+        let before = unsent(Some(1.5));
+        assert!(world.gate.note_write(now, (0, "band/x"), &rule, &before, new.as_ref()));
         assert!(world.gate.deadline().is_some(), "{new:?}");
     }
+    assert!(World::new(true).write(0, &sent(None), 1.5));
+}
+
+/// As the field report has it: 2 % of nothing is nothing, and still a zero is no news after a zero.
+#[test]
+fn an_equal_value_is_no_change_with_any_band() {
+    let values = [
+        Scalar::F64(0.0),
+        Scalar::I64(0),
+        Scalar::Null,
+        Scalar::Bool(true),
+        Scalar::from("on"),
+        Scalar::F64(f64::NAN),
+        Scalar::F64(f64::INFINITY),
+        Scalar::Bytes(vec![1, 2]),
+    ];
+    for rule in 0..RULES.len() {
+        for value in &values {
+            for is_sent in [true, false] {
+                let mut world = World::new(true);
+                let (now, rule) = (world.now(), world.rules[rule].clone());
+                let written = now.wall;
+                let before = Before { value: Some(value.clone()), is_sent, written };
+                assert!(
+                    !world.gate.note_write(now, (0, "x"), &rule, &before, Some(value)),
+                    "{rule} {value:?}"
+                );
+                let heartbeat = rule.terms.heartbeat.map(|pause| now.at + pause);
+                assert_eq!(world.gate.deadline(), heartbeat, "{rule} {value:?}");
+            }
+        }
+    }
+    let (zero, whole) = (Scalar::F64(0.0), Scalar::I64(0));
+    let before = Before { value: Some(zero), is_sent: true, written: None };
+    let mut world = World::new(true);
+    let (now, exact, banded) = (world.now(), world.rules[0].clone(), world.rules[2].clone());
+    assert!(world.gate.note_write(now, (0, "x"), &exact, &before, Some(&whole)), "another type");
+    assert!(
+        !world.gate.note_write(now, (0, "x"), &banded, &before, Some(&whole)),
+        "with a band, numbers compare"
+    );
+}
+
+#[test]
+fn a_path_that_is_deleted_begins_anew() {
+    let mut world = World::new(true);
+    let rule = world.rules[6].clone();
+    let write = |world: &mut World, document, path: &str, new: Option<Scalar>| {
+        let now = world.now();
+        let before = Before { value: new.clone(), is_sent: true, written: now.wall };
+        world.gate.note_write(now, (document, path), &rule, &before, new.as_ref());
+    };
+    for (document, path) in [(0, "alive"), (0, "alive/x"), (0, "alive/x/y"), (0, "alive/xy"), (1, "alive/x")]
+    {
+        write(&mut world, document, path, Some(Scalar::I64(1)));
+    }
+    write(&mut world, 0, "alive/x", None);
+    let left: Vec<_> = world.gate.reports.keys().map(|(document, path)| (*document, path.as_str())).collect();
+    assert_eq!(left, [(0, "alive"), (0, "alive/xy"), (1, "alive/x")]);
 }
 
 #[test]
@@ -199,9 +295,9 @@ fn the_same_path_in_another_document_is_another_one() {
     let mut world = World::new(true);
     let (now, rule) = (world.now(), world.rules[2].clone());
     let near = Scalar::F64(1.5);
-    world.gate.note_write(now, (0, "band/x"), &rule, Before::Sent(Some(1.0)), Some(&near));
-    world.gate.note_write(now, (1, "band/x"), &rule, Before::Unsent, Some(&near));
-    assert_eq!(world.gate.next().map(|waiting| waiting.document), Some(1));
+    world.gate.note_write(now, (0, "band/x"), &rule, &sent(Some(1.0)), Some(&near));
+    world.gate.note_write(now, (1, "band/x"), &rule, &unsent(Some(1.4)), Some(&near));
+    assert_eq!(world.gate.next().map(|(waiting, _)| waiting.document), Some(1));
 }
 
 #[test]
@@ -213,7 +309,7 @@ fn devices_do_not_speak_in_one_second_unless_they_are_to() {
     let seconds = |rule: &Rule| {
         let left = (0..=255_u8).map(|key| {
             let mut gate = Gate::new(at, &[key; 32]);
-            gate.note_write(now, (0, "a/x"), rule, Before::Unsent, None);
+            gate.note_write(now, (0, "a/x"), rule, &unsent(None), None);
             (gate.deadline().unwrap() - at).as_secs()
         });
         left.collect::<std::collections::BTreeSet<_>>().len()
