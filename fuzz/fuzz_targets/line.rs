@@ -140,7 +140,8 @@ fuzz_target!(|steps: Vec<Step>| {
                 device.link.begin();
             }
             Step::Restart { device: false, random } => {
-                gateway = End::new(Link::responder(timing, new_random(*random)), gateway.label.wrapping_add(1));
+                gateway =
+                    End::new(Link::responder(timing, new_random(*random)), gateway.label.wrapping_add(1));
             }
             Step::End { device: true } => device.link.end(),
             Step::End { device: false } => gateway.link.end(),
