@@ -26,8 +26,9 @@
 //!
 //! # Layers
 //!
-//! Each uses only what stands before it: ids, time and limits; [`Stamp`] and [`VersionVector`]; [`Path`], [`Content`]
-//! and the rule of precedence; [`Storage`]; [`Document`]; [`types`] built from cells; the wire format; sessions; [`Replica`].
+//! Each uses only what stands before it: ids, time, limits and lists; [`Stamp`] and [`VersionVector`]; [`Path`], [`Content`]
+//! and the rule of precedence; [`Storage`]; [`Document`]; [`types`] built from cells and [`typed`] access; the wire format;
+//! sessions and their [`Memory`]; [`Replica`]. `tests/layers.rs` keeps it so.
 //!
 //! # Features
 //!
@@ -56,6 +57,7 @@ mod fingerprint;
 mod forgetting;
 mod id;
 pub mod limits;
+mod list;
 mod replica;
 mod retiring;
 mod storage;
@@ -63,6 +65,7 @@ mod sync;
 mod time;
 pub mod typed;
 pub mod types;
+mod varint;
 #[cfg(feature = "_weaken")]
 #[doc(hidden)]
 pub mod weaken;
@@ -70,18 +73,18 @@ pub mod weaken;
 mod weaken;
 mod wire;
 
-pub use causal::{Entry, Retired, Stamp, VersionVector};
+pub use causal::{Entry, KnowledgeMemory, Retired, Stamp, VersionVector};
 pub use cell::{Cell, Content, Kind, Path, PathError, Value, ValueError, dominates};
 pub use document::{Document, Joined, Limits, Node, UpdateError, Write};
 pub use error::CapacityError;
 pub use id::{DocumentName, NameError, PeerId, ReplicaId};
 pub use replica::{
-    CellRecord, Config, Connect, Event, Output, PeerError, PersistToken, RecordError, Repairs, Replica, Role,
+    CellRecord, Config, Connect, Output, PeerError, PersistToken, RecordError, Repairs, Replica, Role,
     Unsaved,
 };
 pub use storage::{CellStore, Fixed, FixedCells, Storage, Stored};
 #[cfg(feature = "alloc")]
 pub use storage::{Heap, HeapCells};
-pub use sync::{Conflict, SessionId, Version};
+pub use sync::{Conflict, Event, Memory, SessionId, Version};
 pub use time::{Moment, Time};
 pub use wire::{DecodeError, Refusal, Resource, peek_handle, peek_is_content, peek_open, write_refusal};

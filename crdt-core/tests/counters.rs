@@ -8,27 +8,27 @@ mod common;
 
 use common::{Image, Side, connect, disconnect, path, settle};
 use crdt_core::types::Counter;
-use crdt_core::{Event, Fixed, Heap, Role, Storage};
+use crdt_core::{Event, Fixed, Heap, Memory, Role};
 
 fn starts() -> Counter<'static> {
     Counter::at(path("pump/starts")).unwrap()
 }
 
-fn add<S: Storage>(side: &mut Side<S>, amount: i64) {
+fn add<S: Memory>(side: &mut Side<S>, amount: i64) {
     let plan = starts().add(side.replica.document(), amount).unwrap();
     let moment = side.moment();
     side.replica.update(moment, &plan.writes()).unwrap();
 }
 
-fn value<S: Storage>(side: &Side<S>) -> i64 {
+fn value<S: Memory>(side: &Side<S>) -> i64 {
     starts().value(side.replica.document()).unwrap()
 }
 
-fn totals<S: Storage>(side: &Side<S>) -> usize {
+fn totals<S: Memory>(side: &Side<S>) -> usize {
     side.replica.document().iter(Some(path("pump/starts"))).count()
 }
 
-fn meet<A: Storage, B: Storage>(device: &mut Side<A>, cloud: &mut Side<B>) {
+fn meet<A: Memory, B: Memory>(device: &mut Side<A>, cloud: &mut Side<B>) {
     device.now_ms = device.now_ms.max(cloud.now_ms) + 1_000;
     cloud.now_ms = device.now_ms;
     connect(device, cloud);
@@ -36,7 +36,7 @@ fn meet<A: Storage, B: Storage>(device: &mut Side<A>, cloud: &mut Side<B>) {
     disconnect(device, cloud);
 }
 
-fn a_restored_copy_loses_no_addition<S: Storage>() {
+fn a_restored_copy_loses_no_addition<S: Memory>() {
     let (mut device, mut cloud) = (Side::<S>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
     add(&mut device, 10);
     meet(&mut device, &mut cloud);

@@ -7,20 +7,18 @@ mod common;
 
 use common::{Side, connect, disconnect, path, settle};
 use crdt_core::limits::{CONFLICT_LEN, CONFLICTS_HEAP_MAX};
-use crdt_core::{
-    Conflict, Content, Event, Fixed, Heap, Refusal, Resource, Role, Stamp, Storage, Time, Value,
-};
+use crdt_core::{Conflict, Content, Event, Fixed, Heap, Memory, Refusal, Resource, Role, Stamp, Time, Value};
 
 type Small = Fixed<64, 4096, 4>;
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
-fn pair<S: Storage>() -> (Side<S>, Side<Heap>) {
+fn pair<S: Memory>() -> (Side<S>, Side<Heap>) {
     (Side::new(1, Role::Member), Side::new(2, Role::Aggregator))
 }
 
 /// Both have `pump/3/setpoint`, know of each other what they have, and are not connected.
-fn settled_pair<S: Storage>() -> (Side<S>, Side<Heap>) {
+fn settled_pair<S: Memory>() -> (Side<S>, Side<Heap>) {
     let (mut device, mut cloud) = pair();
     device.set("pump/3/setpoint", 4.0);
     device.replica.request_acknowledgement();
@@ -34,25 +32,25 @@ fn settled_pair<S: Storage>() -> (Side<S>, Side<Heap>) {
     (device, cloud)
 }
 
-fn meet<A: Storage, B: Storage>(device: &mut Side<A>, cloud: &mut Side<B>) {
+fn meet<A: Memory, B: Memory>(device: &mut Side<A>, cloud: &mut Side<B>) {
     connect(device, cloud);
     settle(device, cloud);
 }
 
-fn later<A: Storage, B: Storage>(device: &mut Side<A>, cloud: &mut Side<B>) {
+fn later<A: Memory, B: Memory>(device: &mut Side<A>, cloud: &mut Side<B>) {
     device.now_ms += HOUR_MS;
     cloud.now_ms += HOUR_MS;
 }
 
-fn conflicts<S: Storage>(side: &mut Side<S>) -> Vec<Conflict<S>> {
+fn conflicts<S: Memory>(side: &mut Side<S>) -> Vec<Conflict<S>> {
     std::iter::from_fn(|| side.replica.take_conflict()).collect()
 }
 
-fn told<S: Storage>(side: &Side<S>) -> u64 {
+fn told<S: Memory>(side: &Side<S>) -> u64 {
     side.events.iter().map(|e| if let Event::Conflicts { cells } = e { *cells } else { 0 }).sum()
 }
 
-fn stamp<S: Storage>(side: &Side<S>, now_ms: u64) -> Stamp {
+fn stamp<S: Memory>(side: &Side<S>, now_ms: u64) -> Stamp {
     Stamp::new(Time::from_clock_ms(now_ms), side.replica.id())
 }
 
@@ -240,7 +238,7 @@ fn each_value_below_a_path_that_was_deleted_unseen_is_told() {
 
 #[test]
 fn more_conflicts_than_are_kept_are_counted() {
-    fn lose<S: Storage>(cells: usize) -> Side<S> {
+    fn lose<S: Memory>(cells: usize) -> Side<S> {
         let (mut device, mut cloud) = settled_pair::<S>();
         for n in 0..cells {
             device.set(&format!("line/{n:03}"), n as i64);
@@ -262,7 +260,7 @@ fn more_conflicts_than_are_kept_are_counted() {
 
 #[test]
 fn the_heap_keeps_whole_values_and_fixed_storage_the_beginnings() {
-    fn lose<S: Storage>(at: &str, lost: &str, won: &str) -> Conflict<S> {
+    fn lose<S: Memory>(at: &str, lost: &str, won: &str) -> Conflict<S> {
         let (mut device, mut cloud) = settled_pair::<S>();
         device.set(at, lost);
         cloud.now_ms += 50;

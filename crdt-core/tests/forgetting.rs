@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Side, connect, disconnect, path, settle};
-use crdt_core::{Event, Fixed, Heap, Refusal, Resource, Role, Storage, Value, Write};
+use crdt_core::{Event, Fixed, Heap, Memory, Refusal, Resource, Role, Value, Write};
 
 type Tiny = Fixed<16, 512, 4>;
 
@@ -24,12 +24,12 @@ fn full_of_tombstones() -> (Side<Tiny>, Side<Heap>) {
     (device, cloud)
 }
 
-fn meet<A: Storage, B: Storage>(device: &mut Side<A>, cloud: &mut Side<B>) {
+fn meet<A: Memory, B: Memory>(device: &mut Side<A>, cloud: &mut Side<B>) {
     connect(device, cloud);
     settle(device, cloud);
 }
 
-fn forgotten<S: Storage>(side: &mut Side<S>) -> usize {
+fn forgotten<S: Memory>(side: &mut Side<S>) -> usize {
     side.poll();
     side.events.iter().map(|e| if let Event::Forgotten { tombstones } = e { *tombstones } else { 0 }).sum()
 }

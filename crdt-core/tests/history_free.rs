@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Side, connect, disconnect, path, settle, write_w1};
-use crdt_core::{Fixed, Heap, Limits, Replica, Role, Storage, Value, Write};
+use crdt_core::{Fixed, Heap, Limits, Memory, Replica, Role, Value, Write};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -30,7 +30,7 @@ const DAY_MS: u64 = 86_400_000;
 
 /// A day offline with `writes` writes by `write`, the last of them at the same time and with the same value whatever
 /// their number; then a sync.
-fn cost<S: Storage>(writes: u64, write: impl Fn(&mut Side<S>, u64)) -> Cost {
+fn cost<S: Memory>(writes: u64, write: impl Fn(&mut Side<S>, u64)) -> Cost {
     let before = dhat::HeapStats::get().curr_bytes;
     let (mut device, mut cloud) = (Side::<S>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
     device.frame_len = 512;
@@ -61,17 +61,17 @@ fn cost<S: Storage>(writes: u64, write: impl Fn(&mut Side<S>, u64)) -> Cost {
 }
 
 /// What the test itself remembers is no cost.
-fn alone<S: Storage>(side: Side<S>) -> Replica<S> {
+fn alone<S: Memory>(side: Side<S>) -> Replica<S> {
     side.replica
 }
 
-fn overwrites<S: Storage>(side: &mut Side<S>, n: u64) {
+fn overwrites<S: Memory>(side: &mut Side<S>, n: u64) {
     let value = (n % 50) as i64;
     side.set("sense/report_period_s", value);
 }
 
 /// A key comes, changes and goes; each time another. At the end the last one is gone.
-fn comes_and_goes<S: Storage>(side: &mut Side<S>, n: u64) {
+fn comes_and_goes<S: Memory>(side: &mut Side<S>, n: u64) {
     let moment = side.moment();
     let at = path("live/alarm");
     match n % 2 {
@@ -81,7 +81,7 @@ fn comes_and_goes<S: Storage>(side: &mut Side<S>, n: u64) {
 }
 
 /// Each write to another path: this does grow.
-fn new_paths<S: Storage>(side: &mut Side<S>, n: u64) {
+fn new_paths<S: Memory>(side: &mut Side<S>, n: u64) {
     side.set(&format!("live/{n}"), 1);
 }
 

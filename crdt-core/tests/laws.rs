@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crdt_core::{
-    Content, Document, DocumentName, Fixed, Heap, Limits, Moment, Path, ReplicaId, Stamp, Storage, Value,
+    Content, Document, DocumentName, Fixed, Heap, Limits, Memory, Moment, Path, ReplicaId, Stamp, Value,
     Write, dominates,
 };
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ struct Naive {
 }
 
 impl Naive {
-    fn note<S: Storage>(&mut self, document: &Document<S>) {
+    fn note<S: Memory>(&mut self, document: &Document<S>) {
         for cell in document.cells() {
             let at = PATHS.iter().find(|p| **p == cell.path.as_str()).unwrap();
             let content = format!("{:?}", cell.content);
@@ -68,12 +68,12 @@ impl Naive {
     }
 }
 
-fn cells<S: Storage>(document: &Document<S>) -> Vec<(String, Stamp, String)> {
+fn cells<S: Memory>(document: &Document<S>) -> Vec<(String, Stamp, String)> {
     document.cells().map(|c| (c.path.as_str().to_owned(), c.stamp, format!("{:?}", c.content))).collect()
 }
 
 /// Plays a history; after each step the invariants hold and each document is what the naive model says.
-fn play<S: Storage>(steps: &[Step]) -> Vec<Document<S>> {
+fn play<S: Memory>(steps: &[Step]) -> Vec<Document<S>> {
     let name = DocumentName::new("laws").unwrap();
     let mut documents: Vec<Document<S>> = (0..REPLICAS)
         .map(|r| Document::new(&name, ReplicaId::new(r as u64 + 1), Limits::default()))
@@ -128,7 +128,7 @@ fn play<S: Storage>(steps: &[Step]) -> Vec<Document<S>> {
     documents
 }
 
-fn merged<S: Storage>(order: [usize; REPLICAS], documents: &[Document<S>]) -> Document<S> {
+fn merged<S: Memory>(order: [usize; REPLICAS], documents: &[Document<S>]) -> Document<S> {
     let name = DocumentName::new("laws").unwrap();
     let mut all = Document::<S>::new(&name, ReplicaId::new(99), Limits::default());
     for index in order {
@@ -138,7 +138,7 @@ fn merged<S: Storage>(order: [usize; REPLICAS], documents: &[Document<S>]) -> Do
     all
 }
 
-fn laws<S: Storage>(steps: &[Step]) -> Document<S> {
+fn laws<S: Memory>(steps: &[Step]) -> Document<S> {
     let documents = play::<S>(steps);
     let all = merged([0, 1, 2], &documents);
     for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use common::{Image, Side, connect, disconnect, path, settle};
 use crdt_core::{
-    CellRecord, Config, Content, Event, Fixed, Heap, Output, PeerError, Replica, Role, Stamp, Storage, Time,
+    CellRecord, Config, Content, Event, Fixed, Heap, Memory, Output, PeerError, Replica, Role, Stamp, Time,
     Value, Write,
 };
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ use proptest::prelude::*;
 type Small = Fixed<64, 4096, 8>;
 
 /// A device and an aggregator that have the same, and are not connected.
-fn pair<S: Storage>(cells: usize) -> (Side<S>, Side<Heap>) {
+fn pair<S: Memory>(cells: usize) -> (Side<S>, Side<Heap>) {
     let (mut device, mut cloud) = (Side::<S>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
     for n in 0..cells {
         device.now_ms += 1_000;
@@ -38,7 +38,7 @@ fn name(n: usize) -> String {
 type Cells = BTreeMap<String, (Stamp, Vec<u8>)>;
 
 /// Changes what a side holds behind the core's back; its fingerprint fits again afterwards, as if by a bug.
-fn damage<S: Storage>(side: &mut Side<S>, role: Role, change: impl FnOnce(&mut Cells)) {
+fn damage<S: Memory>(side: &mut Side<S>, role: Role, change: impl FnOnce(&mut Cells)) {
     let mut image = Image::of(side);
     let old = side.replica.document().fingerprint().to_le_bytes();
     let mut cells: Cells = image
@@ -62,7 +62,7 @@ fn damage<S: Storage>(side: &mut Side<S>, role: Role, change: impl FnOnce(&mut C
 }
 
 /// The fingerprint of a document that came by these cells honestly.
-fn sum_of<S: Storage>(like: &Side<S>, cells: &Cells) -> u64 {
+fn sum_of<S: Memory>(like: &Side<S>, cells: &Cells) -> u64 {
     let mut sum = 0_u64;
     for (at, (stamp, record)) in cells {
         let content = CellRecord::decode(path(at), record).unwrap().content;
@@ -109,12 +109,12 @@ fn int(at: &str, stamp: Stamp, value: i64) -> (Stamp, Vec<u8>) {
     record(at, stamp, Content::Value(Value::I64(value)))
 }
 
-fn alarms<S: Storage>(side: &Side<S>) -> usize {
+fn alarms<S: Memory>(side: &Side<S>) -> usize {
     side.events.iter().filter(|event| matches!(event, Event::Damaged { .. })).count()
 }
 
 /// One session; both are told, once. Gives the payload bytes of both directions.
-fn heal<S: Storage>(device: &mut Side<S>, cloud: &mut Side<Heap>) -> usize {
+fn heal<S: Memory>(device: &mut Side<S>, cloud: &mut Side<Heap>) -> usize {
     device.events.clear();
     cloud.events.clear();
     connect(device, cloud);
@@ -125,7 +125,7 @@ fn heal<S: Storage>(device: &mut Side<S>, cloud: &mut Side<Heap>) -> usize {
     bytes
 }
 
-fn assert_same<S: Storage>(device: &mut Side<S>, cloud: &mut Side<Heap>) {
+fn assert_same<S: Memory>(device: &mut Side<S>, cloud: &mut Side<Heap>) {
     let live = |cells: Vec<(String, Stamp, bool)>| cells.into_iter().filter(|c| c.2).collect::<Vec<_>>();
     let ours = device.replica.document().cells();
     let theirs = cloud.replica.document().cells();
@@ -142,7 +142,7 @@ fn assert_same<S: Storage>(device: &mut Side<S>, cloud: &mut Side<Heap>) {
 }
 
 /// Bytes of a reconnect that finds nothing.
-fn idle<S: Storage>(device: &mut Side<S>, cloud: &mut Side<Heap>) -> usize {
+fn idle<S: Memory>(device: &mut Side<S>, cloud: &mut Side<Heap>) -> usize {
     connect(device, cloud);
     let bytes = settle(device, cloud);
     disconnect(device, cloud);

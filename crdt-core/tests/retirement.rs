@@ -6,9 +6,9 @@
 mod common;
 
 use common::{Image, Side, connect, disconnect, path, settle};
-use crdt_core::{Connect, Event, Fixed, Heap, ReplicaId, Role, Storage, Value};
+use crdt_core::{Connect, Event, Fixed, Heap, Memory, ReplicaId, Role, Value};
 
-fn meet<A: Storage, B: Storage>(device: &mut Side<A>, cloud: &mut Side<B>) -> usize {
+fn meet<A: Memory, B: Memory>(device: &mut Side<A>, cloud: &mut Side<B>) -> usize {
     device.now_ms = device.now_ms.max(cloud.now_ms) + 1_000;
     cloud.now_ms = device.now_ms;
     connect(device, cloud);
@@ -18,7 +18,7 @@ fn meet<A: Storage, B: Storage>(device: &mut Side<A>, cloud: &mut Side<B>) -> us
 }
 
 /// Two meetings: in the second the cloud learns what the device has, and tells it which ids have retired.
-fn meet_and_retire<A: Storage>(device: &mut Side<A>, cloud: &mut Side<Heap>) {
+fn meet_and_retire<A: Memory>(device: &mut Side<A>, cloud: &mut Side<Heap>) {
     meet(device, cloud);
     connect(device, cloud);
     cloud.replica.request_acknowledgement();
@@ -28,7 +28,7 @@ fn meet_and_retire<A: Storage>(device: &mut Side<A>, cloud: &mut Side<Heap>) {
     disconnect(device, cloud);
 }
 
-fn open_len<A: Storage, B: Storage>(device: &mut Side<A>, cloud: &mut Side<B>) -> usize {
+fn open_len<A: Memory, B: Memory>(device: &mut Side<A>, cloud: &mut Side<B>) -> usize {
     connect(device, cloud);
     let len = device.poll_frames(1).first().map_or(0, Vec::len);
     disconnect(device, cloud);

@@ -7,8 +7,8 @@ mod common;
 
 use common::{Image, Side, connect, disconnect, path, settle, write_w1};
 use crdt_core::{
-    Config, Event, Fixed, Heap, Moment, Output, PeerError, Refusal, Replica, ReplicaId, Resource, Role,
-    Storage, Value, Write,
+    Config, Event, Fixed, Heap, Memory, Moment, Output, PeerError, Refusal, Replica, ReplicaId, Resource,
+    Role, Value, Write,
 };
 
 type Small = Fixed<64, 4096, 4>;
@@ -212,7 +212,7 @@ fn history_costs_nothing() {
 
 #[test]
 fn fixed_and_heap_storage_send_identical_bytes() {
-    fn frames<S: Storage>() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    fn frames<S: Memory>() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let (mut device, mut cloud) =
             (Side::<S>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
         device.frame_len = 512;

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use crdt_core::limits::TYPED_NESTING_MAX;
 use crdt_core::typed::{Found, ReadProblem, WriteProblem};
 use crdt_core::{
-    CapacityError, Content, Document, DocumentName, Fixed, Heap, Limits, Moment, Path, PathError, ReplicaId,
-    Storage, UpdateError, Value, ValueError, Write,
+    CapacityError, Content, Document, DocumentName, Fixed, Heap, Limits, Memory, Moment, Path, PathError,
+    ReplicaId, UpdateError, Value, ValueError, Write,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-fn document<S: Storage>(replica: u64) -> Document<S> {
+fn document<S: Memory>(replica: u64) -> Document<S> {
     Document::new(&DocumentName::new("pump-42").unwrap(), ReplicaId::new(replica), Limits::default())
 }
 

@@ -2,8 +2,8 @@
 
 use arbitrary::Arbitrary;
 use crdt_core::{
-    CellRecord, Config, Connect, DocumentName, Moment, Output, Path, PeerId, Replica, ReplicaId, Role,
-    SessionId, Storage, Value, Write,
+    CellRecord, Config, Connect, DocumentName, Memory, Moment, Output, Path, PeerId, Replica, ReplicaId,
+    Role, SessionId, Value, Write,
 };
 
 /// Paths that lie in, above, below and beside one another.
@@ -46,7 +46,7 @@ impl AnyValue {
 }
 
 /// One end.
-pub struct Side<S: Storage> {
+pub struct Side<S: Memory> {
     pub replica: Replica<S>,
     pub session: Option<SessionId>,
     key: u8,
@@ -56,7 +56,7 @@ pub struct Side<S: Storage> {
     disk: (Vec<u8>, Vec<(String, Vec<u8>)>),
 }
 
-impl<S: Storage> Side<S> {
+impl<S: Memory> Side<S> {
     /// A new replica.
     pub fn new(key: u8, role: Role) -> Self {
         let name = DocumentName::new("fuzz").expect("a name");
@@ -131,7 +131,7 @@ impl<S: Storage> Side<S> {
 }
 
 /// Opens a session; `a` begins.
-pub fn connect<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) {
+pub fn connect<A: Memory, B: Memory>(a: &mut Side<A>, b: &mut Side<B>) {
     let link = |key: u8, initiator| Connect {
         peer: PeerId([key; 32]),
         with_aggregator: initiator,
@@ -145,7 +145,7 @@ pub fn connect<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) {
 }
 
 /// Ends the session on both sides.
-pub fn disconnect<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) {
+pub fn disconnect<A: Memory, B: Memory>(a: &mut Side<A>, b: &mut Side<B>) {
     a.session.take().into_iter().for_each(|s| a.replica.disconnect(s));
     b.session.take().into_iter().for_each(|s| b.replica.disconnect(s));
     // Sessions that the replica closed by itself are handed out once.

@@ -1,9 +1,11 @@
 //! Who has seen what: stamps name transactions, version vectors sum up sets of them.
 
+pub(crate) mod memory;
 mod retired;
 mod stamp;
 mod version_vector;
 
+pub use memory::KnowledgeMemory;
 pub use retired::Retired;
 pub(crate) use retired::RetiredIds;
 pub use stamp::Stamp;

@@ -1,8 +1,8 @@
 //! Replica ids that are no longer listed anywhere, and what must be remembered of them.
 
-use crate::causal::{Stamp, VersionVector};
+use super::{KnowledgeMemory, Stamp, VersionVector};
 use crate::id::ReplicaId;
-use crate::storage::{List, Storage};
+use crate::list::List;
 use crate::time::Time;
 use crate::weaken::{Rule, holds};
 
@@ -21,13 +21,13 @@ pub struct Retired {
 ///
 /// Whoever serves others keeps them: a copy that was away may still bring cells of such an id, or lack what such an id
 /// deleted. Lookups cost O(retired ids).
-pub(crate) struct RetiredIds<S: Storage> {
+pub(crate) struct RetiredIds<S: KnowledgeMemory> {
     entries: S::Retired,
     /// The last retirement that is no longer listed, because there was no room, or because the id is in use again.
     dropped: Time,
 }
 
-impl<S: Storage> RetiredIds<S> {
+impl<S: KnowledgeMemory> RetiredIds<S> {
     pub(crate) fn new() -> Self {
         Self { entries: S::Retired::default(), dropped: Time::ZERO }
     }

@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-use super::Stamp;
+use super::{KnowledgeMemory, Stamp};
 use crate::error::CapacityError;
 use crate::id::ReplicaId;
-use crate::storage::{List, Storage};
+use crate::list::List;
 use crate::time::Time;
 
 /// One replica's part of a version vector.
@@ -21,11 +21,11 @@ pub struct Entry {
 ///
 /// Sorted by replica id; a replica that is not listed has time zero. Lookups cost O(log replicas), a new replica
 /// O(replicas). Source: Parker et al., "Detection of Mutual Inconsistency in Distributed Systems" (1983).
-pub struct VersionVector<S: Storage> {
+pub struct VersionVector<S: KnowledgeMemory> {
     entries: S::Entries,
 }
 
-impl<S: Storage> VersionVector<S> {
+impl<S: KnowledgeMemory> VersionVector<S> {
     /// Knows nothing.
     pub fn new() -> Self {
         Self { entries: S::Entries::default() }
@@ -181,13 +181,13 @@ impl<S: Storage> VersionVector<S> {
     }
 }
 
-impl<S: Storage> Default for VersionVector<S> {
+impl<S: KnowledgeMemory> Default for VersionVector<S> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<S: Storage> Clone for VersionVector<S> {
+impl<S: KnowledgeMemory> Clone for VersionVector<S> {
     fn clone(&self) -> Self {
         let mut copy = Self::new();
         copy.copy_from(self);
@@ -195,15 +195,15 @@ impl<S: Storage> Clone for VersionVector<S> {
     }
 }
 
-impl<S: Storage> PartialEq for VersionVector<S> {
+impl<S: KnowledgeMemory> PartialEq for VersionVector<S> {
     fn eq(&self, other: &Self) -> bool {
         self.entries[..] == other.entries[..]
     }
 }
 
-impl<S: Storage> Eq for VersionVector<S> {}
+impl<S: KnowledgeMemory> Eq for VersionVector<S> {}
 
-impl<S: Storage> fmt::Debug for VersionVector<S> {
+impl<S: KnowledgeMemory> fmt::Debug for VersionVector<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter().map(|e| (e.replica, e.time.as_ms()))).finish()
     }

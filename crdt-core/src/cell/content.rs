@@ -24,7 +24,7 @@
 
 use super::float;
 use crate::limits::VALUE_LEN_MAX;
-use crate::wire::varint;
+use crate::varint;
 
 /// What a cell holds.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,10 +8,11 @@ use super::stop::Stop;
 use super::{Event, Replica, Role};
 use crate::causal::Stamp;
 use crate::limits::CLOCK_TOLERANCE_MS;
-use crate::storage::{CellStore, Storage};
+use crate::storage::CellStore;
+use crate::sync::Memory;
 use crate::time::{Moment, Time};
 
-impl<S: Storage> Replica<S> {
+impl<S: Memory> Replica<S> {
     /// What is added to the readings of the driver's clock, in milliseconds. It is not stored: each session with the
     /// aggregator finds it anew.
     pub fn clock_correction_ms(&self) -> i64 {

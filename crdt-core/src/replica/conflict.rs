@@ -14,10 +14,11 @@
 use super::Replica;
 use crate::causal::{Stamp, VersionVector};
 use crate::id::ReplicaId;
-use crate::storage::{List, Storage, Stored};
-use crate::sync::{Conflict, Peer, Session};
+use crate::list::List;
+use crate::storage::Stored;
+use crate::sync::{Conflict, Memory, Peer, Session};
 
-impl<S: Storage> Replica<S> {
+impl<S: Memory> Replica<S> {
     /// The next of the conflicts that [`Event::Conflicts`](super::Event::Conflicts) told of, the oldest first.
     pub fn take_conflict(&mut self) -> Option<Conflict<S>> {
         self.conflicts.take()
@@ -30,14 +31,14 @@ impl<S: Storage> Replica<S> {
 }
 
 /// Conflicts that wait. When there is no room the oldest is dropped, and counted.
-pub(super) struct Conflicts<S: Storage> {
+pub(super) struct Conflicts<S: Memory> {
     kept: S::Conflicts,
     dropped: u64,
     /// Conflicts there ever were.
     pub(super) count: u64,
 }
 
-impl<S: Storage> Conflicts<S> {
+impl<S: Memory> Conflicts<S> {
     /// `won` replaces `lost`; `covered`: this replica covers the lost cell.
     pub(super) fn note(
         &mut self,
@@ -63,21 +64,21 @@ impl<S: Storage> Conflicts<S> {
     }
 }
 
-impl<S: Storage> Default for Conflicts<S> {
+impl<S: Memory> Default for Conflicts<S> {
     fn default() -> Self {
         Self { kept: S::Conflicts::default(), dropped: 0, count: 0 }
     }
 }
 
 /// What is known here of what the peer had when it took or wrote a cell that it sends.
-pub(super) struct Sender<'a, S: Storage> {
+pub(super) struct Sender<'a, S: Memory> {
     session: &'a Session<S>,
     acked: Option<&'a VersionVector<S>>,
     /// The id of this replica.
     own: ReplicaId,
 }
 
-impl<'a, S: Storage> Sender<'a, S> {
+impl<'a, S: Memory> Sender<'a, S> {
     pub(super) fn new(session: &'a Session<S>, peers: &'a [Peer<S>], own: ReplicaId) -> Self {
         let acked = peers.iter().find(|peer| peer.id == session.peer).map(|peer| &peer.acked);
         Self { session, acked, own }

@@ -10,11 +10,12 @@ use crate::cell::{Content, Path, Value};
 use crate::document::Document;
 use crate::id::ReplicaId;
 use crate::limits::PATH_LEN_MAX;
-use crate::storage::{CellStore, Storage, Stored};
+use crate::storage::{CellStore, Stored};
+use crate::sync::Memory;
 use crate::time::Moment;
 use crate::types::{integer, is_total_of, own_counter_key, total_of};
 
-impl<S: Storage> Replica<S> {
+impl<S: Memory> Replica<S> {
     /// This copy is the newest: what was counted since the load goes into the totals.
     pub(super) fn fold_counters(&mut self, moment: Moment) {
         if let Some(spare) = self.document.spare.take() {
@@ -67,7 +68,7 @@ impl<S: Storage> Replica<S> {
 }
 
 /// The first total of `spare` behind the path `after`.
-fn next_total<S: Storage>(
+fn next_total<S: Memory>(
     document: &Document<S>,
     spare: ReplicaId,
     after: &str,

@@ -7,12 +7,13 @@ use crate::cell::Path;
 use crate::document::Document;
 use crate::id::ReplicaId;
 use crate::limits::PATH_LEN_MAX;
-use crate::storage::{CellStore, List, Storage, Stored};
-use crate::sync::Peer;
+use crate::list::List;
+use crate::storage::{CellStore, Stored};
+use crate::sync::{Memory, Peer};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 
-impl<S: Storage> Replica<S> {
+impl<S: Memory> Replica<S> {
     /// This copy came from storage: its id may have gone further than it knows.
     pub(super) fn note_loaded(&mut self, moment: Moment) {
         match self.config.role {
@@ -221,6 +222,6 @@ fn copy_path(path: &str) -> heapless::String<PATH_LEN_MAX> {
     heapless::String::try_from(path).expect("stored paths have at most 255 bytes")
 }
 
-fn first_with<S: Storage>(document: &Document<S>, stamp: Stamp) -> Option<heapless::String<PATH_LEN_MAX>> {
+fn first_with<S: Memory>(document: &Document<S>, stamp: Stamp) -> Option<heapless::String<PATH_LEN_MAX>> {
     document.cells.below(None).find(|c| c.stamp == stamp).map(|c| copy_path(c.path))
 }

@@ -14,7 +14,6 @@
 mod clock;
 mod conflict;
 mod counter;
-mod event;
 mod identity;
 mod open;
 mod receive;
@@ -23,10 +22,9 @@ mod repair;
 mod retire;
 mod send;
 mod stop;
+mod typed;
 
 use conflict::Conflicts;
-pub use event::Event;
-pub(crate) use event::Events;
 pub use record::{CellRecord, RecordError, Unsaved};
 pub use repair::Repairs;
 
@@ -38,8 +36,9 @@ use crate::document::{Document, Limits, UpdateError, Write};
 use crate::error::CapacityError;
 use crate::id::{DocumentName, PeerId, ReplicaId};
 use crate::limits::{ADMISSION_AHEAD_MS, FRAME_LEN_MAX};
-use crate::storage::{CellStore, List, Storage};
-use crate::sync::{Peer, Session, SessionId, Sessions};
+use crate::list::List;
+use crate::storage::CellStore;
+use crate::sync::{Event, Events, Memory, Peer, Session, SessionId, Sessions};
 use crate::time::{Moment, Time};
 use crate::wire::{DecodeError, Refusal};
 
@@ -183,7 +182,7 @@ pub enum PeerError {
 /// assert_eq!(cloud.document().get(Path::new("pump/3/setpoint")?), Some(Value::F64(4.5)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Replica<S: Storage> {
+pub struct Replica<S: Memory> {
     pub(crate) name: DocumentName,
     pub(crate) config: Config,
     pub(crate) document: Document<S>,
@@ -211,7 +210,7 @@ pub struct Replica<S: Storage> {
     repairs: Repairs,
 }
 
-impl<S: Storage> Replica<S> {
+impl<S: Memory> Replica<S> {
     /// A new replica: an empty document and an id that was never used.
     pub fn new(name: &DocumentName, id: ReplicaId, config: Config) -> Self {
         let id = if id == ReplicaId::RETIREMENTS { ReplicaId::new(1) } else { id };
@@ -586,7 +585,7 @@ impl<S: Storage> Replica<S> {
     }
 }
 
-impl<S: Storage> fmt::Debug for Replica<S> {
+impl<S: Memory> fmt::Debug for Replica<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Replica")
             .field("name", &self.name)

@@ -10,16 +10,18 @@ use super::{Replica, Role};
 use crate::causal::{Entry, Stamp, VersionVector};
 use crate::id::ReplicaId;
 use crate::limits::FRAME_LEN_MAX;
-use crate::storage::{CellStore, List, Storage};
-use crate::sync::{Again, FirstBase, Names, Session};
+use crate::list::List;
+use crate::storage::CellStore;
+use crate::sync::{Again, FirstBase, Memory, Names, Session};
 use crate::time::{Moment, Time};
+use crate::varint;
 use crate::weaken::{Rule, holds};
 use crate::wire::{
-    Full, OpenHead, OpenVector, OwnReplica, Refusal, VectorReference, Writer, highest_time, tag, varint,
+    Full, OpenHead, OpenVector, OwnReplica, Refusal, VectorReference, Writer, highest_time, tag,
     write_relative_time, write_replica,
 };
 
-impl<S: Storage> Replica<S> {
+impl<S: Memory> Replica<S> {
     // ---- sending ----
 
     pub(super) fn write_open(
@@ -392,7 +394,7 @@ impl<S: Storage> Replica<S> {
     }
 }
 
-fn name_stamp<S: Storage>(stamp: Stamp, session: &Session<S>) -> (OwnReplica, u64) {
+fn name_stamp<S: Memory>(stamp: Stamp, session: &Session<S>) -> (OwnReplica, u64) {
     let entry = session.table.index_of(stamp.replica);
     (entry.map_or(OwnReplica::Literal(stamp.replica), OwnReplica::Entry), stamp.time.as_ms())
 }
@@ -400,7 +402,7 @@ fn name_stamp<S: Storage>(stamp: Stamp, session: &Session<S>) -> (OwnReplica, u6
 /// What the first flight may take for granted at a peer that has acknowledged `acked`; `None`: better wait for its Open.
 ///
 /// The peer checks it against what it has, so a wrong guess costs a round trip.
-fn first_base<S: Storage>(
+fn first_base<S: Memory>(
     acked: &VersionVector<S>,
     vv: &VersionVector<S>,
     own: ReplicaId,
@@ -415,18 +417,18 @@ fn first_base<S: Storage>(
     others_known.then(|| FirstBase::Table { own: acked.time_of(own).min(vv.time_of(own)) })
 }
 
-fn begin_names<S: Storage>(session: &mut Session<S>, paths_max: usize, replicas_max: usize) {
+fn begin_names<S: Memory>(session: &mut Session<S>, paths_max: usize, replicas_max: usize) {
     let (highest, replicas) = (table_highest(session), session.table.len());
     session.tx.begin(paths_max, replicas_max, replicas, highest);
     session.rx.begin(paths_max, replicas_max, replicas, highest);
 }
 
 /// The initiator's highest time: what other times are relative to.
-pub(super) fn table_highest<S: Storage>(session: &Session<S>) -> u64 {
+pub(super) fn table_highest<S: Memory>(session: &Session<S>) -> u64 {
     highest_time(session.table.iter().map(|e| e.time.as_ms()))
 }
 
-fn write_initiator_vector<S: Storage>(vv: &VersionVector<S>, writer: &mut Writer<'_>) -> Result<(), Full> {
+fn write_initiator_vector<S: Memory>(vv: &VersionVector<S>, writer: &mut Writer<'_>) -> Result<(), Full> {
     writer.varint(vv.len() as u64)?;
     let mut last = 0;
     for entry in vv.iter() {
@@ -441,7 +443,7 @@ fn write_initiator_vector<S: Storage>(vv: &VersionVector<S>, writer: &mut Writer
 const FIRST_FLIGHT_AGAIN_MAX: usize = 8;
 
 /// What every Open of this storage says.
-fn open_head<S: Storage>(frame_len_max: usize) -> OpenHead<'static> {
+fn open_head<S: Memory>(frame_len_max: usize) -> OpenHead<'static> {
     OpenHead {
         name: None,
         replica: OwnReplica::Entry(0),

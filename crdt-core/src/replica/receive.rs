@@ -10,8 +10,9 @@ use crate::document::{Document, Joined, UpdateError};
 use crate::error::CapacityError;
 use crate::id::ReplicaId;
 use crate::limits::{DICTIONARY_PATH_LEN_MAX, FRAME_LEN_MAX};
-use crate::storage::{CellStore, List, Storage, Stored, sort};
-use crate::sync::{Again, Need, Session, SessionId};
+use crate::list::List;
+use crate::storage::{CellStore, Stored, sort};
+use crate::sync::{Again, Memory, Need, Session, SessionId};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 use crate::wire::{
@@ -19,7 +20,7 @@ use crate::wire::{
     WireCell, WirePath, highest_time, tag,
 };
 
-impl<S: Storage> Replica<S> {
+impl<S: Memory> Replica<S> {
     /// Takes one frame of a session, as the transport delivered it: complete, in order, from the session's peer.
     ///
     /// A damaged frame changes nothing. O(frame) and what the cells in it cost; see [`Document::update`].
@@ -678,7 +679,7 @@ enum Checked {
 }
 
 /// Notes that the sender of a full batch has this cell. There is room for every cell that is held.
-fn note_seen<S: Storage>(document: &Document<S>, session: &mut Session<S>, seq: u64) {
+fn note_seen<S: Memory>(document: &Document<S>, session: &mut Session<S>, seq: u64) {
     // A peer that names the same cells over and over does not make this grow without end.
     let limit = 64 + 2 * document.cells.count();
     if session.seen.len() < limit && session.seen.push(seq).is_ok() {

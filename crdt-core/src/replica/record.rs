@@ -31,9 +31,10 @@ use crate::cell::{Cell, Content, Kind, Path, PathError};
 use crate::error::CapacityError;
 use crate::id::{DocumentName, PeerId, ReplicaId};
 use crate::limits::{DOCUMENT_NAME_LEN_MAX, VALUE_LEN_MAX};
+use crate::list::List;
 use crate::replica::PersistToken;
-use crate::storage::{CellStore, List, Storage, Stored};
-use crate::sync::Peer;
+use crate::storage::{CellStore, Stored};
+use crate::sync::{Memory, Peer};
 use crate::time::{Moment, Time};
 use crate::wire::{Damaged, DecodeError, Full, Reader, Writer};
 
@@ -110,7 +111,7 @@ impl CellRecord {
     }
 }
 
-impl<S: Storage> Replica<S> {
+impl<S: Memory> Replica<S> {
     /// Gives `sink` everything that changed since the last call, after [`Output::Persist`](super::Output::Persist) and
     /// before any other input. The state record comes apart: [`encode_state`](Self::encode_state).
     ///
@@ -351,7 +352,7 @@ fn write_id(writer: &mut Writer<'_>, id: ReplicaId) -> Result<(), Full> {
     writer.bytes(&id.get().to_le_bytes())
 }
 
-fn write_vector<S: Storage>(writer: &mut Writer<'_>, vector: &VersionVector<S>) -> Result<(), Full> {
+fn write_vector<S: Memory>(writer: &mut Writer<'_>, vector: &VersionVector<S>) -> Result<(), Full> {
     writer.varint(vector.len() as u64)?;
     for entry in vector.iter() {
         write_id(writer, entry.replica)?;
@@ -369,7 +370,7 @@ fn read_time(reader: &mut Reader<'_>) -> Result<Time, Damaged> {
     Ok(Time::from_clock_ms(ms))
 }
 
-fn read_vector<S: Storage>(reader: &mut Reader<'_>) -> Result<VersionVector<S>, Stop> {
+fn read_vector<S: Memory>(reader: &mut Reader<'_>) -> Result<VersionVector<S>, Stop> {
     let mut vector = VersionVector::new();
     for _ in 0..reader.varint(u64::MAX)? {
         let replica = read_id(reader)?;

@@ -20,8 +20,9 @@ use super::{Event, Replica};
 use crate::causal::Stamp;
 use crate::cell::{Path, dominates};
 use crate::document::{Document, UpdateError};
-use crate::storage::{CellStore, List, Storage, Stored};
-use crate::sync::{Phase, Repair, Task};
+use crate::list::List;
+use crate::storage::{CellStore, Stored};
+use crate::sync::{Memory, Phase, Repair, Task};
 use crate::time::Moment;
 use crate::weaken::{Rule, holds};
 use crate::wire::repair::{Digest, LEVELS, LIST_MAX, PART_LEN_MAX, Part, Range, Step, StepWriter};
@@ -39,7 +40,7 @@ pub struct Repairs {
     pub cells_taken: u64,
 }
 
-impl<S: Storage> Replica<S> {
+impl<S: Memory> Replica<S> {
     /// What repairs have done so far. All zero on a sound disk.
     pub fn repairs(&self) -> Repairs {
         self.repairs
@@ -286,7 +287,7 @@ impl<S: Storage> Replica<S> {
 
 impl Repair {
     /// Whether a cell is to be sent.
-    fn sends<S: Storage>(&self, document: &Document<S>, cell: Stored<'_>) -> bool {
+    fn sends<S: Memory>(&self, document: &Document<S>, cell: Stored<'_>) -> bool {
         if self.all {
             return true;
         }
@@ -301,7 +302,7 @@ impl Repair {
 }
 
 /// Writes a part for which there is room.
-fn write_part<S: Storage>(
+fn write_part<S: Memory>(
     document: &Document<S>,
     salt: u32,
     step: &StepWriter,
@@ -329,7 +330,7 @@ fn split_or_list(range: Range, count: usize) -> Task {
 }
 
 /// Digests and numbers of the live cells in the 16 ranges of a range. O(cells).
-fn split<S: Storage>(document: &Document<S>, salt: u32, range: Range) -> ([Digest; 16], [usize; 16]) {
+fn split<S: Memory>(document: &Document<S>, salt: u32, range: Range) -> ([Digest; 16], [usize; 16]) {
     let (mut sums, mut counts) = ([0_u64; 16], [0; 16]);
     for (place, cell) in live_in(document, salt, range) {
         if let Some(index) = range.index_of(place) {
@@ -342,7 +343,7 @@ fn split<S: Storage>(document: &Document<S>, salt: u32, range: Range) -> ([Diges
     (digests, counts)
 }
 
-fn live_in<S: Storage>(
+fn live_in<S: Memory>(
     document: &Document<S>,
     salt: u32,
     range: Range,
@@ -353,30 +354,30 @@ fn live_in<S: Storage>(
         .filter(move |(place, _)| range.contains(*place))
 }
 
-fn place<S: Storage>(document: &Document<S>, salt: u32, cell: Stored<'_>) -> Digest {
+fn place<S: Memory>(document: &Document<S>, salt: u32, cell: Stored<'_>) -> Digest {
     let [.., high, middle, low] = document.fingerprint.place(cell.path, salt.into()).to_be_bytes();
     [high, middle, low]
 }
 
-fn hash<S: Storage>(document: &Document<S>, cell: Stored<'_>) -> u64 {
+fn hash<S: Memory>(document: &Document<S>, cell: Stored<'_>) -> u64 {
     let payload = if holds(Rule::RepairContent) { cell.payload } else { &[] };
     document.fingerprint.hash(Stored { payload, ..cell })
 }
 
 /// Never [`NONE`].
-fn digest<S: Storage>(document: &Document<S>, salt: u32, sum: u64) -> Digest {
+fn digest<S: Memory>(document: &Document<S>, salt: u32, sum: u64) -> Digest {
     let [high, middle, low, _] = document.fingerprint.digest_of(sum, salt.into()).to_be_bytes();
     if [high, middle, low] == NONE { [0, 0, 1] } else { [high, middle, low] }
 }
 
 /// The cell that makes one at `path` with `stamp` void.
-fn dominator<'a, S: Storage>(document: &'a Document<S>, path: Path<'_>, stamp: Stamp) -> Option<Stored<'a>> {
+fn dominator<'a, S: Memory>(document: &'a Document<S>, path: Path<'_>, stamp: Stamp) -> Option<Stored<'a>> {
     let mut above = path.ancestors().chain([path]).filter_map(|at| document.cells.get(at.as_str()));
     above.find(|here| dominates(here.path(), here.stamp, path, stamp))
 }
 
 /// Whether a delete at `path` with `stamp` makes a live cell void.
-fn kills<S: Storage>(document: &Document<S>, path: Path<'_>, stamp: Stamp) -> bool {
+fn kills<S: Memory>(document: &Document<S>, path: Path<'_>, stamp: Stamp) -> bool {
     let at = document.cells.get(path.as_str());
     let below = document.cells.below(Some(path.as_str()));
     { at.into_iter().chain(below) }.any(|cell| cell.is_live() && cell.stamp < stamp)

@@ -8,12 +8,13 @@ use super::{Event, Replica, Role};
 use crate::causal::{Entry, Retired};
 use crate::document::Document;
 use crate::id::ReplicaId;
-use crate::storage::{CellStore, List, Storage};
-use crate::sync::Session;
+use crate::list::List;
+use crate::storage::CellStore;
+use crate::sync::{Memory, Session};
 use crate::time::{Moment, Time};
 use crate::wire::{Full, VectorSection, Writer, tag};
 
-impl<S: Storage> Replica<S> {
+impl<S: Memory> Replica<S> {
     /// Retires the ids that nobody uses, of which nothing is left, and that every active member has all of.
     pub(super) fn retire_ids(&mut self, moment: Moment) {
         if self.config.role != Role::Aggregator || !self.document.retired.has_room() {
@@ -140,14 +141,14 @@ impl<S: Storage> Replica<S> {
 }
 
 /// Whether the peer is there, and has all that the ids which it was not told of ever wrote.
-pub(super) fn has_all_of_retired<S: Storage>(document: &Document<S>, session: &Session<S>) -> bool {
+pub(super) fn has_all_of_retired<S: Memory>(document: &Document<S>, session: &Session<S>) -> bool {
     session.heard && session.confirmed && document.is_delta_enough(&session.believed)
 }
 
 /// Tells a peer which ids it need not list any more: one that has everything, or that gets the claim of a full batch next.
 ///
 /// False: some did not fit.
-pub(super) fn write_retired<S: Storage>(
+pub(super) fn write_retired<S: Memory>(
     document: &Document<S>,
     session: &mut Session<S>,
     full: bool,

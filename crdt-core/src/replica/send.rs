@@ -6,8 +6,8 @@ use crate::causal::{Entry, Stamp, VersionVector};
 use crate::document::Document;
 use crate::id::ReplicaId;
 use crate::replica::Role;
-use crate::storage::{CellStore, Storage, Stored};
-use crate::sync::{Again, Batch, ClaimSent, FirstBase, Names, Session};
+use crate::storage::{CellStore, Stored};
+use crate::sync::{Again, Batch, ClaimSent, FirstBase, Memory, Names, Session};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 use crate::wire::{Full, ReplicaRef, RunWriter, Writer, cell_len_max, tag, write_entry, write_replica};
@@ -20,7 +20,7 @@ const COMPARE_EVERY: u32 = 64;
 /// Whether a message was written.
 type Written = Result<bool, Full>;
 
-impl<S: Storage> Replica<S> {
+impl<S: Memory> Replica<S> {
     /// Writes the next frame of a session; 0 when it has nothing to say.
     // In a frame of the stack of its own: within the application's loop, whatever is far from its pointer takes longer code.
     #[inline(never)]
@@ -250,7 +250,7 @@ impl<S: Storage> Replica<S> {
 }
 
 /// Takes a message back that did not fit, and the names it defined.
-fn whole<S: Storage, T>(
+fn whole<S: Memory, T>(
     session: &mut Session<S>,
     writer: &mut Writer<'_>,
     write: impl FnOnce(&mut Session<S>, &mut Writer<'_>) -> Result<T, Full>,
@@ -272,7 +272,7 @@ enum Next {
 }
 
 /// Whether there is something to send to this peer, and whether an Update says it all.
-fn next_delta<S: Storage>(document: &Document<S>, session: &mut Session<S>) -> Next {
+fn next_delta<S: Memory>(document: &Document<S>, session: &mut Session<S>) -> Next {
     let mut unsent = 0;
     let mut alone = true;
     let own = Stamp::new(document.vv.time_of(document.replica), document.replica);
@@ -298,11 +298,11 @@ fn next_delta<S: Storage>(document: &Document<S>, session: &mut Session<S>) -> N
 }
 
 /// Whether a claim must tell it to a peer that has `believed`. Of retirements it learns in their own message.
-fn is_news<S: Storage>(entry: &Entry, believed: &VersionVector<S>) -> bool {
+fn is_news<S: Memory>(entry: &Entry, believed: &VersionVector<S>) -> bool {
     entry.replica != ReplicaId::RETIREMENTS && believed.time_of(entry.replica) < entry.time
 }
 
-fn begin_batch<S: Storage>(
+fn begin_batch<S: Memory>(
     document: &Document<S>,
     session: &mut Session<S>,
     first_flight: bool,
@@ -340,7 +340,7 @@ fn begin_batch<S: Storage>(
 }
 
 /// Writes cells until there are none left (true) or the frame is full.
-fn write_cells<S: Storage>(
+fn write_cells<S: Memory>(
     document: &Document<S>,
     session: &mut Session<S>,
     full: bool,
@@ -383,7 +383,7 @@ fn write_cells<S: Storage>(
     Ok(complete)
 }
 
-fn write_end<S: Storage>(
+fn write_end<S: Memory>(
     document: &Document<S>,
     session: &mut Session<S>,
     full: bool,
@@ -405,7 +405,7 @@ fn write_end<S: Storage>(
     Ok(())
 }
 
-fn write_claim<S: Storage>(
+fn write_claim<S: Memory>(
     document: &Document<S>,
     session: &mut Session<S>,
     full: bool,
@@ -439,7 +439,7 @@ fn write_claim<S: Storage>(
     Ok(())
 }
 
-fn after_claim<S: Storage>(document: &Document<S>, session: &mut Session<S>, full: bool) {
+fn after_claim<S: Memory>(document: &Document<S>, session: &mut Session<S>, full: bool) {
     session.claims_sent += 1;
     if !session.heard {
         session.first_claim = Some(document.vv.clone());
@@ -469,7 +469,7 @@ fn after_claim<S: Storage>(document: &Document<S>, session: &mut Session<S>, ful
     debug_assert!(pushed.is_ok(), "there is room for one");
 }
 
-fn write_update<S: Storage>(
+fn write_update<S: Memory>(
     document: &Document<S>,
     session: &mut Session<S>,
     writer: &mut Writer<'_>,
@@ -498,7 +498,7 @@ pub(super) fn fits(cell: &Stored<'_>, writer: &Writer<'_>) -> bool {
     writer.remaining() >= cell_len_max(cell.path.len(), cell.payload.len())
 }
 
-pub(super) fn write_cell<S: Storage>(
+pub(super) fn write_cell<S: Memory>(
     run: &mut RunWriter,
     writer: &mut Writer<'_>,
     cell: Stored<'_>,
@@ -521,7 +521,7 @@ pub(super) fn write_cell<S: Storage>(
 }
 
 /// How to name a replica; a literal is defined by being written.
-pub(super) fn name_replica<S: Storage>(
+pub(super) fn name_replica<S: Memory>(
     names: &mut Names<S>,
     id: ReplicaId,
     own: ReplicaId,
@@ -534,7 +534,7 @@ pub(super) fn name_replica<S: Storage>(
     reference
 }
 
-fn write_vector<S: Storage>(
+fn write_vector<S: Memory>(
     vector: &VersionVector<S>,
     wanted: impl Fn(&Entry) -> bool + Clone,
     own: ReplicaId,
@@ -546,7 +546,7 @@ fn write_vector<S: Storage>(
     { entries }.try_for_each(|entry| write_vector_entry(entry, own, session, writer))
 }
 
-pub(super) fn write_vector_entry<S: Storage>(
+pub(super) fn write_vector_entry<S: Memory>(
     entry: Entry,
     own: ReplicaId,
     session: &mut Session<S>,

@@ -8,13 +8,12 @@
 //! The arena has no gaps: removing or resizing moves what lies behind. With the few kilobytes this is for, that
 //! costs less than the bookkeeping of anything cleverer, and "full" means full.
 
-use super::{CellStore, DictionaryPath, List, Storage, Stored, compare_with_below};
-use crate::causal::{Entry, Retired, Stamp};
+use super::{CellStore, Storage, Stored, compare_with_below};
+use crate::causal::memory::sealed::Sealed;
+use crate::causal::{Entry, KnowledgeMemory, Retired, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
-use crate::limits::{CONFLICT_LEN, CONFLICTS_FIXED_MAX};
-use crate::replica::Event;
-use crate::sync::{Conflict, Peer, Session};
+use crate::list::List;
 
 /// Memory for one document, all of it inside the value: at most `CELLS` cells, `BYTES` bytes of paths and values,
 /// and `REPLICAS` replicas that ever wrote to it. `PEERS` peers, and as many sessions, which take most of the rest.
@@ -24,27 +23,26 @@ use crate::sync::{Conflict, Peer, Session};
 #[derive(Debug)]
 pub enum Fixed<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize = 2> {}
 
-impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> Storage
+impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> KnowledgeMemory
     for Fixed<CELLS, BYTES, REPLICAS, PEERS>
 {
-    type Cells = FixedCells<CELLS, BYTES>;
     type Entries = heapless::Vec<Entry, REPLICAS>;
     type Ids = heapless::Vec<ReplicaId, REPLICAS>;
     // For aggregators and meshes, which run on a heap.
     type Retired = heapless::Vec<Retired, 0>;
-    type Sequences = heapless::Vec<u64, CELLS>;
-    type Dictionary = heapless::Vec<DictionaryPath, { FIXED_DICTIONARY_SLOTS }>;
-    type Events = heapless::Vec<Event, FIXED_EVENTS>;
-    type Peers = heapless::Vec<Peer<Self>, PEERS>;
-    type Sessions = heapless::Vec<Session<Self>, PEERS>;
-    type Conflicts = heapless::Vec<Conflict<Self>, CONFLICTS_FIXED_MAX>;
-    type ConflictBytes = heapless::Vec<u8, CONFLICT_LEN>;
-    const DICTIONARY_SLOTS: usize = FIXED_DICTIONARY_SLOTS;
 }
 
-const FIXED_DICTIONARY_SLOTS: usize = 16;
-/// A device takes them after each input, which makes one or two.
-const FIXED_EVENTS: usize = 8;
+impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> Storage
+    for Fixed<CELLS, BYTES, REPLICAS, PEERS>
+{
+    type Cells = FixedCells<CELLS, BYTES>;
+    type Sequences = heapless::Vec<u64, CELLS>;
+}
+
+impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> Sealed
+    for Fixed<CELLS, BYTES, REPLICAS, PEERS>
+{
+}
 
 /// The cells of a [`Fixed`] document.
 #[derive(Clone, Debug)]

@@ -11,34 +11,30 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::order::{Order, Place};
-use super::{CellStore, DictionaryPath, Growing, Storage, Stored, compare_with_below};
-use crate::causal::{Entry, Retired, Stamp};
+use super::{CellStore, Storage, Stored, compare_with_below};
+use crate::causal::memory::sealed::Sealed;
+use crate::causal::{Entry, KnowledgeMemory, Retired, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
-use crate::limits::{CONFLICTS_HEAP_MAX, EVENTS_MAX, REPLICAS_MAX, RETIRED_MAX};
-use crate::replica::Event;
-use crate::sync::{Conflict, Peer, Session};
+use crate::limits::{REPLICAS_MAX, RETIRED_MAX};
+use crate::list::Growing;
 
 /// Memory from the heap. A document grows to the caps of its [`Limits`](crate::Limits).
 #[derive(Debug)]
 pub enum Heap {}
 
-impl Storage for Heap {
-    type Cells = HeapCells;
+impl KnowledgeMemory for Heap {
     type Entries = Growing<Entry, REPLICAS_MAX>;
     type Ids = Growing<ReplicaId, REPLICAS_MAX>;
     type Retired = Growing<Retired, RETIRED_MAX>;
-    type Sequences = Growing<u64, { usize::MAX }>;
-    type Dictionary = Growing<DictionaryPath, { HEAP_DICTIONARY_SLOTS }>;
-    type Events = Growing<Event, EVENTS_MAX>;
-    type Peers = Growing<Peer<Self>, REPLICAS_MAX>;
-    type Sessions = Growing<Session<Self>, REPLICAS_MAX>;
-    type Conflicts = Growing<Conflict<Self>, CONFLICTS_HEAP_MAX>;
-    type ConflictBytes = Growing<u8, { usize::MAX }>;
-    const DICTIONARY_SLOTS: usize = HEAP_DICTIONARY_SLOTS;
 }
 
-const HEAP_DICTIONARY_SLOTS: usize = 64;
+impl Storage for Heap {
+    type Cells = HeapCells;
+    type Sequences = Growing<u64, { usize::MAX }>;
+}
+
+impl Sealed for Heap {}
 
 /// The cells of a [`Heap`] document.
 #[derive(Clone, Debug, Default)]

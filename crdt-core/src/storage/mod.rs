@@ -3,7 +3,6 @@
 mod fixed;
 #[cfg(feature = "alloc")]
 mod heap;
-mod list;
 #[cfg(feature = "alloc")]
 mod order;
 mod sort;
@@ -11,57 +10,18 @@ mod sort;
 pub use fixed::{Fixed, FixedCells};
 #[cfg(feature = "alloc")]
 pub use heap::{Heap, HeapCells};
-#[cfg(feature = "alloc")]
-pub(crate) use list::Growing;
-pub(crate) use list::List;
 pub(crate) use sort::sort;
 
-use crate::causal::{Entry, Retired, Stamp};
+use crate::causal::{KnowledgeMemory, Stamp};
 use crate::cell::{Cell, Content, Kind, Path};
-use crate::id::ReplicaId;
-use crate::limits::DICTIONARY_PATH_LEN_MAX;
-use crate::replica::Event;
-use crate::sync::{Conflict, Peer, Session};
+use crate::list::List;
 
-/// The memory of a document and its sessions: [`Fixed`] or [`Heap`]. Sealed: the invariants are ours to keep.
-pub trait Storage: sealed::Sealed + Sized + 'static {
+/// The memory of a document: [`Fixed`] or [`Heap`]. A [`Replica`](crate::Replica) wants more: [`Memory`](crate::Memory).
+pub trait Storage: KnowledgeMemory {
     /// Cells by path and by the order in which they changed here.
     type Cells: CellStore;
-    /// Entries of one version vector.
-    type Entries: List<Entry>;
-    /// Replica ids that a session has named.
-    type Ids: List<ReplicaId>;
-    /// Ids that were retired.
-    type Retired: List<Retired>;
-    /// Sequence numbers of cells that a full batch has confirmed.
+    /// Sequence numbers of some of the cells.
     type Sequences: List<u64>;
-    /// Paths that a session has named.
-    type Dictionary: List<DictionaryPath>;
-    /// Events that wait for the application.
-    type Events: List<Event>;
-    /// What is remembered of peers.
-    type Peers: List<Peer<Self>>;
-    /// Sessions that are open.
-    type Sessions: List<Session<Self>>;
-    /// Conflicts that the application has not taken yet.
-    type Conflicts: List<Conflict<Self>>;
-    /// Path and values of one of them.
-    type ConflictBytes: List<u8>;
-    /// Paths a session's dictionary holds, in each direction.
-    const DICTIONARY_SLOTS: usize;
-}
-
-/// A path that is short enough to be remembered by a session.
-pub(crate) type DictionaryPath = heapless::String<DICTIONARY_PATH_LEN_MAX>;
-
-mod sealed {
-    pub trait Sealed {}
-    impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> Sealed
-        for super::Fixed<CELLS, BYTES, REPLICAS, PEERS>
-    {
-    }
-    #[cfg(feature = "alloc")]
-    impl Sealed for super::Heap {}
 }
 
 /// A cell as it is kept, with its place in the order of local changes.

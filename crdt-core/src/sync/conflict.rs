@@ -1,12 +1,14 @@
 //! What is told of a value that another one replaced unseen.
 
+use super::Memory;
 use core::fmt;
 
 use crate::causal::Stamp;
 use crate::cell::{Content, Kind};
 use crate::limits::CONFLICT_LEN;
-use crate::storage::{List, Storage, Stored};
-use crate::wire::varint;
+use crate::list::List;
+use crate::storage::Stored;
+use crate::varint;
 
 /// A live cell that an incoming one replaced, although its sender was not known to have seen it. See
 /// [`Event::Conflicts`](crate::Event::Conflicts).
@@ -14,7 +16,7 @@ use crate::wire::varint;
 /// It owns what it tells. In heap storage that is everything. In fixed storage it is at most
 /// [`CONFLICT_LEN`] bytes: a path that leaves no room for two numbers is cut, then the winning
 /// and the lost text or bytes are; numbers and markers never are. The winning value stands in the document as well.
-pub struct Conflict<S: Storage> {
+pub struct Conflict<S: Memory> {
     lost: Side,
     won: Side,
     /// The path of the lost cell, which begins with that of the winning one; then the lost payload, then the winning one.
@@ -52,7 +54,7 @@ struct Side {
     kept: u16,
 }
 
-impl<S: Storage> Conflict<S> {
+impl<S: Memory> Conflict<S> {
     pub(crate) fn new(lost: &Stored<'_>, won: &Stored<'_>) -> Self {
         let mut bytes = S::ConflictBytes::default();
         let path_len = cut(lost.path, bytes.room() - 2 * varint::LEN_MAX);
@@ -106,7 +108,7 @@ impl<S: Storage> Conflict<S> {
     }
 }
 
-impl<S: Storage> fmt::Debug for Conflict<S> {
+impl<S: Memory> fmt::Debug for Conflict<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conflict").field("lost", &self.lost()).field("won", &self.won()).finish()
     }

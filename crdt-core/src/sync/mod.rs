@@ -3,6 +3,8 @@
 //! The rules that move this state are in [`replica`](crate::replica).
 
 mod conflict;
+mod event;
+mod memory;
 mod names;
 mod peer;
 mod repair;
@@ -10,6 +12,10 @@ mod session;
 mod sessions;
 
 pub use conflict::{Conflict, Version};
+pub use event::Event;
+pub(crate) use event::Events;
+pub(crate) use memory::DictionaryPath;
+pub use memory::Memory;
 pub(crate) use names::Names;
 pub(crate) use peer::Peer;
 pub(crate) use repair::{Phase, Repair, Task};

@@ -1,15 +1,16 @@
 //! What one direction of a session has given short names to: paths and replicas. Both sides keep the same.
 
+use super::{DictionaryPath, Memory};
 use core::fmt;
 
 use crate::causal::VersionVector;
 use crate::cell::Path;
 use crate::id::ReplicaId;
-use crate::storage::{DictionaryPath, List, Storage};
+use crate::list::List;
 use crate::wire::{Cursor, ReplicaRef};
 
 /// The names of one direction, and where it stands.
-pub(crate) struct Names<S: Storage> {
+pub(crate) struct Names<S: Memory> {
     /// A ring: when it is full, the oldest is overwritten.
     paths: S::Dictionary,
     next_path: usize,
@@ -20,7 +21,7 @@ pub(crate) struct Names<S: Storage> {
     pub(crate) anonymous: bool,
 }
 
-impl<S: Storage> Names<S> {
+impl<S: Memory> Names<S> {
     pub(crate) fn new() -> Self {
         Self {
             paths: S::Dictionary::default(),
@@ -132,7 +133,7 @@ impl<S: Storage> Names<S> {
     }
 }
 
-impl<S: Storage> fmt::Debug for Names<S> {
+impl<S: Memory> fmt::Debug for Names<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Names").field("cursor", &self.cursor).finish_non_exhaustive()
     }

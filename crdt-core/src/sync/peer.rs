@@ -1,12 +1,12 @@
 //! What a replica remembers of a peer between sessions.
 
+use super::Memory;
 use crate::causal::{Stamp, VersionVector};
 use crate::id::{PeerId, ReplicaId};
-use crate::storage::Storage;
 
 /// A peer that a session was opened with at least once.
 #[derive(Clone, Debug)]
-pub struct Peer<S: Storage> {
+pub struct Peer<S: Memory> {
     pub(crate) id: PeerId,
     /// The replica id it opened with last.
     pub(crate) replica: Option<ReplicaId>,
@@ -27,7 +27,7 @@ pub struct Peer<S: Storage> {
     pub(crate) received_through: Option<Stamp>,
 }
 
-impl<S: Storage> Peer<S> {
+impl<S: Memory> Peer<S> {
     pub(crate) fn new(id: PeerId) -> Self {
         Self {
             id,

@@ -1,12 +1,12 @@
 //! One side of one conversation with one peer about one document.
 
+use super::Memory;
 use core::fmt;
 
 use super::{Names, Repair};
 use crate::causal::{Stamp, VersionVector};
 use crate::id::{PeerId, ReplicaId};
 use crate::limits::URGENT_CELLS_MAX;
-use crate::storage::Storage;
 use crate::time::Time;
 use crate::wire::{Refusal, Refused};
 
@@ -21,7 +21,7 @@ impl fmt::Display for SessionId {
 }
 
 /// The state of one session. What to send is computed from the document and this, never queued.
-pub struct Session<S: Storage> {
+pub struct Session<S: Memory> {
     pub(crate) id: SessionId,
     pub(crate) peer: PeerId,
     /// The peer is the aggregator: it can verify this copy.
@@ -164,7 +164,7 @@ pub(crate) struct Need {
     pub(crate) full: bool,
 }
 
-impl<S: Storage> Session<S> {
+impl<S: Memory> Session<S> {
     pub(crate) fn new(id: SessionId, peer: PeerId, handle: u16) -> Self {
         Self {
             id,
@@ -298,7 +298,7 @@ impl<S: Storage> Session<S> {
     }
 }
 
-impl<S: Storage> fmt::Debug for Session<S> {
+impl<S: Memory> fmt::Debug for Session<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("id", &self.id)

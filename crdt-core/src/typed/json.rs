@@ -25,7 +25,6 @@ use super::write;
 use crate::causal::Stamp;
 use crate::cell::{Path, Value};
 use crate::document::{Document, Node};
-use crate::replica::Replica;
 use crate::storage::Storage;
 use crate::time::Moment;
 
@@ -71,26 +70,6 @@ impl<S: Storage> Document<S> {
         json: &Json,
     ) -> Result<Option<Stamp>, WriteError> {
         write::write(self, moment, path.into(), json, true)
-    }
-}
-
-impl<S: Storage> Replica<S> {
-    /// Stores `json` at `path`. See [`Document::write_json`].
-    ///
-    /// # Errors
-    /// As [`Document::write_json`].
-    #[expect(clippy::result_large_err, reason = "the error owns its path, and there is no heap to put it on")]
-    pub fn write_json<'p>(
-        &mut self,
-        moment: Moment,
-        path: impl Into<Option<Path<'p>>>,
-        json: &Json,
-    ) -> Result<Option<Stamp>, WriteError> {
-        let before = self.document.seq();
-        let written = self.document.write_json(self.corrected(moment), path, json);
-        self.unsaved |= self.document.seq() != before;
-        self.note_forgotten();
-        written
     }
 }
 

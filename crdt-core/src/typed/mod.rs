@@ -100,7 +100,6 @@ use serde::{Deserialize, Serialize};
 use crate::causal::Stamp;
 use crate::cell::Path;
 use crate::document::Document;
-use crate::replica::Replica;
 use crate::storage::Storage;
 use crate::time::Moment;
 
@@ -153,25 +152,5 @@ impl<S: Storage> Document<S> {
         path: impl Into<Option<Path<'p>>>,
     ) -> Result<T, ReadError> {
         read::read(self, path.into())
-    }
-}
-
-impl<S: Storage> Replica<S> {
-    /// Stores `value` at `path`. See [`Document::write`].
-    ///
-    /// # Errors
-    /// As [`Document::write`].
-    #[expect(clippy::result_large_err, reason = "the error owns its path, and there is no heap to put it on")]
-    pub fn write<'p, T: Serialize + ?Sized>(
-        &mut self,
-        moment: Moment,
-        path: impl Into<Option<Path<'p>>>,
-        value: &T,
-    ) -> Result<Option<Stamp>, WriteError> {
-        let before = self.document.seq();
-        let written = self.document.write(self.corrected(moment), path, value);
-        self.unsaved |= self.document.seq() != before;
-        self.note_forgotten();
-        written
     }
 }

@@ -17,14 +17,15 @@
 //! literal replica id the next number of the table, on both sides alike, except in a first-flight batch, which is
 //! written before the peer's limits are known. So a path costs its bytes once in a session, then one.
 
+use super::cursor::Cursor;
 use super::reader::{Damaged, DecodeError, Reader};
 use super::text;
-use super::varint;
 use super::vector::ReplicaRef;
 use super::writer::{Full, Writer};
 use crate::cell::{Kind, Path};
 use crate::id::ReplicaId;
-use crate::limits::{DICTIONARY_PATH_LEN_MAX, PATH_LEN_MAX, VALUE_LEN_MAX};
+use crate::limits::{PATH_LEN_MAX, VALUE_LEN_MAX};
+use crate::varint;
 
 const LAST: u8 = 0x80;
 const LITERAL: u8 = 0x40;
@@ -42,36 +43,6 @@ pub(crate) const CELL_OVERHEAD_MAX: usize = 1 + 4 + text::OVERHEAD_MAX + 18 + 2;
 /// Bytes that a cell takes on the wire at most.
 pub(crate) const fn cell_len_max(path_len: usize, payload_len: usize) -> usize {
     CELL_OVERHEAD_MAX + path_len + payload_len
-}
-
-/// What reading needs to know of one direction of a session: how much is defined, and the last time sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cursor {
-    pub(crate) last_time: u64,
-    /// Numbers defined in the table of replicas.
-    pub(crate) replicas: usize,
-    /// Most numbers.
-    pub(crate) replicas_max: usize,
-    /// Slots defined in the dictionary.
-    pub(crate) paths: usize,
-    /// Most slots.
-    pub(crate) paths_max: usize,
-    /// Whether literals define.
-    pub(crate) defining: bool,
-}
-
-impl Cursor {
-    pub(crate) fn define_replica(&mut self) {
-        if self.defining && self.replicas < self.replicas_max {
-            self.replicas += 1;
-        }
-    }
-
-    fn define_path(&mut self, len: usize) {
-        if self.defining && len <= DICTIONARY_PATH_LEN_MAX && self.paths < self.paths_max {
-            self.paths += 1;
-        }
-    }
 }
 
 /// The literal path before, in full.

@@ -23,14 +23,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cells::{Cursor, LiteralPath, RunReader, WireCell};
+use super::cells::{LiteralPath, RunReader, WireCell};
+use super::cursor::Cursor;
 use super::reader::{Damaged, DecodeError, Reader};
 use super::repair::Step;
 use super::tag;
 use super::vector::{ReplicaRef, VectorReference, VectorSection, read_replica};
-use super::{varint, writer};
+use super::writer;
 use crate::id::ReplicaId;
 use crate::limits::{DOCUMENT_NAME_LEN_MAX, REPLICAS_MAX, TIME_MAX};
+use crate::varint;
 use writer::{Full, Writer};
 
 /// Why a peer refused a batch or a document, with its numbers.

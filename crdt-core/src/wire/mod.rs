@@ -11,16 +11,17 @@
 //! is read twice: first it is checked from end to end, then it is applied; a damaged one changes nothing.
 
 mod cells;
+mod cursor;
 mod message;
 mod reader;
 pub(crate) mod repair;
 pub(crate) mod tag;
 mod text;
-pub(crate) mod varint;
 mod vector;
 mod writer;
 
-pub(crate) use cells::{Cursor, RunWriter, WireCell, WirePath, cell_len_max};
+pub(crate) use cells::{RunWriter, WireCell, WirePath, cell_len_max};
+pub(crate) use cursor::Cursor;
 pub(crate) use message::{
     Message, MessageReader, OpenHead, OpenVector, OwnReplica, Refused, highest_time, write_relative_time,
 };

@@ -1,6 +1,6 @@
 //! Reading from bytes of a peer, which may be anything.
 
-use super::varint;
+use crate::varint;
 
 /// The bytes are not a frame. Nothing of it was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

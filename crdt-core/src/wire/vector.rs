@@ -10,14 +10,13 @@
 
 use core::hash::Hasher;
 
-use super::cells::Cursor;
+use super::cursor::Cursor;
 use super::reader::{Damaged, DecodeError, Reader};
 use super::writer::{Full, Writer};
-use crate::causal::{Entry, VersionVector};
+use crate::causal::{Entry, KnowledgeMemory, VersionVector};
 use crate::fingerprint::sip_hash;
 use crate::id::ReplicaId;
 use crate::limits::REPLICAS_MAX;
-use crate::storage::Storage;
 
 /// How a replica is named on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +70,7 @@ pub(crate) struct VectorReference {
 }
 
 impl VectorReference {
-    pub(crate) fn of<S: Storage>(vv: &VersionVector<S>, own: ReplicaId) -> Self {
+    pub(crate) fn of<S: KnowledgeMemory>(vv: &VersionVector<S>, own: ReplicaId) -> Self {
         Self {
             hash: hash_of_others(vv.entries(), own),
             own: vv.time_of(own).as_ms() as i64 - highest_of_others(vv.entries(), own) as i64,
@@ -79,12 +78,12 @@ impl VectorReference {
     }
 
     /// Whether `vv`, but for its entry of `own`, is meant.
-    pub(crate) fn names<S: Storage>(&self, vv: &VersionVector<S>, own: ReplicaId) -> bool {
+    pub(crate) fn names<S: KnowledgeMemory>(&self, vv: &VersionVector<S>, own: ReplicaId) -> bool {
         self.hash == hash_of_others(vv.entries(), own)
     }
 
     /// The time of `own`, in milliseconds, given the vector that is meant.
-    pub(crate) fn own_time<S: Storage>(&self, vv: &VersionVector<S>, own: ReplicaId) -> Option<u64> {
+    pub(crate) fn own_time<S: KnowledgeMemory>(&self, vv: &VersionVector<S>, own: ReplicaId) -> Option<u64> {
         highest_of_others(vv.entries(), own).checked_add_signed(self.own)
     }
 

@@ -1,6 +1,6 @@
 //! Writing into a buffer of the caller's.
 
-use super::varint;
+use crate::varint;
 
 /// The buffer is full. What was begun is taken back with [`Writer::truncate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Two replicas joined by a wire that counts.
 
 use crdt_core::{
-    CellRecord, Config, Connect, DocumentName, Event, Moment, Output, Path, PeerError, PeerId, Replica,
-    ReplicaId, Role, SessionId, Storage, Value, Write,
+    CellRecord, Config, Connect, DocumentName, Event, Memory, Moment, Output, Path, PeerError, PeerId,
+    Replica, ReplicaId, Role, SessionId, Value, Write,
 };
 
 pub(crate) fn path(text: &str) -> Path<'_> {
@@ -10,7 +10,7 @@ pub(crate) fn path(text: &str) -> Path<'_> {
 }
 
 /// A replica with what a driver keeps for it.
-pub(crate) struct Side<S: Storage> {
+pub(crate) struct Side<S: Memory> {
     pub(crate) replica: Replica<S>,
     pub(crate) session: Option<SessionId>,
     pub(crate) peer: PeerId,
@@ -22,7 +22,7 @@ pub(crate) struct Side<S: Storage> {
     pub(crate) frame_len: usize,
 }
 
-impl<S: Storage> Side<S> {
+impl<S: Memory> Side<S> {
     pub(crate) fn new(key: u8, role: Role) -> Self {
         Self::with_id(key, role, ReplicaId::new(0x1111_1111_1111_1111 * u64::from(key)))
     }
@@ -95,7 +95,7 @@ impl<S: Storage> Side<S> {
 }
 
 /// Opens a session: `a` is the device, `b` the aggregator.
-pub(crate) fn connect<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) {
+pub(crate) fn connect<A: Memory, B: Memory>(a: &mut Side<A>, b: &mut Side<B>) {
     let link =
         |peer, initiator| Connect { peer, with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
     a.session = Some(a.replica.connect(link(b.peer, true)).unwrap());
@@ -104,13 +104,13 @@ pub(crate) fn connect<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) 
     b.frames.clear();
 }
 
-pub(crate) fn disconnect<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) {
+pub(crate) fn disconnect<A: Memory, B: Memory>(a: &mut Side<A>, b: &mut Side<B>) {
     a.session.take().into_iter().for_each(|s| a.replica.disconnect(s));
     b.session.take().into_iter().for_each(|s| b.replica.disconnect(s));
 }
 
 /// Frames to and fro until both are silent. Gives the payload bytes of both directions.
-pub(crate) fn settle<A: Storage, B: Storage>(a: &mut Side<A>, b: &mut Side<B>) -> usize {
+pub(crate) fn settle<A: Memory, B: Memory>(a: &mut Side<A>, b: &mut Side<B>) -> usize {
     let mut bytes = 0;
     for _ in 0..1_000 {
         let (up, down) = (a.poll(), b.poll());
@@ -178,7 +178,7 @@ pub(crate) fn w1() -> Vec<(&'static str, Value<'static>)> {
     ]
 }
 
-pub(crate) fn write_w1<S: Storage>(side: &mut Side<S>) {
+pub(crate) fn write_w1<S: Memory>(side: &mut Side<S>) {
     let document = w1();
     let writes: Vec<Write<'_>> = document.iter().map(|(at, value)| Write::set(path(at), *value)).collect();
     let moment = side.moment();
@@ -192,7 +192,7 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    pub(crate) fn of<S: Storage>(side: &Side<S>) -> Self {
+    pub(crate) fn of<S: Memory>(side: &Side<S>) -> Self {
         let mut buffer = vec![0; 1 << 16];
         let len = side.replica.encode_state(&mut buffer).unwrap();
         let state = buffer[..len].to_vec();
@@ -205,17 +205,17 @@ impl Image {
     }
 
     /// A replica that starts from this image.
-    pub(crate) fn load<S: Storage>(&self, moment: Moment, role: Role) -> Replica<S> {
+    pub(crate) fn load<S: Memory>(&self, moment: Moment, role: Role) -> Replica<S> {
         let cells = self.cells.iter().map(|(at, record)| CellRecord::decode(path(at), record).unwrap());
         Replica::load(moment, Config::new(role), &self.state, cells).unwrap()
     }
 
     /// A side with the same key and clock that starts from this image.
-    pub(crate) fn restore<S: Storage>(&self, like: &Side<S>) -> Side<S> {
+    pub(crate) fn restore<S: Memory>(&self, like: &Side<S>) -> Side<S> {
         self.restore_as(Role::Member, like)
     }
 
-    pub(crate) fn restore_as<S: Storage>(&self, role: Role, like: &Side<S>) -> Side<S> {
+    pub(crate) fn restore_as<S: Memory>(&self, role: Role, like: &Side<S>) -> Side<S> {
         let mut side = Side::new(like.peer.0[0], role);
         side.random = like.random + 1_000_000;
         side.now_ms = like.now_ms;
@@ -225,7 +225,7 @@ impl Image {
     }
 
     /// Makes the sum fit the cells, as a bug would that changes both.
-    pub(crate) fn forge_fingerprint<S: Storage>(&mut self, like: &Side<S>) {
+    pub(crate) fn forge_fingerprint<S: Memory>(&mut self, like: &Side<S>) {
         let old = like.replica.document().fingerprint().to_le_bytes();
         let at = self.state.windows(8).rposition(|w| w == old).unwrap();
         let mut others = Side::<S>::new(9, Role::Member);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_core::types::{Counter, CounterError};
-use crdt_core::{Document, Heap, ReplicaId, Stamp, Storage, Value, Write};
+use crdt_core::{Document, Heap, Memory, ReplicaId, Stamp, Value, Write};
 use proptest::prelude::*;
 
 use super::{ORDERS, REPLICAS, Small, at, document, merge, merged, path, replicas};
@@ -43,7 +43,7 @@ impl Model {
     }
 }
 
-fn play<S: Storage>(steps: &[Step]) {
+fn play<S: Memory>(steps: &[Step]) {
     let starts = Counter::at(path("pump/starts")).unwrap();
     let (mut documents, mut models) = (replicas::<S>(), vec![Model::default(); REPLICAS]);
     for (now, step) in steps.iter().enumerate() {

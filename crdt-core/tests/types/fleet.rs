@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use crdt_core::{Connect, Heap, Output, Role, SessionId, Storage};
+use crdt_core::{Connect, Heap, Memory, Output, Role, SessionId};
 
 use super::common::Side;
 
 /// Two devices and their aggregator.
-pub(crate) struct Fleet<S: Storage> {
+pub(crate) struct Fleet<S: Memory> {
     pub(crate) devices: Vec<Side<S>>,
     pub(crate) cloud: Side<Heap>,
     wires: Vec<Wire>,
@@ -22,7 +22,7 @@ struct Wire {
     down: VecDeque<Vec<u8>>,
 }
 
-impl<S: Storage> Fleet<S> {
+impl<S: Memory> Fleet<S> {
     pub(crate) const DEVICES: usize = 2;
 
     /// Nobody is connected. Frames are short, so that batches span several, and one device's clock is ahead.

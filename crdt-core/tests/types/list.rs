@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crdt_core::types::{List, ListError};
-use crdt_core::{Document, Heap, Stamp, Storage, Value};
+use crdt_core::{Document, Heap, Memory, Stamp, Value};
 use proptest::prelude::*;
 
 use super::{ORDERS, REPLICAS, Small, at, merge, merged, path, replicas};
@@ -59,7 +59,7 @@ fn showing(model: &Model) -> BTreeMap<String, i64> {
     model.iter().filter_map(|(id, known)| Some((id.clone(), shows(known)?))).collect()
 }
 
-fn order<S: Storage>(list: List<'_>, document: &Document<S>) -> Vec<(String, i64)> {
+fn order<S: Memory>(list: List<'_>, document: &Document<S>) -> Vec<(String, i64)> {
     let element = |value| match value {
         Some(Value::I64(number)) => number,
         other => panic!("only integers were put in: {other:?}"),
@@ -67,7 +67,7 @@ fn order<S: Storage>(list: List<'_>, document: &Document<S>) -> Vec<(String, i64
     list.iter(document).map(|e| (e.id.to_owned(), element(e.value))).collect()
 }
 
-fn play<S: Storage>(steps: &[Step]) -> Vec<(String, i64)> {
+fn play<S: Memory>(steps: &[Step]) -> Vec<(String, i64)> {
     let list = List::at(path("program")).unwrap();
     let (mut documents, mut models) = (replicas::<S>(), vec![Model::new(); REPLICAS]);
     for (now, step) in steps.iter().enumerate() {
@@ -179,7 +179,7 @@ fn note_insert(model: &mut Model, id: &str, stamp: Option<Stamp>, value: i64) {
 }
 
 /// No element is lost or there twice, and the ways to read agree.
-fn check<S: Storage>(
+fn check<S: Memory>(
     list: List<'_>,
     document: &Document<S>,
     actual: &[(String, i64)],

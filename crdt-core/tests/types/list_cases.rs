@@ -2,7 +2,7 @@
 
 use crdt_core::types::{List, ListError};
 use crdt_core::{
-    Content, Document, Heap, Moment, Node, Path, PathError, Storage, Value, Write,
+    Content, Document, Heap, Memory, Moment, Node, Path, PathError, Value, Write,
     limits::{ELEMENT_ID_LEN, POSITION_LEN_MAX, POSITION_LEN_SHORT},
 };
 
@@ -12,18 +12,18 @@ fn list() -> List<'static> {
     List::at(Path::new("program").unwrap()).unwrap()
 }
 
-fn push<S: Storage>(document: &mut Document<S>, ms: usize, value: &str) -> String {
+fn push<S: Memory>(document: &mut Document<S>, ms: usize, value: &str) -> String {
     let plan = list().push(document, ms as u64, value).unwrap();
     document.update(at(ms), &plan.writes()).unwrap();
     plan.id().to_owned()
 }
 
-fn insert<S: Storage>(document: &mut Document<S>, ms: usize, index: usize, value: &str) {
+fn insert<S: Memory>(document: &mut Document<S>, ms: usize, index: usize, value: &str) {
     let plan = list().insert(document, ms as u64, index, value).unwrap();
     document.update(at(ms), &plan.writes()).unwrap();
 }
 
-fn values<S: Storage>(document: &Document<S>) -> Vec<&str> {
+fn values<S: Memory>(document: &Document<S>) -> Vec<&str> {
     let text = |value| match value {
         Some(Value::Str(text)) => text,
         other => panic!("only strings were put in: {other:?}"),
@@ -31,7 +31,7 @@ fn values<S: Storage>(document: &Document<S>) -> Vec<&str> {
     list().iter(document).map(|element| text(element.value)).collect()
 }
 
-fn both_ways<S: Storage>(a: &mut Document<S>, b: &mut Document<S>) {
+fn both_ways<S: Memory>(a: &mut Document<S>, b: &mut Document<S>) {
     a.merge(b).unwrap();
     b.merge(a).unwrap();
     assert!(a == b);
@@ -155,7 +155,7 @@ fn a_list_that_is_written_anew_again_and_again_keeps_short_positions() {
 }
 
 /// The positions of the list, in the order of the ids.
-fn position_lens<S: Storage>(document: &Document<S>) -> Vec<usize> {
+fn position_lens<S: Memory>(document: &Document<S>) -> Vec<usize> {
     let len = |content| match content {
         Content::Value(Value::Bytes(digits)) => digits.len(),
         other => panic!("a position is bytes: {other:?}"),

@@ -14,7 +14,7 @@ mod record;
 mod sessions;
 mod set;
 
-use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId, Storage};
+use crdt_core::{Document, DocumentName, Fixed, Limits, Memory, Moment, Path, ReplicaId};
 
 /// Room for the longest history here.
 type Small = Fixed<512, 16384, 8>;
@@ -28,11 +28,11 @@ fn path(text: &str) -> Path<'_> {
     Path::new(text).unwrap()
 }
 
-fn document<S: Storage>(replica: u64) -> Document<S> {
+fn document<S: Memory>(replica: u64) -> Document<S> {
     Document::new(&DocumentName::new("types").unwrap(), ReplicaId::new(replica), Limits::default())
 }
 
-fn replicas<S: Storage>() -> Vec<Document<S>> {
+fn replicas<S: Memory>() -> Vec<Document<S>> {
     (1..=REPLICAS as u64).map(document).collect()
 }
 
@@ -41,14 +41,14 @@ fn at(ms: usize) -> Moment {
 }
 
 /// Merges one copy into another. The models do the same with what they know.
-fn merge<S: Storage>(documents: &mut [Document<S>], from: usize, into: usize) {
+fn merge<S: Memory>(documents: &mut [Document<S>], from: usize, into: usize) {
     let [from, into] = documents.get_disjoint_mut([from, into]).unwrap();
     into.merge(from).unwrap();
     into.check_invariants().unwrap();
 }
 
 /// The copies merged into a fresh one, in that order.
-fn merged<S: Storage>(documents: &[Document<S>], order: [usize; REPLICAS]) -> Document<S> {
+fn merged<S: Memory>(documents: &[Document<S>], order: [usize; REPLICAS]) -> Document<S> {
     let mut all = document(99);
     order.iter().for_each(|index| all.merge(&documents[*index]).unwrap());
     all

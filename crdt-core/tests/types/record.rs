@@ -1,7 +1,7 @@
 //! A record is there whole or not at all.
 
 use crdt_core::types::{Record, RecordAccessError};
-use crdt_core::{Document, Heap, Storage, Write};
+use crdt_core::{Document, Heap, Memory, Write};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -15,13 +15,13 @@ struct Uplink<'a> {
     retries: i16,
 }
 
-fn write<S: Storage>(document: &mut Document<S>, ms: usize, uplink: &Uplink<'_>) {
+fn write<S: Memory>(document: &mut Document<S>, ms: usize, uplink: &Uplink<'_>) {
     let mut buffer = [0; 128];
     let write = Record::at(path("net/uplink")).encode(uplink, &mut buffer).unwrap();
     document.update(at(ms), &[write]).unwrap();
 }
 
-fn fields_never_mix<S: Storage>(ours: &Uplink<'_>, theirs: &Uplink<'_>, theirs_first: bool) {
+fn fields_never_mix<S: Memory>(ours: &Uplink<'_>, theirs: &Uplink<'_>, theirs_first: bool) {
     let record = Record::<Uplink<'_>>::at(path("net/uplink"));
     let (mut a, mut b) = (document::<S>(1), document::<S>(2));
     assert_eq!(record.read(&a), Ok(None));

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_core::types::{Counter, List, ListError, Record, Set};
-use crdt_core::{Content, Document, Fixed, Heap, Stamp, Storage, Value, Write};
+use crdt_core::{Content, Document, Fixed, Heap, Memory, Stamp, Value, Write};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -123,7 +123,7 @@ struct Fix {
 }
 
 /// An application does one thing. The model hears what was asked for and under which stamp.
-fn perform<S: Storage>(side: &mut Side<S>, by: usize, act: &Act, model: &mut Model) {
+fn perform<S: Memory>(side: &mut Side<S>, by: usize, act: &Act, model: &mut Model) {
     let (starts, alarms, program) = (starts(), alarms(), program());
     match *act {
         Act::Add(amount) => {
@@ -214,7 +214,7 @@ fn perform<S: Storage>(side: &mut Side<S>, by: usize, act: &Act, model: &mut Mod
 }
 
 /// Which elements it places anew, and of which it clears the remains, stands in the cells of its transaction.
-fn rebalance<S: Storage>(side: &mut Side<S>, model: &mut Model) {
+fn rebalance<S: Memory>(side: &mut Side<S>, model: &mut Model) {
     let before = order(side.replica.document());
     let plan = program().rebalance(side.replica.document());
     let stamp = commit(side, &plan.writes());
@@ -234,7 +234,7 @@ fn rebalance<S: Storage>(side: &mut Side<S>, model: &mut Model) {
     }
 }
 
-fn commit<S: Storage>(side: &mut Side<S>, writes: &[Write<'_>]) -> Option<Stamp> {
+fn commit<S: Memory>(side: &mut Side<S>, writes: &[Write<'_>]) -> Option<Stamp> {
     let moment = side.moment();
     side.replica.update(moment, writes).unwrap()
 }
@@ -244,19 +244,19 @@ fn note_placed(model: &mut Model, id: &str, placed: Option<Stamp>) {
     known.placed = known.placed.max(placed);
 }
 
-fn id_at<S: Storage>(side: &Side<S>, index: usize) -> Option<String> {
+fn id_at<S: Memory>(side: &Side<S>, index: usize) -> Option<String> {
     program().get(side.replica.document(), index).map(|element| element.id.to_owned())
 }
 
 /// The stamp of the last addition of each replica that has come here.
-fn seen_totals<S: Storage>(document: &Document<S>) -> [Option<Stamp>; REPLICAS] {
+fn seen_totals<S: Memory>(document: &Document<S>) -> [Option<Stamp>; REPLICAS] {
     [1, 2, 9].map(|key: u64| {
         let total = format!("pump/starts/{:016x}", 0x1111_1111_1111_1111 * key);
         document.cells().find(|cell| cell.path.as_str() == total).map(|cell| cell.stamp)
     })
 }
 
-fn order<S: Storage>(document: &Document<S>) -> Vec<(String, i64)> {
+fn order<S: Memory>(document: &Document<S>) -> Vec<(String, i64)> {
     let number = |value| match value {
         Some(Value::I64(number)) => number,
         other => panic!("only integers were put in: {other:?}"),
@@ -264,7 +264,7 @@ fn order<S: Storage>(document: &Document<S>) -> Vec<(String, i64)> {
     program().iter(document).map(|e| (e.id.to_owned(), number(e.value))).collect()
 }
 
-fn check<S: Storage>(document: &Document<S>, model: &Model, everywhere: &[(String, i64)]) {
+fn check<S: Memory>(document: &Document<S>, model: &Model, everywhere: &[(String, i64)]) {
     assert_eq!(starts().value(document), Ok(model.count()), "no addition is lost, none counts twice");
     let members: BTreeSet<String> = alarms().iter(document).map(|member| member.to_string()).collect();
     assert_eq!(members, model.members(), "the newest word about a member counts");
@@ -275,7 +275,7 @@ fn check<S: Storage>(document: &Document<S>, model: &Model, everywhere: &[(Strin
     assert_eq!(position().read(document).unwrap(), model.saved.map(|(_, fix)| fix), "the newest, whole");
 }
 
-fn play<S: Storage>(steps: &[Step]) -> usize {
+fn play<S: Memory>(steps: &[Step]) -> usize {
     let (mut fleet, mut model) = (Fleet::<S>::new(), Model::default());
     for step in steps {
         fleet.wait(1);

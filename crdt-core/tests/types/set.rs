@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crdt_core::types::Set;
-use crdt_core::{Heap, PathError, Stamp, Storage, Write};
+use crdt_core::{Heap, Memory, PathError, Stamp, Write};
 use proptest::prelude::*;
 
 use super::{ORDERS, REPLICAS, Small, at, document, merge, merged, path, replicas};
@@ -40,7 +40,7 @@ fn members(model: &Model) -> Vec<&'static str> {
     model.iter().filter(|(_, (_, is_in))| *is_in).map(|(member, _)| *member).collect()
 }
 
-fn play<S: Storage>(steps: &[Step]) {
+fn play<S: Memory>(steps: &[Step]) {
     let alarms = Set::at(path("pump/alarms"));
     let (mut documents, mut models) = (replicas::<S>(), vec![Model::new(); REPLICAS]);
     for (now, step) in steps.iter().enumerate() {

@@ -24,7 +24,7 @@
 //! | | 1 | 0 |
 //! | | rest | state record |
 
-use crdt_core::{Cell, CellRecord, Moment, Path, RecordError, Replica, Storage, Stored, Unsaved};
+use crdt_core::{Cell, CellRecord, Memory, Moment, Path, RecordError, Replica, Stored, Unsaved};
 
 use crate::checksum::{checksum, digest};
 
@@ -111,7 +111,7 @@ impl<'a> FlashLog<'a> {
     /// # Errors
     /// [`FlashLogError`] when the document does not fit into a page. The replica is to be dropped then, as after any
     /// failure of storage.
-    pub fn commit<S: Storage>(&mut self, replica: &mut Replica<S>) -> Result<(), FlashLogError> {
+    pub fn commit<S: Memory>(&mut self, replica: &mut Replica<S>) -> Result<(), FlashLogError> {
         if let Some((page, generation)) = self.current {
             let mut writer = CommitWriter::new(self, page, generation);
             let mut begun = false;
@@ -147,7 +147,7 @@ impl<'a> FlashLog<'a> {
     /// # Errors
     /// [`RecordError`] when the document does not fit into `S`, or a later version of this program wrote it. The replica
     /// must not be used then.
-    pub fn restore<S: Storage>(&self, replica: &mut Replica<S>, moment: Moment) -> Result<bool, RecordError> {
+    pub fn restore<S: Memory>(&self, replica: &mut Replica<S>, moment: Moment) -> Result<bool, RecordError> {
         let Some((page, generation)) = self.current else { return Ok(false) };
         let commits = || self.commits(page, generation);
         let rewritten = commits().filter(|commit| commit.rewrites).last().map_or(0, |commit| commit.start);
@@ -163,7 +163,7 @@ impl<'a> FlashLog<'a> {
     }
 
     /// Writes the whole document to the other page.
-    fn turn_page<S: Storage>(&mut self, replica: &Replica<S>) -> Result<(), FlashLogError> {
+    fn turn_page<S: Memory>(&mut self, replica: &Replica<S>) -> Result<(), FlashLogError> {
         let (page, generation) = match self.current {
             Some((Page::First, generation)) => (Page::Second, generation.wrapping_add(1)),
             Some((Page::Second, generation)) => (Page::First, generation.wrapping_add(1)),
@@ -342,7 +342,7 @@ impl<'w, 'a> CommitWriter<'w, 'a> {
     }
 
     /// Whether the commit is there.
-    fn finish<S: Storage>(mut self, replica: &Replica<S>) -> bool {
+    fn finish<S: Memory>(mut self, replica: &Replica<S>) -> bool {
         self.write(&[0]);
         let room = self.page_end.saturating_sub(self.at);
         let mut state = [0; STATE_LEN_MAX];

@@ -1,9 +1,9 @@
 //! One copy of the document, in any of the storages that histories run on.
 
 use crdt_core::{
-    CapacityError, Cell, CellRecord, Config, Connect, Content, DocumentName, Fixed, Heap, Moment, Output,
-    Path, PeerError, PeerId, PersistToken, RecordError, Replica, ReplicaId, Retired, SessionId, Stamp,
-    Storage, Time, Unsaved, UpdateError, Write,
+    CapacityError, Cell, CellRecord, Config, Connect, Content, DocumentName, Fixed, Heap, Memory, Moment,
+    Output, Path, PeerError, PeerId, PersistToken, RecordError, Replica, ReplicaId, Retired, SessionId,
+    Stamp, Time, Unsaved, UpdateError, Write,
 };
 
 use super::facts::{Fact, Held, Knowledge, PATHS, PathIndex, path_index};
@@ -158,7 +158,7 @@ impl Copy {
     }
 
     pub(super) fn knowledge(&self) -> Knowledge {
-        fn entries<S: Storage>(replica: &Replica<S>) -> Knowledge {
+        fn entries<S: Memory>(replica: &Replica<S>) -> Knowledge {
             Knowledge::new(replica.document().version_vector().iter().map(|e| (e.replica, e.time)))
         }
         each!(self, r => entries(r))

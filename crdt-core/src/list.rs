@@ -1,8 +1,8 @@
-//! A vector whose room is either fixed or grows: the one thing both storages build everything from.
+//! A list whose capacity is fixed, or which grows: what both storages are built from.
 
 use core::ops::{Deref, DerefMut};
 
-/// A list of `T` with a stated room.
+/// A list of `T` with a stated capacity.
 pub trait List<T>: Default + Deref<Target = [T]> + DerefMut {
     /// Appends, or gives the value back when the list is full.
     fn push(&mut self, value: T) -> Result<(), T>;

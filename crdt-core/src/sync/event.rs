@@ -16,10 +16,11 @@
 //! ([`Replica::dropped_events`](crate::Replica::dropped_events)). `Changed` and `Conflicts` take no place in it: one of
 //! each waits at most, and tells of all since the last.
 
+use super::Memory;
+use super::SessionId;
 use crate::causal::Stamp;
 use crate::id::{PeerId, ReplicaId};
-use crate::storage::{List, Storage};
-use crate::sync::SessionId;
+use crate::list::List;
 use crate::time::Time;
 use crate::wire::Refusal;
 
@@ -52,8 +53,8 @@ pub enum Event {
     ///
     /// # Example: what is new
     /// ```
-    /// # use crdt_core::{Event, Output, Replica, Storage};
-    /// # fn driver<S: Storage>(replica: &Replica<S>, output: Output) {
+    /// # use crdt_core::{Event, Memory, Output, Replica};
+    /// # fn driver<S: Memory>(replica: &Replica<S>, output: Output) {
     /// // In the loop over `poll_output`:
     /// if let Output::Event(Event::Changed { since }) = output {
     ///     for cell in replica.document().changes_since(since) {
@@ -154,7 +155,7 @@ pub enum Event {
 }
 
 /// Events that wait. When it is full the oldest is dropped, and counted.
-pub(crate) struct Events<S: Storage> {
+pub(crate) struct Events<S: Memory> {
     queue: S::Events,
     /// The document's last change before the first one that was not told yet.
     changed_since: Option<u64>,
@@ -163,7 +164,7 @@ pub(crate) struct Events<S: Storage> {
     pub(crate) dropped: u64,
 }
 
-impl<S: Storage> Events<S> {
+impl<S: Memory> Events<S> {
     pub(crate) fn new() -> Self {
         Self { queue: S::Events::default(), changed_since: None, conflicts: 0, dropped: 0 }
     }

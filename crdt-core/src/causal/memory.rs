@@ -1,0 +1,20 @@
+//! The memory that knowledge is kept in.
+
+use super::{Entry, Retired};
+use crate::id::ReplicaId;
+use crate::list::List;
+
+/// Lists for version vectors and replica ids: part of what a [`Storage`](crate::Storage) provides. Sealed: the invariants are
+/// ours to keep.
+pub trait KnowledgeMemory: sealed::Sealed + Sized + 'static {
+    /// Entries of one version vector.
+    type Entries: List<Entry>;
+    /// Replica ids.
+    type Ids: List<ReplicaId>;
+    /// Ids that were retired.
+    type Retired: List<Retired>;
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
