@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use crate::causal::{Entry, RetiredIds, Stamp, VersionVector};
+use crate::causal::{Knowledge, Stamp, VersionVector};
 use crate::cell::{Cell, Content, Kind, Path, Scratch, Value, ValueError, dominates};
-use crate::error::CapacityError;
+use crate::error::{CapacityError, ClockExhausted};
 use crate::fingerprint::Fingerprint;
 use crate::id::{DocumentName, ReplicaId};
 use crate::storage::{CellStore, Storage, Stored};
@@ -76,6 +76,12 @@ pub enum UpdateError {
     Value(#[from] ValueError),
 }
 
+impl From<ClockExhausted> for UpdateError {
+    fn from(ClockExhausted { last }: ClockExhausted) -> Self {
+        UpdateError::ClockExhausted { last }
+    }
+}
+
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Node<'a> {
@@ -121,16 +127,8 @@ pub enum Joined {
 /// ```
 pub struct Document<S: Storage> {
     pub(crate) cells: S::Cells,
-    /// What is incorporated here, or known to be dead.
-    pub(crate) vv: VersionVector<S>,
-    /// Join of the stamps of the tombstones that were forgotten.
-    pub(crate) floor: VersionVector<S>,
-    /// Ids that neither lists any more.
-    pub(crate) retired: RetiredIds<S>,
-    /// The highest stamp of a tombstone that was forgotten.
-    pub(crate) horizon: Stamp,
-    /// Highest time seen.
-    pub(crate) clock: Time,
+    /// What is incorporated, what was forgotten, and what time it is.
+    pub(crate) knowledge: Knowledge<S>,
     pub(crate) replica: ReplicaId,
     /// Names the totals of counters as long as it is not sure that `replica` is nobody else's.
     pub(crate) spare: Option<ReplicaId>,
@@ -138,8 +136,6 @@ pub struct Document<S: Storage> {
     pub(crate) seq: u64,
     /// Every cell up to this sequence number is covered. Back to zero when the version vector is lowered.
     pub(crate) covered_seq: u64,
-    /// Counts changes of the floor in this process.
-    pub(crate) floor_changes: u32,
     /// Tombstones forgotten to make room, until somebody asks.
     pub(crate) forgotten_for_room: usize,
     pub(crate) fingerprint: Fingerprint,
@@ -153,16 +149,11 @@ impl<S: Storage> Document<S> {
         let (most_cells, most_bytes) = cells.room();
         Self {
             cells,
-            vv: VersionVector::new(),
-            floor: VersionVector::new(),
-            retired: RetiredIds::new(),
-            horizon: Stamp::ZERO,
-            clock: Time::ZERO,
+            knowledge: Knowledge::new(),
             replica,
             spare: None,
             seq: 0,
             covered_seq: 0,
-            floor_changes: 0,
             forgotten_for_room: 0,
             fingerprint: Fingerprint::new(name),
             limits: Limits { cells: limits.cells.min(most_cells), bytes: limits.bytes.min(most_bytes) },
@@ -230,11 +221,12 @@ impl<S: Storage> Document<S> {
     /// # Errors
     /// [`CapacityError`] when it does not fit; cells that did fit are here then, the version vector has not moved.
     pub fn merge<T: Storage>(&mut self, other: &Document<T>) -> Result<(), CapacityError> {
-        let missing = other.vv.iter().filter(|e| self.vv.time_of(e.replica) == Time::ZERO).count();
-        if !self.vv.fits(missing) {
-            return Err(CapacityError::Replicas { limit: self.vv.room() });
+        let (known, vv) = (&other.knowledge, self.knowledge.vv());
+        let missing = known.vv().iter().filter(|e| vv.time_of(e.replica) == Time::ZERO).count();
+        if !self.knowledge.fits(missing) {
+            return Err(CapacityError::Replicas { limit: vv.room() });
         }
-        for retired in other.retired.iter() {
+        for retired in known.retired().iter() {
             if retired.replica != self.replica {
                 self.drop_retired(retired);
             }
@@ -243,7 +235,7 @@ impl<S: Storage> Document<S> {
             }
         }
         self.drop_absent(
-            |stamp| other.vv.covers(stamp),
+            |stamp| known.vv().covers(stamp),
             |cell| other.cells.get(cell.path).is_some_and(|theirs| theirs.stamp == cell.stamp),
         );
         for cell in other.cells.below(None) {
@@ -251,14 +243,7 @@ impl<S: Storage> Document<S> {
                 self.join_stored(cell, &mut |_, _| {})?;
             }
         }
-        let retired = &self.retired;
-        let news = |e: &Entry| !retired.covers(Stamp::new(e.time, e.replica));
-        let (known, forgotten) = (other.vv.iter().filter(news), other.floor.iter().filter(news));
-        { known }.try_for_each(|e| self.vv.raise(e.replica, e.time))?;
-        { forgotten }.try_for_each(|e| self.floor.raise(e.replica, e.time))?;
-        self.horizon = self.horizon.max(other.horizon);
-        self.clock = self.clock.max(other.clock);
-        Ok(())
+        self.knowledge.merge(known)
     }
 
     /// The scalar at `path`: `None` when nothing or a container stands there. O(depth x log cells).
@@ -309,22 +294,22 @@ impl<S: Storage> Document<S> {
 
     /// What is incorporated here, or known to be dead.
     pub fn version_vector(&self) -> &VersionVector<S> {
-        &self.vv
+        self.knowledge.vv()
     }
 
     /// Join of the stamps of the tombstones that were forgotten.
     pub fn floor(&self) -> &VersionVector<S> {
-        &self.floor
+        self.knowledge.floor()
     }
 
     /// The highest stamp of a tombstone that was forgotten.
     pub fn horizon(&self) -> Stamp {
-        self.horizon
+        self.knowledge.horizon()
     }
 
     /// Highest time seen, in writes of anyone.
     pub fn clock(&self) -> Time {
-        self.clock
+        self.knowledge.clock()
     }
 
     /// Who writes here.
@@ -363,13 +348,13 @@ impl<S: Storage> Document<S> {
             if self.ancestor_dominates(cell.path(), cell.stamp) {
                 return Err("a cell dominates another");
             }
-            if cell.stamp.time > self.clock {
+            if cell.stamp.time > self.clock() {
                 return Err("the clock is behind a stamp");
             }
             if cell.seq > self.seq {
                 return Err("a cell is newer than the last change");
             }
-            if cell.seq <= self.covered_seq && !self.vv.covers(cell.stamp) {
+            if cell.seq <= self.covered_seq && !self.knowledge.vv().covers(cell.stamp) {
                 return Err("a cell counts as covered and is not");
             }
             sum.add(cell);
@@ -382,9 +367,7 @@ impl<S: Storage> Document<S> {
         if (count, bytes) != (self.cells.count(), self.cells.bytes()) {
             return Err("cells or bytes are miscounted");
         }
-        if !self.vv.dominates(&self.floor) {
-            return Err("the floor is above the version vector");
-        }
+        self.knowledge.check()?;
         let mut seqs = 0;
         let mut last = 0;
         for cell in self.cells.since(0) {
@@ -401,23 +384,15 @@ impl<S: Storage> Document<S> {
 
     /// Takes a fresh stamp of this replica and covers it.
     pub(crate) fn tick(&mut self, moment: Moment) -> Result<Stamp, UpdateError> {
-        let time = self.next_time(moment)?;
-        self.vv.raise(self.replica, time)?;
-        self.clock = time;
-        Ok(Stamp::new(time, self.replica))
-    }
-
-    /// A time after all that were seen.
-    pub(crate) fn next_time(&self, moment: Moment) -> Result<Time, UpdateError> {
-        let next = self.clock.next().ok_or(UpdateError::ClockExhausted { last: self.clock })?;
-        Ok(moment.now.map_or(next, |now| now.max(next)))
+        let time = self.knowledge.next_time(moment)?;
+        Ok(self.knowledge.begin_transaction(self.replica, time)?)
     }
 
     /// Whether every cell that is held is covered: only then do equal vectors mean equal documents.
     /// O(cells that changed since the last call, or are not covered).
     pub(crate) fn is_clean(&mut self) -> bool {
         for cell in self.cells.since(self.covered_seq) {
-            if !self.vv.covers(cell.stamp) {
+            if !self.knowledge.vv().covers(cell.stamp) {
                 return !holds(Rule::DigestWhenClean);
             }
             self.covered_seq = cell.seq;
@@ -564,8 +539,7 @@ impl<S: Storage> Document<S> {
         claimed: impl Fn(Stamp) -> bool,
         present: impl Fn(&Stored<'_>) -> bool,
     ) -> usize {
-        let (floor, horizon) = (&mut self.floor, &mut self.horizon);
-        let fingerprint = &mut self.fingerprint;
+        let (knowledge, fingerprint) = (&mut self.knowledge, &mut self.fingerprint);
         let (mut dropped, mut forgotten) = (0, false);
         self.cells.remove_below(None, &mut |cell| {
             let absent = claimed(cell.stamp) && !present(&cell);
@@ -574,14 +548,14 @@ impl<S: Storage> Document<S> {
                 dropped += 1;
             }
             if absent && !cell.is_live() {
-                // No room: it is of a retired id that was never listed here, and known by the retirement alone.
-                floor.raise(cell.stamp.replica, cell.stamp.time).ok();
-                *horizon = (*horizon).max(cell.stamp);
+                knowledge.forget(cell.stamp);
                 forgotten = true;
             }
             absent
         });
-        self.floor_changes += u32::from(forgotten);
+        if forgotten {
+            self.knowledge.note_floor_changed();
+        }
         dropped
     }
 
@@ -652,10 +626,10 @@ impl<S: Storage> Document<S> {
         cell: Stored<'_>,
         lost: &mut dyn FnMut(Stored<'_>, bool),
     ) {
-        self.clock = self.clock.max(cell.stamp.time);
+        self.knowledge.note_time(cell.stamp.time);
         if let Some(here) = self.cells.at(place) {
             self.fingerprint.remove(here);
-            lost(here, self.vv.covers(here.stamp));
+            lost(here, self.knowledge.vv().covers(here.stamp));
         }
         if !self.cells.is_leaf(place, cell.path) {
             self.drop_older_below(cell.path, cell.stamp, lost);
@@ -668,7 +642,7 @@ impl<S: Storage> Document<S> {
 
     /// Drops what a cell at `path` with `stamp` dominates below it.
     fn drop_older_below(&mut self, path: &str, stamp: Stamp, lost: &mut dyn FnMut(Stored<'_>, bool)) {
-        let (fingerprint, vv) = (&mut self.fingerprint, &self.vv);
+        let (fingerprint, vv) = (&mut self.fingerprint, self.knowledge.vv());
         self.cells.remove_below(Some(path), &mut |below| {
             let dominated = below.stamp < stamp;
             if dominated {
@@ -681,11 +655,11 @@ impl<S: Storage> Document<S> {
 
     /// The first own write lists this replica in the version vector.
     pub(crate) fn check_room_for_own_id(&self) -> Result<(), CapacityError> {
-        let is_new = self.vv.time_of(self.replica) == Time::ZERO;
-        if self.vv.fits(is_new.into()) {
+        let is_new = self.knowledge.vv().time_of(self.replica) == Time::ZERO;
+        if self.knowledge.vv().fits(is_new.into()) {
             Ok(())
         } else {
-            Err(CapacityError::Replicas { limit: self.vv.room() })
+            Err(CapacityError::Replicas { limit: self.knowledge.vv().room() })
         }
     }
 
@@ -745,8 +719,8 @@ impl<S: Storage> fmt::Debug for Document<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Document")
             .field("replica", &self.replica)
-            .field("vv", &self.vv)
-            .field("floor", &self.floor)
+            .field("vv", self.knowledge.vv())
+            .field("floor", self.floor())
             .field("cells", &self.cells.count())
             .finish_non_exhaustive()
     }

@@ -1,5 +1,7 @@
 //! Errors that several parts share: a limit of ours was reached.
 
+use crate::time::Time;
+
 /// A limit of this replica was reached. Nothing was applied, and what was to be stored is still with the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -34,4 +36,10 @@ pub enum CapacityError {
         /// Replicas there is room for.
         limit: usize,
     },
+}
+
+/// The clock stands at the last time that a stamp can hold, so nothing can be written any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClockExhausted {
+    pub(crate) last: Time,
 }

@@ -39,7 +39,8 @@ impl<S: Storage> Document<S> {
             CapacityError::Bytes { needed, limit } => (0, needed - limit),
             CapacityError::Peers { .. } | CapacityError::Replicas { .. } => return false,
         };
-        let forgettable = || self.cells.since(0).filter(|cell| !cell.is_live() && self.vv.covers(cell.stamp));
+        let forgettable =
+            || self.cells.since(0).filter(|cell| !cell.is_live() && self.knowledge.vv().covers(cell.stamp));
         let all = forgettable().count();
         let cells = cells.max(all.div_ceil(FORGET_PART));
         let (mut freed_cells, mut freed_bytes, mut last) = (0, 0, 0);
@@ -59,20 +60,18 @@ impl<S: Storage> Document<S> {
     }
 
     fn forget_where(&mut self, wanted: &mut dyn FnMut(&Stored<'_>) -> bool) -> usize {
-        let (vv, floor, horizon) = (&self.vv, &mut self.floor, &mut self.horizon);
+        let knowledge = &mut self.knowledge;
         let mut forgotten = 0;
         self.cells.remove_below(None, &mut |cell| {
-            let forget = !cell.is_live() && vv.covers(cell.stamp) && wanted(&cell);
+            let forget = !cell.is_live() && knowledge.vv().covers(cell.stamp) && wanted(&cell);
             if forget {
-                let raised = floor.raise(cell.stamp.replica, cell.stamp.time);
-                debug_assert!(raised.is_ok(), "a floor names no replica that the version vector does not");
-                *horizon = (*horizon).max(cell.stamp);
+                knowledge.forget(cell.stamp);
                 forgotten += 1;
             }
             forget
         });
         if forgotten > 0 {
-            self.floor_changes += 1;
+            self.knowledge.note_floor_changed();
         }
         forgotten
     }

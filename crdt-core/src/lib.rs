@@ -73,7 +73,7 @@ pub mod weaken;
 mod weaken;
 mod wire;
 
-pub use causal::{Entry, KnowledgeMemory, Retired, Stamp, VersionVector};
+pub use causal::{Entry, KnowledgeMemory, Retired, Rise, Stamp, VersionVector};
 pub use cell::{Cell, Content, Kind, Path, PathError, Value, ValueError, dominates};
 pub use document::{Document, Joined, Limits, Node, UpdateError, Write};
 pub use error::CapacityError;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 17] = [
     &["weaken"],
     &["limits"],
-    &["error"],
     &["id"],
     &["time"],
+    &["error"],
     &["list"],
     &["varint"],
     &["causal"],

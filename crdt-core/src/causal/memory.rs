@@ -1,6 +1,6 @@
 //! The memory that knowledge is kept in.
 
-use super::{Entry, Retired};
+use super::{Entry, Retired, Rise};
 use crate::id::ReplicaId;
 use crate::list::List;
 
@@ -13,6 +13,8 @@ pub trait KnowledgeMemory: sealed::Sealed + Sized + 'static {
     type Ids: List<ReplicaId>;
     /// Ids that were retired.
     type Retired: List<Retired>;
+    /// Which entries of the version vector rose, and in which order.
+    type Rises: List<Rise>;
 }
 
 pub(crate) mod sealed {

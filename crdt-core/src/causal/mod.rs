@@ -1,10 +1,13 @@
 //! Who has seen what: stamps name transactions, version vectors sum up sets of them.
 
+mod knowledge;
 pub(crate) mod memory;
 mod retired;
 mod stamp;
 mod version_vector;
 
+pub(crate) use knowledge::Knowledge;
+pub use knowledge::Rise;
 pub use memory::KnowledgeMemory;
 pub use retired::Retired;
 pub(crate) use retired::RetiredIds;

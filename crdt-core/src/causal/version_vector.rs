@@ -131,11 +131,6 @@ impl<S: KnowledgeMemory> VersionVector<S> {
         other.iter().all(|e| self.time_of(e.replica) >= e.time)
     }
 
-    /// The same, whatever retirements each has taken over.
-    pub(crate) fn has_writes_of(&self, other: &Self) -> bool {
-        { other.iter() }.all(|e| e.replica == ReplicaId::RETIREMENTS || self.time_of(e.replica) >= e.time)
-    }
-
     /// Whether `more` further replicas would fit.
     pub fn fits(&self, more: usize) -> bool {
         self.entries.len() + more <= self.entries.room()

@@ -26,7 +26,9 @@ impl<S: Memory> Replica<S> {
     /// The aggregator's Open tells its time. Gives the moment by the clock as it is corrected now.
     pub(super) fn learn_time(&mut self, moment: Moment, index: usize, time: Option<u64>) -> Moment {
         let session = &mut self.sessions[index];
-        let trusted = session.with_aggregator && session.confirmed && self.config.role != Role::Aggregator;
+        let trusted = session.carrier.with_aggregator
+            && session.carrier.confirmed
+            && self.config.role != Role::Aggregator;
         let Some(time) = time.and_then(Time::from_ms).filter(|_| trusted) else { return moment };
         session.peer_time = Some(time);
         let Some(now) = moment.now else {
@@ -52,16 +54,16 @@ impl<S: Memory> Replica<S> {
         let session = &self.sessions[index];
         let Some(now) = session.peer_time else { return Ok(()) };
         let own = self.document.replica;
-        let acked = self.acknowledged_by(session.peer).map_or(Time::ZERO, |acked| acked.time_of(own));
-        let common = acked.min(self.document.vv.time_of(own));
+        let acked = self.acknowledged_by(session.carrier.peer).map_or(Time::ZERO, |acked| acked.time_of(own));
+        let common = acked.min(self.document.knowledge.vv().time_of(own));
         // Only the own id goes back: what others wrote in the future is theirs to write again. While that is held, a new id
         // would be refused like the old one, over and over.
         let past = self.past_of(common);
-        let helps = past.as_ms() <= now.as_ms() + CLOCK_TOLERANCE_MS && self.document.vv.fits(1);
+        let helps = past.as_ms() <= now.as_ms() + CLOCK_TOLERANCE_MS && self.document.knowledge.vv().fits(1);
         if !helps {
             return Ok(());
         }
-        self.turn_back(common, past);
+        self.document.knowledge.turn_back(own, common, past);
         self.fork(Moment { now: Some(now), ..moment }, common)
     }
 
@@ -70,19 +72,10 @@ impl<S: Memory> Replica<S> {
         let document = &self.document;
         let own = document.replica;
         let stays = |stamp: Stamp| stamp.replica != own || stamp.time <= common;
-        let known = document.vv.iter().filter(|e| e.replica != own).map(|e| e.time);
+        let known = document.knowledge.vv().iter().filter(|e| e.replica != own).map(|e| e.time);
         let held = document.cells.below(None).filter(|c| stays(c.stamp)).map(|c| c.stamp.time);
-        let forgotten = Some(document.horizon).filter(|stamp| stays(*stamp)).map(|stamp| stamp.time);
+        let forgotten =
+            Some(document.knowledge.horizon()).filter(|stamp| stays(*stamp)).map(|stamp| stamp.time);
         known.chain(held).chain(forgotten).fold(common, Time::max)
-    }
-
-    /// Sets the hybrid clock to `past`.
-    fn turn_back(&mut self, common: Time, past: Time) {
-        let document = &mut self.document;
-        if document.horizon.replica == document.replica && document.horizon.time > common {
-            // No forgotten stamp of anybody else is above that.
-            document.horizon.time = past;
-        }
-        document.clock = past;
     }
 }

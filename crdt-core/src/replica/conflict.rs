@@ -16,7 +16,7 @@ use crate::causal::{Stamp, VersionVector};
 use crate::id::ReplicaId;
 use crate::list::List;
 use crate::storage::Stored;
-use crate::sync::{Conflict, Memory, Peer, Session};
+use crate::sync::{Conflict, Memory, Peers, Session};
 
 impl<S: Memory> Replica<S> {
     /// The next of the conflicts that [`Event::Conflicts`](super::Event::Conflicts) told of, the oldest first.
@@ -79,8 +79,8 @@ pub(super) struct Sender<'a, S: Memory> {
 }
 
 impl<'a, S: Memory> Sender<'a, S> {
-    pub(super) fn new(session: &'a Session<S>, peers: &'a [Peer<S>], own: ReplicaId) -> Self {
-        let acked = peers.iter().find(|peer| peer.id == session.peer).map(|peer| &peer.acked);
+    pub(super) fn new(session: &'a Session<S>, peers: &'a Peers<S>, own: ReplicaId) -> Self {
+        let acked = peers.of(session.carrier.peer).map(|peer| &peer.acked);
         Self { session, acked, own }
     }
 
@@ -88,7 +88,7 @@ impl<'a, S: Memory> Sender<'a, S> {
         let writer = lost.stamp.replica;
         let is_own = writer == won.stamp.replica || self.session.peer_replica == Some(writer);
         // A member has what it does not cover from its aggregator.
-        let is_theirs = !covered && self.session.with_aggregator;
+        let is_theirs = !covered && self.session.carrier.with_aggregator;
         let is_equal = (lost.path, lost.kind, lost.payload) == (won.path, won.kind, won.payload);
         lost.is_live() && !is_own && !is_theirs && !is_equal && !self.had_seen(lost, won.stamp)
     }
@@ -98,8 +98,8 @@ impl<'a, S: Memory> Sender<'a, S> {
         if session.peer_came_with(lost.stamp, self.own) {
             return true;
         }
-        let spoke_first = session.initiator && session.first_base.is_some();
-        if won.time <= session.opened_at && (spoke_first || !session.initiator) {
+        let spoke_first = session.carrier.initiator && session.first_base.is_some();
+        if won.time <= session.opened_at && (spoke_first || !session.carrier.initiator) {
             return false;
         }
         lost.seq <= session.seen_seq || self.acked.is_some_and(|acked| acked.covers(lost.stamp))

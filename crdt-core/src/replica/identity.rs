@@ -25,14 +25,14 @@ impl<S: Memory> Replica<S> {
                     return;
                 }
                 let before = core::mem::replace(&mut self.document.replica, moment.fresh_replica_id());
-                if self.document.vv.time_of(before) > Time::ZERO {
+                if self.document.knowledge.vv().time_of(before) > Time::ZERO {
                     // Of a member's, the aggregator learns by its next Open.
                     self.give_up(before);
                 }
             }
             Role::Member if !holds(Rule::Hold) => {}
             Role::Member => {
-                let loaded = self.document.vv.time_of(self.document.replica);
+                let loaded = self.document.knowledge.vv().time_of(self.document.replica);
                 self.loaded = *self.unverified.get_or_insert(loaded);
                 // A copy of this storage has the stored one too.
                 let stored = self.document.spare.replace(moment.fresh_replica_id());
@@ -59,14 +59,14 @@ impl<S: Memory> Replica<S> {
                 self.unverified = None;
                 // What was written since the load may leave now. Without this on disk first, the next load would take
                 // this copy for an old one, because the aggregator then holds more than was verified here.
-                self.unsaved |= self.document.vv.time_of(self.document.replica) > loaded;
+                self.unsaved |= self.document.knowledge.vv().time_of(self.document.replica) > loaded;
                 self.fold_counters(moment);
                 self.events.push(Event::Verified);
             }
             return Ok(false);
         }
         let own = self.document.replica;
-        if held > self.document.vv.time_of(own) {
+        if held > self.document.knowledge.vv().time_of(own) {
             // A twin lives, and wrote under this id: what this copy wrote since it was last heard is not among that.
             self.fork(moment, self.common_with_a_twin())?;
             return Ok(true);
@@ -77,7 +77,7 @@ impl<S: Memory> Replica<S> {
     /// The aggregator says that the own id belongs to another key: this device runs from a copy of somebody else's storage.
     pub(super) fn leave_fenced_id(&mut self, moment: Moment, index: usize) -> Result<(), Stop> {
         let session = &self.sessions[index];
-        if session.with_aggregator && session.confirmed && self.config.role == Role::Member {
+        if session.carrier.with_aggregator && session.carrier.confirmed && self.config.role == Role::Member {
             self.fork(moment, self.common_with_a_twin())?;
         }
         Ok(())
@@ -87,7 +87,7 @@ impl<S: Memory> Replica<S> {
     fn common_with_a_twin(&self) -> Time {
         let own = self.document.replica;
         let acked = self.peers.iter().map(|peer| peer.acked.time_of(own));
-        acked.fold(self.loaded, Time::max).min(self.document.vv.time_of(own))
+        acked.fold(self.loaded, Time::max).min(self.document.knowledge.vv().time_of(own))
     }
 
     /// A cell with the own id that lies within the own past, and that this copy never wrote: it comes from another time line,
@@ -95,10 +95,11 @@ impl<S: Memory> Replica<S> {
     pub(super) fn check_own_past(&mut self, moment: Moment, cell: &Stored<'_>) -> Result<bool, Stop> {
         let document = &self.document;
         let (path, stamp) = (cell.path(), cell.stamp);
-        let is_past =
-            stamp.replica == document.replica && document.vv.covers(stamp) && stamp.time > self.loaded;
+        let is_past = stamp.replica == document.replica
+            && document.knowledge.vv().covers(stamp)
+            && stamp.time > self.loaded;
         // What was written here is still here, or something newer is in its place, or a tombstone was that is forgotten.
-        if !is_past || stamp <= document.horizon || document.is_dominated(path, stamp) {
+        if !is_past || stamp <= document.knowledge.horizon() || document.is_dominated(path, stamp) {
             return Ok(false);
         }
         self.fork(moment, self.loaded)?;
@@ -108,13 +109,13 @@ impl<S: Memory> Replica<S> {
     /// Goes on under a new id: own writes after `common` are written again under it, what was before stays.
     pub(super) fn fork(&mut self, moment: Moment, common: Time) -> Result<(), Stop> {
         let document = &mut self.document;
-        let (old, highest) = (document.replica, document.vv.time_of(document.replica));
+        let (old, highest) = (document.replica, document.knowledge.vv().time_of(document.replica));
         let new = self.document.spare.unwrap_or(moment.fresh_replica_id());
         self.close_all_sessions();
         let document = &mut self.document;
-        if !document.vv.fits(1) {
+        if !document.knowledge.vv().fits(1) {
             // Without room for another id there is nothing to go on under: the copy stays as it is, and talks to nobody.
-            return Err(Stop::too_many_replicas(document.vv.len() + 1));
+            return Err(Stop::too_many_replicas(document.knowledge.vv().len() + 1));
         }
         document.replica = new;
         document.spare = None;
@@ -137,15 +138,10 @@ impl<S: Memory> Replica<S> {
             self.events.push(Event::LateWrite { original, reissued: stamp });
         }
         if highest > common {
-            document.vv.put(old, common).ok();
-            document.covered_seq = 0;
-            if document.floor.time_of(old) > common && holds(Rule::FloorMap) {
-                document.floor.put(old, common).ok();
-                if let Ok(stamp) = document.tick(moment) {
-                    document.floor.raise(new, stamp.time).ok();
-                    document.horizon = document.horizon.max(stamp);
-                }
-                document.floor_changes += 1;
+            document.roll_back(old, common);
+            if document.knowledge.floor().time_of(old) > common && holds(Rule::FloorMap) {
+                let stamp = document.tick(moment).ok();
+                document.knowledge.move_floor(old, common, stamp);
             }
         }
         self.events.push(Event::Forked { from: old, to: new });
@@ -179,7 +175,7 @@ impl<S: Memory> Replica<S> {
             let talks = || this.sessions.iter().any(|s| !s.closing && s.peer_replica == Some(replica));
             let nobodys =
                 || orphans && replica != this.id() && this.peers.iter().all(|p| p.replica != Some(replica));
-            !this.document.vv.covers(cell.stamp)
+            !this.document.knowledge.vv().covers(cell.stamp)
                 && (this.given_up.contains(&replica) || nobodys())
                 && !talks()
         });
@@ -189,7 +185,9 @@ impl<S: Memory> Replica<S> {
     /// is used by nobody.
     fn every_member_is_here(&self) -> bool {
         let here = |peer: &Peer<S>| {
-            self.sessions.iter().any(|s| s.peer == peer.id && s.heard && s.confirmed && !s.closing)
+            self.sessions
+                .iter()
+                .any(|s| s.carrier.peer == peer.id && s.heard && s.carrier.confirmed && !s.closing)
         };
         let members = || self.peers.iter().filter(|p| p.active);
         self.config.role == Role::Aggregator

@@ -38,7 +38,7 @@ use crate::id::{DocumentName, PeerId, ReplicaId};
 use crate::limits::{ADMISSION_AHEAD_MS, FRAME_LEN_MAX};
 use crate::list::List;
 use crate::storage::CellStore;
-use crate::sync::{Event, Events, Memory, Peer, Session, SessionId, Sessions};
+use crate::sync::{Carrier, Event, Events, Memory, Peer, Peers, Session, SessionId, Sessions};
 use crate::time::{Moment, Time};
 use crate::wire::{DecodeError, Refusal};
 
@@ -192,7 +192,7 @@ pub struct Replica<S: Memory> {
     pub(crate) loaded: Time,
     /// Added to what the driver's clock says, in milliseconds.
     pub(crate) clock_correction_ms: i64,
-    pub(crate) peers: S::Peers,
+    pub(crate) peers: Peers<S>,
     /// Ids that their owners have given up; nobody else will claim their cells.
     pub(crate) given_up: S::Ids,
     /// Uncovered cells came from somebody else than their writer: perhaps their writer is gone.
@@ -208,6 +208,29 @@ pub struct Replica<S: Memory> {
     conflicts: Conflicts<S>,
     pub(crate) events: Events<S>,
     repairs: Repairs,
+    /// As it was when the sessions were looked at.
+    looked_at: SharedState,
+}
+
+/// What all sessions of a replica look at: when it changes, each may have something to send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct SharedState {
+    seq: u64,
+    rises: u64,
+    floor_rises: u32,
+    is_verified: bool,
+}
+
+impl SharedState {
+    fn of<S: Memory>(replica: &Replica<S>) -> Self {
+        let document = &replica.document;
+        Self {
+            seq: document.seq,
+            rises: document.knowledge.rises(),
+            floor_rises: document.knowledge.floor_rises(),
+            is_verified: replica.unverified.is_none(),
+        }
+    }
 }
 
 impl<S: Memory> Replica<S> {
@@ -221,7 +244,7 @@ impl<S: Memory> Replica<S> {
             unverified: None,
             loaded: Time::ZERO,
             clock_correction_ms: 0,
-            peers: S::Peers::default(),
+            peers: Peers::default(),
             given_up: S::Ids::default(),
             // What was loaded may hold some.
             orphans: true,
@@ -234,6 +257,7 @@ impl<S: Memory> Replica<S> {
             conflicts: Conflicts::default(),
             events: Events::new(),
             repairs: Repairs::default(),
+            looked_at: SharedState::default(),
         }
     }
 
@@ -258,19 +282,20 @@ impl<S: Memory> Replica<S> {
         }
         self.peer_index(connect.peer)?;
         self.next_session += 1;
-        let mut session = Session::new(SessionId(self.next_session), connect.peer, connect.handle);
-        session.with_aggregator = connect.with_aggregator;
-        session.initiator = connect.initiator;
-        session.confirmed = connect.confirmed;
+        let Connect { peer, with_aggregator, initiator, confirmed, handle } = connect;
+        let (has_capacity, is_deferred) = (true, false);
+        let carrier =
+            Carrier { peer, with_aggregator, initiator, confirmed, handle, has_capacity, is_deferred };
+        let session = Session::new(SessionId(self.next_session), carrier);
         let (id, limit) = (session.id, self.sessions.room());
-        self.sessions.push(session).map_err(|_| CapacityError::Peers { limit })?;
+        self.sessions.add(session).map_err(|()| CapacityError::Peers { limit })?;
         Ok(id)
     }
 
     /// The connection of `session` is gone.
     pub fn disconnect(&mut self, session: SessionId) {
-        if let Some(gone) = self.sessions.iter().find(|s| s.id == session && s.heard && s.confirmed)
-            && let Some(peer) = self.peers.iter_mut().find(|p| p.id == gone.peer)
+        if let Some(gone) = self.sessions.iter().find(|s| s.id == session && s.heard && s.carrier.confirmed)
+            && let Some(peer) = self.peers.of_mut(gone.carrier.peer)
         {
             // What is cut here goes on where it was, if both sides still know.
             let is_full = gone.batch.is_some_and(|batch| batch.full);
@@ -281,27 +306,28 @@ impl<S: Memory> Replica<S> {
             peer.received_through = gone.received_through.map(|stamp| Stamp::new(stamp.time, stamp.replica));
             peer.guess.copy_from(&gone.believed);
         }
-        self.sessions.retain(|s| s.id != session);
+        self.sessions.remove(session);
     }
 
     /// The handshake of `session` is complete: its peer is there now, and what it said was no replay.
     pub fn confirm(&mut self, moment: Moment, session: SessionId) {
         let Some(index) = self.session_index(session) else { return };
-        if self.sessions[index].confirmed {
+        if self.sessions[index].carrier.confirmed {
             return;
         }
         let before = self.document.seq;
-        self.sessions[index].confirmed = true;
-        self.close_sessions_with(self.sessions[index].peer, Some(session));
+        self.sessions[index].carrier.confirmed = true;
+        self.close_sessions_with(self.sessions[index].carrier.peer, Some(session));
         if self.sessions[index].heard {
             // What its Open said was early input; now it counts.
             let theirs = self.sessions[index].table.clone();
             let moment = self.corrected(moment);
-            if let Ok(peer) = self.peer_index(self.sessions[index].peer) {
+            if let Ok(peer) = self.peer_index(self.sessions[index].carrier.peer) {
                 self.peers[peer].acked.copy_from(&theirs);
             }
             self.peer_is_there(moment, index);
         }
+        self.sessions.wake(index);
         self.note_changed(before);
     }
 
@@ -310,6 +336,7 @@ impl<S: Memory> Replica<S> {
         for session in self.sessions.iter_mut() {
             session.ask = true;
         }
+        self.sessions.wake_all();
     }
 
     /// How many claims were sent in `session` so far: what [`note_delivered`](Self::note_delivered) is told of the frame that
@@ -330,22 +357,24 @@ impl<S: Memory> Replica<S> {
         let Some(index) = self.session_index(session) else { return };
         let session = &mut self.sessions[index];
         let claims = claims.saturating_sub(session.claims_before);
-        if !session.confirmed || !session.heard || session.refused || claims <= session.delivered {
+        if !session.carrier.confirmed || !session.heard || session.refused || claims <= session.delivered {
             return;
         }
         let before = session.delivered_claim().copied();
         session.delivered = claims;
         let is_news = session.delivered_claim().copied() != before;
-        let peer = session.peer;
+        let peer = session.carrier.peer;
         if is_news {
-            self.events.push(Event::Acknowledged { peer, through: self.acknowledged_through(peer) });
+            let told = self.acknowledged_by(peer).map_or(Time::ZERO, |acked| acked.time_of(self.id()));
+            let delivered = self.sessions[index].delivered_claim().map_or(Time::ZERO, |claim| claim.own_time);
+            self.events.push(Event::Acknowledged { peer, through: told.max(delivered) });
         }
     }
 
     /// Changes of the document up to this one ([`Document::seq`]), whoever made them, are durable at `peer`: the transport
     /// delivered them in the session that is open. 0 without one.
     pub fn delivered_seq(&self, peer: PeerId) -> u64 {
-        let sessions = self.sessions.iter().filter(|s| s.peer == peer);
+        let sessions = self.sessions.iter().filter(|s| s.carrier.peer == peer);
         sessions.filter_map(Session::delivered_claim).map(|claim| claim.seq).max().unwrap_or(0)
     }
 
@@ -371,8 +400,10 @@ impl<S: Memory> Replica<S> {
     /// (an Open, an acknowledgement that the peer asked for, what it needs again, the rest of a batch under way) is said,
     /// and takes along what waits. A new session is not held.
     pub fn hold(&mut self, session: SessionId, held: bool) {
-        if let Some(session) = self.sessions.iter_mut().find(|s| s.id == session) {
-            session.held = held;
+        if let Some(index) = self.sessions.index_of(session)
+            && core::mem::replace(&mut self.sessions[index].carrier.is_deferred, held) != held
+        {
+            self.sessions.wake(index);
         }
     }
 
@@ -380,8 +411,10 @@ impl<S: Memory> Replica<S> {
     /// gives no frame of this session, and those of others go on. Nothing queues up meanwhile: what is to be sent is found
     /// out when there is room again.
     pub fn set_room(&mut self, session: SessionId, has_room: bool) {
-        if let Some(session) = self.sessions.iter_mut().find(|s| s.id == session) {
-            session.blocked = !has_room;
+        if let Some(index) = self.sessions.index_of(session)
+            && core::mem::replace(&mut self.sessions[index].carrier.has_capacity, has_room) != has_room
+        {
+            self.sessions.wake(index);
         }
     }
 
@@ -421,7 +454,7 @@ impl<S: Memory> Replica<S> {
     /// Replica ids that are no longer listed in the version vector, with what must be remembered of them; the oldest
     /// retirement first. Aggregators and meshes keep the last [`RETIRED_MAX`](crate::limits::RETIRED_MAX).
     pub fn retired_ids(&self) -> impl Iterator<Item = Retired> + '_ {
-        self.document.retired.iter()
+        self.document.knowledge.retired().iter()
     }
 
     /// Forgets every tombstone, to make room: members that have not seen them get the whole document when they next come.
@@ -433,7 +466,7 @@ impl<S: Memory> Replica<S> {
 
     /// Tombstones are no longer kept for `peer`: it was silent for too long. It is a member again when it comes back.
     pub fn deactivate(&mut self, peer: PeerId) {
-        if let Some(peer) = self.peers.iter_mut().find(|p| p.id == peer) {
+        if let Some(peer) = self.peers.of_mut(peer) {
             peer.active = false;
         }
     }
@@ -446,9 +479,7 @@ impl<S: Memory> Replica<S> {
         if let Some(event) = self.events.pop() {
             return Some(Output::Event(event));
         }
-        if let Some(session) =
-            self.sessions.iter().find(|s| s.closing && s.refusal_due.is_none()).map(|s| s.id)
-        {
+        if let Some(session) = self.sessions.over() {
             self.disconnect(session);
             return Some(Output::Close { session });
         }
@@ -460,9 +491,15 @@ impl<S: Memory> Replica<S> {
         if self.persisted < self.issued {
             return None;
         }
-        for index in 0..self.sessions.len() {
+        // What changed for all sessions since they were all looked at.
+        let state = SharedState::of(self);
+        if core::mem::replace(&mut self.looked_at, state) != state {
+            self.sessions.wake_all();
+        }
+        while let Some(index) = self.sessions.next_ready() {
             let len = self.write_frame(moment, index, buffer);
             if len > 0 {
+                self.sessions.wake(index);
                 return Some(Output::Transmit { session: self.sessions[index].id, len });
             }
         }
@@ -502,13 +539,13 @@ impl<S: Memory> Replica<S> {
 
     /// What `peer` has made durable, as far as it has said so.
     pub fn acknowledged_by(&self, peer: PeerId) -> Option<&VersionVector<S>> {
-        self.peers.iter().find(|p| p.id == peer).map(|p| &p.acked)
+        self.peers.of(peer).map(|p| &p.acked)
     }
 
     /// Own writes up to this time are durable at `peer`: it said so, or the transport did in the session that is open.
     pub fn acknowledged_through(&self, peer: PeerId) -> Time {
         let told = self.acknowledged_by(peer).map_or(Time::ZERO, |acked| acked.time_of(self.id()));
-        let sessions = self.sessions.iter().filter(|s| s.peer == peer);
+        let sessions = self.sessions.iter().filter(|s| s.carrier.peer == peer);
         sessions.filter_map(Session::delivered_claim).map(|claim| claim.own_time).fold(told, Time::max)
     }
 
@@ -527,7 +564,7 @@ impl<S: Memory> Replica<S> {
 
     /// Whether a session with `peer` is open and its Open has come.
     pub fn is_connected(&self, peer: PeerId) -> bool {
-        self.sessions.iter().any(|s| s.peer == peer && s.heard && !s.closing)
+        self.sessions.iter().any(|s| s.carrier.peer == peer && s.heard && !s.closing)
     }
 
     /// After input of a peer: tells what it changed. `before`: the document's last change until then.
@@ -548,40 +585,32 @@ impl<S: Memory> Replica<S> {
     }
 
     pub(crate) fn session_index(&self, session: SessionId) -> Option<usize> {
-        self.sessions.iter().position(|s| s.id == session && !s.closing)
+        self.sessions.index_of(session).filter(|index| !self.sessions[*index].closing)
     }
 
     /// Where `peer` is remembered; makes room by dropping a peer that has no session, if need be.
     pub(crate) fn peer_index(&mut self, peer: PeerId) -> Result<usize, CapacityError> {
-        if let Some(index) = self.peers.iter().position(|p| p.id == peer) {
+        if let Some(index) = self.peers.index_of(peer) {
             return Ok(index);
         }
         if self.peers.len() == self.peers.room() {
             let sessions = &self.sessions;
-            let idle = self.peers.iter().position(|p| sessions.iter().all(|s| s.peer != p.id));
+            let idle = self.peers.iter().position(|p| sessions.iter().all(|s| s.carrier.peer != p.id));
             match idle {
                 // Forgetting what a peer has acknowledged costs bytes, never data.
                 Some(index) => drop(self.peers.remove(index)),
                 None => return Err(CapacityError::Peers { limit: self.peers.room() }),
             }
         }
-        let pushed = self.peers.push(Peer::new(peer));
-        debug_assert!(pushed.is_ok(), "room was made");
-        Ok(self.peers.len() - 1)
+        self.peers.insert(Peer::new(peer)).ok_or(CapacityError::Peers { limit: self.peers.room() })
     }
 
     pub(crate) fn close_all_sessions(&mut self) {
-        for session in self.sessions.iter_mut() {
-            session.closing = true;
-            session.refusal_due = None;
-        }
+        self.sessions.close_where(|_| true);
     }
 
     fn close_sessions_with(&mut self, peer: PeerId, except: Option<SessionId>) {
-        for session in self.sessions.iter_mut().filter(|s| s.peer == peer && Some(s.id) != except) {
-            session.closing = true;
-            session.refusal_due = None;
-        }
+        self.sessions.close_where(|session| session.carrier.peer == peer && Some(session.id) != except);
     }
 }
 

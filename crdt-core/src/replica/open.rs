@@ -30,7 +30,7 @@ impl<S: Memory> Replica<S> {
         index: usize,
         writer: &mut Writer<'_>,
     ) -> Result<(), Full> {
-        if self.sessions[index].initiator {
+        if self.sessions[index].carrier.initiator {
             self.write_initiator_open(index, writer)?;
         } else {
             self.write_responder_open(moment, index, writer)?;
@@ -44,15 +44,16 @@ impl<S: Memory> Replica<S> {
         let wants_retired = self.wants_retired(is_clean);
         let (document, session) = (&self.document, &mut self.sessions[index]);
         let own = document.replica;
-        let peer = self.peers.iter().find(|p| p.id == session.peer);
-        session.table.copy_from(&document.vv);
+        let peer = self.peers.of(session.carrier.peer);
+        session.table.copy_from(document.knowledge.vv());
         // A peer that has ever told its vector remembers this replica, if it knows it by its present id.
         let knows = |acked: &VersionVector<S>| {
-            !acked.is_empty() && (acked.time_of(own) > Time::ZERO || document.vv.time_of(own) == Time::ZERO)
+            !acked.is_empty()
+                && (acked.time_of(own) > Time::ZERO || document.knowledge.vv().time_of(own) == Time::ZERO)
         };
         let reference = peer
             .filter(|peer| session.again == Again::No && knows(&peer.acked))
-            .map(|_| VectorReference::of(&document.vv, own));
+            .map(|_| VectorReference::of(document.knowledge.vv(), own));
         let head = OpenHead {
             name: Some(self.name.as_str()),
             replica: match session.table.index_of(own) {
@@ -68,7 +69,7 @@ impl<S: Memory> Replica<S> {
         head.write(writer, 0, false)?;
         match reference {
             Some(reference) => reference.write(writer)?,
-            None => write_initiator_vector(&document.vv, writer)?,
+            None => write_initiator_vector(document.knowledge.vv(), writer)?,
         }
         begin_names(session, usize::MAX, usize::MAX);
         if let Some(peer) = peer {
@@ -77,8 +78,9 @@ impl<S: Memory> Replica<S> {
             let unsure = unsure.filter(|cell| !peer.acked.covers(cell.stamp)).count();
             let waits = unsure > FIRST_FLIGHT_AGAIN_MAX || peer.received_through.is_some();
             session.first_base =
-                first_base(&peer.acked, &document.vv, own, self.config.role).filter(|_| !waits);
-            session.believed = session.first_base_vector(own);
+                first_base(&peer.acked, document.knowledge.vv(), own, self.config.role).filter(|_| !waits);
+            let base = session.first_base_vector(own);
+            session.set_believed(&base);
         }
         Ok(())
     }
@@ -92,14 +94,14 @@ impl<S: Memory> Replica<S> {
         let is_clean = self.document.is_clean();
         let wants_retired = self.wants_retired(is_clean);
         let (document, session) = (&self.document, &mut self.sessions[index]);
-        let (own, vv) = (document.replica, &document.vv);
+        let (own, vv) = (document.replica, document.knowledge.vv());
         let highest = table_highest(session);
         let yours = session.peer_replica.and_then(|peer| {
             let held =
                 document.cells.below(None).filter(|c| c.stamp.replica == peer).map(|c| c.stamp.time).max();
             held.filter(|time| *time > vv.time_of(peer) && holds(Rule::Yours)).map(Time::as_ms)
         });
-        let is_retired = |e: &Entry| document.retired.covers(Stamp::new(e.time, e.replica));
+        let is_retired = |e: &Entry| document.knowledge.retired().covers(Stamp::new(e.time, e.replica));
         let is_shared = |e: &Entry| vv.index_of(e.replica).is_some() || is_retired(e);
         let shared = session.table.iter().filter(is_shared).count();
         let relative = 2 * shared >= session.table.len();
@@ -116,8 +118,7 @@ impl<S: Memory> Replica<S> {
             wants_retired,
             received: self
                 .peers
-                .iter()
-                .find(|p| p.id == session.peer)
+                .of(session.carrier.peer)
                 .and_then(|peer| peer.received_through)
                 .map(|stamp| name_stamp(stamp, session)),
             digest: same.then(|| document.fingerprint.digest(highest)),
@@ -172,14 +173,14 @@ impl<S: Memory> Replica<S> {
         if session.heard {
             return Err(Stop::OutOfTurn(Turn::SecondOpen));
         }
-        if session.initiator == head.name.is_some() {
+        if session.carrier.initiator == head.name.is_some() {
             return Err(Stop::OutOfTurn(Turn::WrongSide));
         }
         if head.name.is_some_and(|name| name != self.name.as_str()) {
             return Err(Stop::OutOfTurn(Turn::OtherName));
         }
         let too_many = Stop::too_many_replicas(vector.len());
-        if session.initiator {
+        if session.carrier.initiator {
             for cursor in [&mut session.tx.cursor, &mut session.rx.cursor] {
                 cursor.paths_max = cursor.paths_max.min(head.dictionary_slots);
                 cursor.replicas_max = cursor.replicas_max.min(head.replicas_max);
@@ -208,19 +209,19 @@ impl<S: Memory> Replica<S> {
             self.reinstate(replica);
         }
         let theirs = self.open_vector(index, vector)?.ok_or(too_many)?;
-        let peer = self.sessions[index].peer;
+        let peer = self.sessions[index].carrier.peer;
         if peer_replica.is_some() && self.peers.iter().any(|p| p.replica == peer_replica && p.id != peer) {
             self.refuse(index, Refusal::Fenced);
             return Err(Stop::Fenced);
         }
         let known = theirs.time_of(self.document.replica);
         let held = head.yours.and_then(Time::from_ms).unwrap_or(Time::ZERO).max(known);
-        let by_aggregator = self.sessions[index].with_aggregator;
+        let by_aggregator = self.sessions[index].carrier.with_aggregator;
         let moment = self.learn_time(moment, index, head.time);
         if self.check_own_id(moment, held, by_aggregator)? {
             return Ok(());
         }
-        let same = theirs == self.sessions[index].table && self.document.vv == theirs;
+        let same = theirs == self.sessions[index].table && *self.document.knowledge.vv() == theirs;
         self.note_vector(moment, index, theirs).map_err(|_| too_many)?;
         self.go_on(index, head.received);
         if let Some(digest) = head.digest
@@ -237,7 +238,7 @@ impl<S: Memory> Replica<S> {
     /// claim that is to come.
     fn go_on(&mut self, index: usize, received: Option<(OwnReplica, u64)>) {
         let session = &mut self.sessions[index];
-        let Some(peer) = self.peers.iter_mut().find(|p| p.id == session.peer) else { return };
+        let Some(peer) = self.peers.of_mut(session.carrier.peer) else { return };
         let sent_through = core::mem::take(&mut peer.sent_through);
         let Some((replica, time)) = received.filter(|_| sent_through > 0 && session.cursor == 0) else {
             return;
@@ -264,16 +265,17 @@ impl<S: Memory> Replica<S> {
         theirs: VersionVector<S>,
     ) -> Result<(), crate::error::CapacityError> {
         let session = &mut self.sessions[index];
-        session.believed.copy_from(&theirs);
+        session.set_believed(&theirs);
         session.opened_at = theirs.iter().map(|e| e.time).max().unwrap_or(Time::ZERO);
-        if session.initiator && !theirs.dominates(&session.first_base_vector(self.document.replica)) {
+        if session.carrier.initiator && !theirs.dominates(&session.first_base_vector(self.document.replica)) {
             // The peer lost storage: what was taken for granted and passed over so far, it does not have.
             session.rebase();
             session.first_claim = None;
         } else if let Some(claim) = session.first_claim.take() {
             session.believed.absorb_writes(&claim);
         }
-        let (peer_id, confirmed, peer_replica) = (session.peer, session.confirmed, session.peer_replica);
+        let (peer_id, confirmed, peer_replica) =
+            (session.carrier.peer, session.carrier.confirmed, session.peer_replica);
         let peer = self.peer_index(peer_id)?;
         if confirmed {
             self.peers[peer].acked.copy_from(&theirs);
@@ -289,13 +291,11 @@ impl<S: Memory> Replica<S> {
     /// The initiator does not find its vector known here: it starts again, and lists it.
     pub(super) fn take_open_again(&mut self, index: usize) -> Result<(), Stop> {
         let session = &self.sessions[index];
-        if !session.initiator || !session.opened || session.heard || session.again != Again::No {
+        if !session.carrier.initiator || !session.opened || session.heard || session.again != Again::No {
             return Err(Stop::OutOfTurn(Turn::OpenAgain));
         }
-        let mut fresh = Session::new(session.id, session.peer, session.handle);
-        fresh.with_aggregator = session.with_aggregator;
-        fresh.initiator = true;
-        fresh.confirmed = session.confirmed;
+        // What the driver set still holds: the transport may be full.
+        let mut fresh = Session::new(session.id, session.carrier);
         fresh.ask = session.ask;
         fresh.claims_before = session.claims_before.saturating_add(session.claims_sent);
         fresh.again = Again::Asked;
@@ -310,9 +310,9 @@ impl<S: Memory> Replica<S> {
         index: usize,
         reference: VectorReference,
     ) -> Option<VersionVector<S>> {
-        let peer = self.peers.iter().find(|p| p.id == self.sessions[index].peer)?;
+        let peer = self.peers.of(self.sessions[index].carrier.peer)?;
         let replica = peer.replica?;
-        let known = [&self.document.vv, &peer.guess, &peer.acked]
+        let known = [self.document.knowledge.vv(), &peer.guess, &peer.acked]
             .into_iter()
             .find(|vv| reference.names(vv, replica))?;
         let mut table = known.clone();
@@ -323,7 +323,7 @@ impl<S: Memory> Replica<S> {
 
     /// The peer is proven to be there, under the id that it opened with.
     pub(super) fn peer_is_there(&mut self, moment: Moment, index: usize) {
-        let Ok(peer) = self.peer_index(self.sessions[index].peer) else { return };
+        let Ok(peer) = self.peer_index(self.sessions[index].carrier.peer) else { return };
         self.peers[peer].active = true;
         // An aggregator that names no id has written nothing under its present one: that is not the one it had before.
         let replica = self.sessions[index].peer_replica;
@@ -336,7 +336,7 @@ impl<S: Memory> Replica<S> {
     }
 
     fn replica_of_peer(&self, index: usize) -> Option<ReplicaId> {
-        self.peers.iter().find(|p| p.id == self.sessions[index].peer)?.replica
+        self.peers.of(self.sessions[index].carrier.peer)?.replica
     }
 
     /// The initiator's vector, which is the table that both sides refer to; `None` when there is no room for it.
@@ -381,7 +381,7 @@ impl<S: Memory> Replica<S> {
                     };
                     let put = theirs.put(replica, time.ok_or(Stop::Dangling)?);
                     if put.is_err()
-                        && (replica == self.document.replica || !self.sessions[index].with_aggregator)
+                        && (replica == self.document.replica || !self.sessions[index].carrier.with_aggregator)
                     {
                         return Ok(None);
                     }

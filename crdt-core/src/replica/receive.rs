@@ -41,10 +41,11 @@ impl<S: Memory> Replica<S> {
         let result = self.take_frame(self.corrected(moment), index, frame);
         self.events.note_conflicts(self.conflicts.count - conflicts);
         self.note_changed(changes);
-        if result.is_err()
-            && let Some(session) = self.sessions.iter_mut().find(|s| s.id == session)
-        {
-            session.closing = true;
+        if let Some(index) = self.sessions.index_of(session) {
+            if result.is_err() {
+                self.sessions.close(index);
+            }
+            self.sessions.wake(index);
         }
         result
     }
@@ -55,7 +56,7 @@ impl<S: Memory> Replica<S> {
         }
         let mut messages = MessageReader::new(frame, self.sessions[index].rx.cursor);
         let taken = self.take_messages(moment, index, &mut messages);
-        taken.map_err(|stop| stop.error(&messages, self.document.vv.room()))
+        taken.map_err(|stop| stop.error(&messages, self.document.knowledge.vv().room()))
     }
 
     fn take_messages(
@@ -66,7 +67,7 @@ impl<S: Memory> Replica<S> {
     ) -> Result<(), Stop> {
         let session = &self.sessions[index];
         let (id, cursor) = (session.id, session.rx.cursor);
-        if messages.handle()? != session.handle {
+        if messages.handle()? != session.carrier.handle {
             return Err(Stop::OutOfTurn(Turn::OtherDocument));
         }
         let start = messages.rest();
@@ -101,7 +102,7 @@ impl<S: Memory> Replica<S> {
     /// Reads the messages of a frame from end to end.
     fn check_messages(&self, index: usize, messages: &mut MessageReader<'_>) -> Result<Checked, Stop> {
         let session = &self.sessions[index];
-        let waits_for_open = !session.initiator && session.again != Again::No;
+        let waits_for_open = !session.carrier.initiator && session.again != Again::No;
         if waits_for_open && messages.rest().first() != Some(&tag::OPEN) {
             return Ok(Checked::Ignored);
         }
@@ -164,7 +165,7 @@ impl<S: Memory> Replica<S> {
             Message::OtherVersion(ours) => {
                 let reason = Refusal::Version { theirs: tag::PROTOCOL_VERSION, ours };
                 self.refuse(index, reason);
-                self.sessions[index].closing = true;
+                self.sessions.close(index);
                 return Err(Stop::OtherVersion(ours));
             }
             Message::BatchFirst { own_behind } => {
@@ -207,7 +208,7 @@ impl<S: Memory> Replica<S> {
             Message::Retired { ids, at } => self.take_retired(index, ids, at)?,
             Message::Stable(vector) => {
                 let stable = self.resolve_vector(index, vector)?;
-                if let Some(stable) = stable.filter(|_| self.sessions[index].with_aggregator) {
+                if let Some(stable) = stable.filter(|_| self.sessions[index].carrier.with_aggregator) {
                     let forgotten = self.document.forget_tombstones(|stamp| stable.covers(stamp));
                     self.unsaved |= forgotten > 0;
                 }
@@ -236,7 +237,7 @@ impl<S: Memory> Replica<S> {
         let peer = session.peer_replica.ok_or(Stop::Dangling)?;
         let told = session.table.time_of(peer).as_ms();
         let own = told.checked_sub(behind).ok_or(Stop::Dangling)?;
-        let vv = &self.document.vv;
+        let vv = self.document.knowledge.vv();
         let others = session.table.iter().filter(|e| e.replica != peer);
         let is_here = |e: Entry| self.document.covers(Stamp::new(e.time, e.replica));
         Ok(vv.time_of(peer).as_ms() >= own && { others }.all(is_here))
@@ -293,7 +294,7 @@ impl<S: Memory> Replica<S> {
         }
         let cell = Stored { path: path.as_str(), stamp, kind: wire.kind, payload: wire.payload, seq: 0 };
         if stamp.replica == self.document.replica
-            && stamp.time > self.document.vv.time_of(stamp.replica)
+            && stamp.time > self.document.knowledge.vv().time_of(stamp.replica)
             && self.check_own_id(moment, stamp.time, false)?
         {
             return Ok(());
@@ -316,9 +317,9 @@ impl<S: Memory> Replica<S> {
     }
 
     fn apply_cell(&mut self, moment: Moment, index: usize, cell: Stored<'_>) -> Result<(), UpdateError> {
-        self.document.clock = self.document.clock.max(cell.stamp.time);
+        self.document.knowledge.note_time(cell.stamp.time);
         if !self.document.covers(cell.stamp) || !holds(Rule::Covered) {
-            let late = cell.is_live() && cell.stamp <= self.document.horizon && holds(Rule::Late);
+            let late = cell.is_live() && cell.stamp <= self.document.knowledge.horizon() && holds(Rule::Late);
             self.unsaved = true;
             if late {
                 return self.reissue_late(moment, index, cell);
@@ -409,7 +410,7 @@ impl<S: Memory> Replica<S> {
     }
 
     fn refuse_replicas(&mut self, index: usize) {
-        let limit = self.document.vv.room();
+        let limit = self.document.knowledge.vv().room();
         if !self.sessions[index].gap {
             self.refuse(index, refusal(CapacityError::Replicas { limit }.into()));
         }
@@ -433,9 +434,9 @@ impl<S: Memory> Replica<S> {
             if !self.has_room_for(index, claim) {
                 self.refuse_replicas(index);
             } else {
-                let (vv, own) = (&self.document.vv, self.document.replica);
+                let (vv, own) = (self.document.knowledge.vv(), self.document.replica);
                 // What the aggregator lists is in use again.
-                let decides = self.sessions[index].with_aggregator;
+                let decides = self.sessions[index].carrier.with_aggregator;
                 let claimed = claim.iter().find(|e| e.replica == own).map(|e| e.time);
                 if let Some(claimed) = claimed.filter(|time| *time > vv.time_of(own))
                     && self.check_own_id(moment, claimed, false)?
@@ -443,20 +444,21 @@ impl<S: Memory> Replica<S> {
                     return Ok(());
                 }
                 let session = &self.sessions[index];
-                if session.confirmed
-                    && let Some(peer) = self.peers.iter_mut().find(|p| p.id == session.peer)
+                if session.carrier.confirmed
+                    && let Some(peer) = self.peers.of_mut(session.carrier.peer)
                 {
                     // Nothing leaves the peer before it is durable there.
                     peer.acked.join_entries(claim).ok();
                 }
                 for entry in claim {
-                    let retired = &self.document.retired;
+                    let retired = self.document.knowledge.retired();
                     if !decides && retired.covers(Stamp::new(entry.time, entry.replica)) {
                         continue;
                     }
                     self.reinstate(entry.replica);
-                    self.unsaved |= !self.document.vv.covers(Stamp::new(entry.time, entry.replica));
-                    let raised = self.document.vv.raise(entry.replica, entry.time);
+                    self.unsaved |=
+                        !self.document.knowledge.vv().covers(Stamp::new(entry.time, entry.replica));
+                    let raised = self.document.knowledge.claim(entry.replica, entry.time);
                     debug_assert!(raised.is_ok(), "there is room for all of them");
                 }
                 // What does not fit is only forgotten knowledge.
@@ -469,8 +471,8 @@ impl<S: Memory> Replica<S> {
 
     /// Whether the version vector has room for the ids of a claim that are new here.
     fn has_room_for(&self, index: usize, claim: &[Entry]) -> bool {
-        let (vv, retired) = (&self.document.vv, &self.document.retired);
-        let decides = self.sessions[index].with_aggregator;
+        let (vv, retired) = (self.document.knowledge.vv(), self.document.knowledge.retired());
+        let decides = self.sessions[index].carrier.with_aggregator;
         let is_retired = |e: &Entry| !decides && retired.covers(Stamp::new(e.time, e.replica));
         let new = claim.iter().filter(|e| e.time > Time::ZERO && vv.time_of(e.replica) == Time::ZERO);
         vv.fits(new.filter(|e| !is_retired(e)).count())
@@ -508,7 +510,7 @@ impl<S: Memory> Replica<S> {
             return Ok(());
         }
         // With every forgotten tombstone incorporated here, it is a plain delta.
-        let plain = self.document.dominates(&floor) && holds(Rule::FullAsDelta);
+        let plain = self.document.knowledge.dominates(&floor) && holds(Rule::FullAsDelta);
         if !plain {
             let session = &mut self.sessions[index];
             sort(&mut session.seen);
@@ -525,16 +527,7 @@ impl<S: Memory> Replica<S> {
         if plain || self.sessions[index].gap || self.sessions[index].closing {
             return Ok(());
         }
-        let document = &mut self.document;
-        // The version vector covers it, and has room for no fewer replicas.
-        for entry in floor.iter().filter(|e| document.vv.time_of(e.replica) >= e.time) {
-            document.floor.raise(entry.replica, entry.time).ok();
-        }
-        document.horizon = document.horizon.max(horizon);
-        document.clock = document.clock.max(document.horizon.time);
-        document.floor_changes += 1;
-        // What was retired before, and is in use again, the sender no longer lists.
-        document.retired.note_dropped(document.floor.time_of(ReplicaId::RETIREMENTS));
+        self.document.knowledge.take_over(&floor, horizon);
         self.unsaved = true;
         self.reissue_while(moment, &|_, cell| {
             cell.is_live() && !claim.covers(cell.stamp) && cell.stamp <= horizon && holds(Rule::OwnLate)
@@ -554,23 +547,23 @@ impl<S: Memory> Replica<S> {
         let latest = session.claims_acked == session.claims_sent && session.batch.is_none();
         let own_time =
             session.own_times.iter().rev().find(|c| c.number <= session.claims_acked).map(|c| c.own_time);
-        if session.confirmed && !session.refused && session.rebased_at < session.claims_acked {
-            let believed = session.believed.clone();
-            let own = self.document.replica;
-            let peer = self.peer_index(self.sessions[index].peer).map_err(|_| Stop::Dangling)?;
+        if session.carrier.confirmed && !session.refused && session.rebased_at < session.claims_acked {
+            let (own, knowledge) = (self.document.replica, &self.document.knowledge);
+            let peer = self.peers.index_of(session.carrier.peer).ok_or(Stop::Dangling)?;
+            let acked = &mut self.peers[peer].acked;
             if latest {
-                self.peers[peer].acked.copy_from(&believed);
+                session.note_acked(knowledge, acked);
             } else if let Some(time) = own_time {
-                self.peers[peer].acked.raise(own, time).ok();
+                acked.raise(own, time).ok();
             }
             self.note_acknowledged(peer);
         }
-        let session = &self.sessions[index];
+        let session = &mut self.sessions[index];
         // The peer does not know yet that a batch of its did not fit here: what it has and what is here do differ.
         if let Some(digest) = digest
             && latest
             && !session.gap
-            && session.believed.dominates(&self.document.vv)
+            && session.has_all(&self.document.knowledge)
             && self.document.is_clean()
         {
             self.compare(index, digest, through);
@@ -592,11 +585,11 @@ impl<S: Memory> Replica<S> {
         }
         // A vector that does not fit here: what is known of it is a lower bound, which is safe.
         let vv = vv.unwrap_or_default();
-        session.believed.copy_from(&vv);
+        session.set_believed(&vv);
         session.rebase();
         session.want_full |= full;
-        let peer = session.peer;
-        if let Some(peer) = self.peers.iter_mut().find(|p| p.id == peer) {
+        let peer = session.carrier.peer;
+        if let Some(peer) = self.peers.of_mut(peer) {
             peer.acked.lower_to(&vv);
         }
     }

@@ -26,7 +26,7 @@
 //! | retired ids | left out where there are none: when the last retired of which nothing is kept, a count, then id, time and when it retired of each |
 
 use super::{Config, Replica};
-use crate::causal::{Retired, Stamp, VersionVector};
+use crate::causal::{Knowledge, Retired, Stamp, VersionVector};
 use crate::cell::{Cell, Content, Kind, Path, PathError};
 use crate::error::CapacityError;
 use crate::id::{DocumentName, PeerId, ReplicaId};
@@ -204,15 +204,15 @@ impl<S: Memory> Replica<S> {
         writer.varint(self.name.as_str().len() as u64)?;
         writer.bytes(self.name.as_str().as_bytes())?;
         write_id(writer, document.replica)?;
-        writer.varint(document.clock.as_ms())?;
+        writer.varint(document.knowledge.clock().as_ms())?;
         writer.varint(self.unverified.map_or(0, |time| time.as_ms() + 1))?;
         if self.unverified.is_some() {
             write_id(writer, document.spare.unwrap_or(document.replica))?;
         }
-        write_id(writer, document.horizon.replica)?;
-        writer.varint(document.horizon.time.as_ms())?;
-        write_vector(writer, &document.vv)?;
-        write_vector(writer, &document.floor)?;
+        write_id(writer, document.knowledge.horizon().replica)?;
+        writer.varint(document.knowledge.horizon().time.as_ms())?;
+        write_vector(writer, document.knowledge.vv())?;
+        write_vector(writer, document.knowledge.floor())?;
         writer.bytes(&document.fingerprint().to_le_bytes())?;
         writer.varint(self.given_up.len() as u64)?;
         self.given_up.iter().try_for_each(|id| write_id(writer, *id))?;
@@ -225,7 +225,7 @@ impl<S: Memory> Replica<S> {
             }
             write_vector(writer, &peer.acked)?;
         }
-        let retired = &document.retired;
+        let retired = document.knowledge.retired();
         if retired.len() > 0 || retired.dropped() > Time::ZERO {
             writer.varint(retired.dropped().as_ms())?;
             writer.varint(retired.len() as u64)?;
@@ -253,16 +253,16 @@ impl<S: Memory> Replica<S> {
 
     /// What follows the replica's id.
     fn read_rest(&mut self, reader: &mut Reader<'_>) -> Result<u64, Stop> {
-        self.document.clock = read_time(reader)?;
+        let clock = read_time(reader)?;
         let unverified = reader.varint(crate::limits::TIME_MAX + 1)?;
         self.unverified = unverified.checked_sub(1).and_then(Time::from_ms);
         if self.unverified.is_some() {
             self.document.spare = Some(read_id(reader)?).filter(|spare| *spare != self.document.replica);
         }
         let horizon = read_id(reader)?;
-        self.document.horizon = Stamp::new(read_time(reader)?, horizon);
-        self.document.vv = read_vector(reader)?;
-        self.document.floor = read_vector(reader)?;
+        let horizon = Stamp::new(read_time(reader)?, horizon);
+        let (vv, floor) = (read_vector(reader)?, read_vector(reader)?);
+        self.document.knowledge = Knowledge::restore(vv, floor, horizon, clock);
         let fingerprint = u64::from_le_bytes(reader.array()?);
         for _ in 0..reader.varint(u64::MAX)? {
             // Ids that do not fit are the oldest: nothing of them is left in all likelihood.
@@ -278,7 +278,7 @@ impl<S: Memory> Replica<S> {
             }
             peer.acked = read_vector(reader)?;
             let limit = self.peers.room();
-            self.peers.push(peer).map_err(|_| CapacityError::Peers { limit })?;
+            self.peers.insert(peer).ok_or(CapacityError::Peers { limit })?;
         }
         if reader.is_empty() {
             return Ok(fingerprint);
@@ -286,9 +286,9 @@ impl<S: Memory> Replica<S> {
         let dropped = read_time(reader)?;
         for _ in 0..reader.varint(u64::MAX)? {
             let (replica, time) = (read_id(reader)?, read_time(reader)?);
-            self.document.retired.add(Retired { replica, time, at: read_time(reader)? });
+            self.document.knowledge.restore_retired(Retired { replica, time, at: read_time(reader)? });
         }
-        self.document.retired.note_dropped(dropped);
+        self.document.knowledge.restore_dropped(dropped);
         if reader.is_empty() {
             Ok(fingerprint)
         } else {

@@ -133,7 +133,7 @@ impl<S: Memory> Replica<S> {
         let phase = session.repair.phase;
         match (step.salt, phase) {
             // Both began at once: the initiator of the session leads.
-            (Some(_), Phase::Leading) if session.initiator => return Ok(()),
+            (Some(_), Phase::Leading) if session.carrier.initiator => return Ok(()),
             (Some(_), Phase::Following) => {
                 return Err(Stop::OutOfTurn(Turn::SecondRepair));
             }
@@ -189,6 +189,7 @@ impl<S: Memory> Replica<S> {
             session.digest_due = true;
             session.ack_due = true;
         }
+        self.sessions.wake_all();
     }
 
     /// The peer's digests of 16 ranges.
@@ -248,7 +249,7 @@ impl<S: Memory> Replica<S> {
     fn repair_cell(&mut self, index: usize, theirs: Stored<'_>) -> Result<(), UpdateError> {
         let (path, stamp) = (theirs.path(), theirs.stamp);
         let document = &mut self.document;
-        if !document.vv.covers(stamp) {
+        if !document.knowledge.vv().covers(stamp) {
             // News, which comes in a batch.
             return Ok(());
         }

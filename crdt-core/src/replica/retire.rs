@@ -17,7 +17,7 @@ use crate::wire::{Full, VectorSection, Writer, tag};
 impl<S: Memory> Replica<S> {
     /// Retires the ids that nobody uses, of which nothing is left, and that every active member has all of.
     pub(super) fn retire_ids(&mut self, moment: Moment) {
-        if self.config.role != Role::Aggregator || !self.document.retired.has_room() {
+        if self.config.role != Role::Aggregator || !self.document.knowledge.retired().has_room() {
             return;
         }
         let mut retirable = S::Ids::default();
@@ -41,7 +41,7 @@ impl<S: Memory> Replica<S> {
 
     /// As far as version vectors tell.
     fn is_retirable(&self, id: ReplicaId) -> bool {
-        let time = self.document.vv.time_of(id);
+        let time = self.document.knowledge.vv().time_of(id);
         let mut members = self.peers.iter().filter(|p| p.active);
         time > Time::ZERO
             && id != self.id()
@@ -49,12 +49,12 @@ impl<S: Memory> Replica<S> {
             && self.sessions.iter().all(|s| s.peer_replica != Some(id))
             && members.all(|p| p.acked.time_of(id) == time)
             // What an early session has brought to its peer, nobody knows.
-            && self.sessions.iter().all(|s| s.confirmed)
+            && self.sessions.iter().all(|s| s.carrier.confirmed)
     }
 
     /// A retired id is in use again: somebody opened under it, or has more of it than was known.
     pub(super) fn reinstate(&mut self, id: ReplicaId) {
-        if self.document.reinstate(id) {
+        if self.document.knowledge.reinstate(id) {
             self.unsaved = true;
             self.give_up(id);
         }
@@ -67,7 +67,7 @@ impl<S: Memory> Replica<S> {
             && !session.refused
             && !session.want_full
             && session.batch.is_none()
-            && session.believed.has_writes_of(&document.vv)
+            && session.has_all_writes(&document.knowledge)
             && has_all_of_retired(document, session);
         // Those that did not fit go into the next frame.
         if is_due { write_retired(document, session, false, writer).map(|_| ()) } else { Ok(()) }
@@ -86,7 +86,7 @@ impl<S: Memory> Replica<S> {
         let at = Time::from_ms(at_ms).ok_or(Stop::Dangling)?;
         let session = &mut self.sessions[index];
         session.rx.cursor.defining = ids.is_defining();
-        let by_aggregator = session.with_aggregator;
+        let by_aggregator = session.carrier.with_aggregator;
         let applies = !session.gap
             && match self.config.role {
                 // It decides, and is not told.
@@ -110,13 +110,15 @@ impl<S: Memory> Replica<S> {
                 continue;
             }
             if self.config.role == Role::Mesh {
-                self.document.retired.add(retired);
+                self.document.knowledge.add_retired(retired);
             }
             if by_aggregator {
                 self.document.unlist(replica);
                 self.given_up.retain(|id| *id != replica);
                 // The aggregator does not list it either.
-                self.sessions[index].believed.put(replica, Time::ZERO).ok();
+                let session = &mut self.sessions[index];
+                session.believed.put(replica, Time::ZERO).ok();
+                session.note_lowered();
             }
         }
         if !applies {
@@ -128,9 +130,9 @@ impl<S: Memory> Replica<S> {
         }
         let session = &mut self.sessions[index];
         if by_aggregator && !session.full {
-            self.document.note_retirement(at);
+            self.document.knowledge.note_retirement(at);
             session.believed.raise(ReplicaId::RETIREMENTS, at).ok();
-            let peer = self.peers.iter_mut().find(|p| p.id == session.peer && session.confirmed);
+            let peer = self.peers.of_mut(session.carrier.peer).filter(|_| session.carrier.confirmed);
             if let Some(peer) = peer {
                 // Nothing leaves the peer before it is durable there.
                 peer.acked.raise(ReplicaId::RETIREMENTS, at).ok();
@@ -141,8 +143,8 @@ impl<S: Memory> Replica<S> {
 }
 
 /// Whether the peer is there, and has all that the ids which it was not told of ever wrote.
-pub(super) fn has_all_of_retired<S: Memory>(document: &Document<S>, session: &Session<S>) -> bool {
-    session.heard && session.confirmed && document.is_delta_enough(&session.believed)
+pub(super) fn has_all_of_retired<S: Memory>(document: &Document<S>, session: &mut Session<S>) -> bool {
+    session.heard && session.carrier.confirmed && session.is_delta_enough(&document.knowledge)
 }
 
 /// Tells a peer which ids it need not list any more: one that has everything, or that gets the claim of a full batch next.
@@ -154,7 +156,7 @@ pub(super) fn write_retired<S: Memory>(
     full: bool,
     writer: &mut Writer<'_>,
 ) -> Result<bool, Full> {
-    if document.retired.len() == 0 {
+    if document.knowledge.retired().len() == 0 {
         return Ok(true);
     }
     let believed = session.believed.clone();
@@ -163,9 +165,9 @@ pub(super) fn write_retired<S: Memory>(
         let listed = believed.time_of(retired.replica);
         (listed > Time::ZERO && listed <= retired.time) || (wants_all && retired.at > told)
     };
-    let waiting = document.retired.iter().filter(concerns);
+    let waiting = document.knowledge.retired().iter().filter(concerns);
     let count = waiting.clone().count();
-    let reachable = if full { told } else { document.retired.reachable(&believed) };
+    let reachable = if full { told } else { document.knowledge.retired().reachable(&believed) };
     if count == 0 && reachable <= told {
         return Ok(true);
     }
@@ -187,6 +189,7 @@ pub(super) fn write_retired<S: Memory>(
     for retired in going {
         session.believed.put(retired.replica, Time::ZERO).ok();
     }
+    session.note_lowered();
     session.told_retired = through;
     if !full {
         session.believed.raise(ReplicaId::RETIREMENTS, through).ok();

@@ -26,16 +26,16 @@ impl<S: Memory> Replica<S> {
     #[inline(never)]
     pub(super) fn write_frame(&mut self, moment: Moment, index: usize, buffer: &mut [u8]) -> usize {
         let session = &self.sessions[index];
-        let speaks = session.initiator
+        let speaks = session.carrier.initiator
             || session.heard
             || session.refusal_due.is_some()
             || session.again == Again::Due;
-        if !speaks || session.blocked {
+        if !speaks || !session.carrier.has_capacity {
             return 0;
         }
         let len = buffer.len().min(session.frame_len_max);
         let mut writer = Writer::new(&mut buffer[..len]);
-        if writer.varint(session.handle.into()).is_err() {
+        if writer.varint(session.carrier.handle.into()).is_err() {
             return self.short_buffer(index, len);
         }
         let start = writer.len();
@@ -68,7 +68,7 @@ impl<S: Memory> Replica<S> {
         self.whole(index, writer, &mut |this, writer| this.write_repair(moment, index, writer))?;
         let before = writer.len();
         let session = &self.sessions[index];
-        if !session.held || before > start || session.must_speak() {
+        if !session.carrier.is_deferred || before > start || session.must_speak() {
             self.write_batch(index, writer)?;
         }
         self.whole(index, writer, &mut |this, writer| this.tell_retired(index, writer))?;
@@ -113,7 +113,7 @@ impl<S: Memory> Replica<S> {
             && !session.quiet
             && !session.refused
             && !session.gap
-            && session.believed.has_writes_of(&self.document.vv);
+            && session.has_all_writes(&self.document.knowledge);
         if converged {
             session.quiet = true;
             self.events.push(Event::Converged { session: session.id });
@@ -124,7 +124,8 @@ impl<S: Memory> Replica<S> {
 
     /// Whether own writes may leave: a copy that came from storage asks first.
     fn may_send(&self) -> bool {
-        self.unverified.is_none_or(|loaded| self.document.vv.time_of(self.document.replica) <= loaded)
+        self.unverified
+            .is_none_or(|loaded| self.document.knowledge.vv().time_of(self.document.replica) <= loaded)
     }
 
     fn write_batch(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
@@ -135,18 +136,22 @@ impl<S: Memory> Replica<S> {
         if !may_send || session.refused || too_early {
             return Ok(());
         }
-        let full = session.want_full || (!document.is_delta_enough(&session.believed) && holds(Rule::Floor));
+        let full = session.want_full || (!session.is_delta_enough(&document.knowledge) && holds(Rule::Floor));
         if full && first_flight {
             return Ok(());
         }
         if session.batch.is_some_and(|b| {
-            b.full != full || (full && b.floor_changes != document.floor_changes && holds(Rule::RestartBatch))
+            b.full != full
+                || (full
+                    && b.floor_changes != document.knowledge.floor_changes()
+                    && holds(Rule::RestartBatch))
         }) {
             session.batch = None;
             session.explicit = true;
         }
+        let news = session.news(&document.knowledge);
         if session.batch.is_none() {
-            let next = if full { Next::Batch } else { next_delta(document, session) };
+            let next = if full { Next::Batch } else { next_delta(document, session, &news) };
             if next == Next::Nothing {
                 return Ok(());
             }
@@ -154,7 +159,7 @@ impl<S: Memory> Replica<S> {
                 begin_batch(document, session, first_flight, full, writer)?;
             }
             if next == Next::Update {
-                return write_update(document, session, writer);
+                return write_update(document, session, &news, writer);
             }
         }
         let complete = write_cells(document, session, full, writer);
@@ -162,7 +167,7 @@ impl<S: Memory> Replica<S> {
             return Ok(());
         }
         let tells_retired = decides && has_all_of_retired(document, session);
-        write_end(document, session, full, tells_retired, writer)
+        write_end(document, session, (full, tells_retired), &news, writer)
     }
 
     // ---- the other messages ----
@@ -182,7 +187,7 @@ impl<S: Memory> Replica<S> {
         writer.byte(tag::NEED)?;
         writer.varint(need.batch.into())?;
         writer.varint(need.full.into())?;
-        write_vector(&document.vv, |_| true, document.replica, session, writer)?;
+        write_vector(document.knowledge.vv(), |_| true, document.replica, session, writer)?;
         session.need_due = None;
         Ok(())
     }
@@ -190,25 +195,25 @@ impl<S: Memory> Replica<S> {
     fn write_stable(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
         let (document, session) = (&self.document, &mut self.sessions[index]);
         if self.config.role != Role::Aggregator
-            || !session.confirmed
+            || !session.carrier.confirmed
             || !session.heard
-            || document.floor.is_empty()
+            || document.knowledge.floor().is_empty()
         {
             return Ok(());
         }
-        let Some(peer) = self.peers.iter_mut().find(|p| p.id == session.peer) else { return Ok(()) };
-        if peer.told_floor == document.floor_changes {
+        let Some(peer) = self.peers.of_mut(session.carrier.peer) else { return Ok(()) };
+        if peer.told_floor == document.knowledge.floor_changes() {
             return Ok(());
         }
         writer.byte(tag::STABLE)?;
         write_vector(
-            &document.floor,
+            document.knowledge.floor(),
             |e| e.replica != ReplicaId::RETIREMENTS,
             document.replica,
             session,
             writer,
         )?;
-        peer.told_floor = document.floor_changes;
+        peer.told_floor = document.knowledge.floor_changes();
         Ok(())
     }
 
@@ -221,10 +226,8 @@ impl<S: Memory> Replica<S> {
         // A session that lasts compares now and then.
         session.digest_due |= session.claims_received / COMPARE_EVERY > session.acks_sent / COMPARE_EVERY;
         // Where a batch did not fit, its claim is received, and what it claims is not here.
-        let same = session.digest_due
-            && !session.gap
-            && session.believed.dominates(&document.vv)
-            && document.is_clean();
+        let same =
+            session.digest_due && !session.gap && session.has_all(&document.knowledge) && document.is_clean();
         writer.byte(if same { tag::ACK_DIGEST } else { tag::ACK })?;
         writer.varint(further.into())?;
         if same {
@@ -272,10 +275,10 @@ enum Next {
 }
 
 /// Whether there is something to send to this peer, and whether an Update says it all.
-fn next_delta<S: Memory>(document: &Document<S>, session: &mut Session<S>) -> Next {
+fn next_delta<S: Memory>(document: &Document<S>, session: &mut Session<S>, news: &[ReplicaId]) -> Next {
     let mut unsent = 0;
     let mut alone = true;
-    let own = Stamp::new(document.vv.time_of(document.replica), document.replica);
+    let own = Stamp::new(document.knowledge.vv().time_of(document.replica), document.replica);
     for cell in document.cells.since(session.cursor) {
         if session.believed.covers(cell.stamp) {
             if unsent == 0 {
@@ -289,17 +292,12 @@ fn next_delta<S: Memory>(document: &Document<S>, session: &mut Session<S>) -> Ne
             return Next::Batch;
         }
     }
-    if unsent == 0 && session.believed.has_writes_of(&document.vv) {
+    if unsent == 0 && news.is_empty() {
         return Next::Nothing;
     }
-    let only_own = document.vv.iter().all(|e| e.replica == own.replica || !is_news(&e, &session.believed));
+    let only_own = news.iter().all(|replica| *replica == own.replica);
     let later = own.time.as_ms() >= session.tx.cursor.last_time && !session.tx.anonymous;
     if unsent == 1 && alone && only_own && later { Next::Update } else { Next::Batch }
-}
-
-/// Whether a claim must tell it to a peer that has `believed`. Of retirements it learns in their own message.
-fn is_news<S: Memory>(entry: &Entry, believed: &VersionVector<S>) -> bool {
-    entry.replica != ReplicaId::RETIREMENTS && believed.time_of(entry.replica) < entry.time
 }
 
 fn begin_batch<S: Memory>(
@@ -335,7 +333,8 @@ fn begin_batch<S: Memory>(
     session.urgent.iter_mut().for_each(|(_, went)| *went = false);
     session.tx.cursor.defining = !first_flight;
     session.explicit = false;
-    session.batch = Some(Batch { full, floor_changes: document.floor_changes, began_at: document.seq });
+    session.batch =
+        Some(Batch { full, floor_changes: document.knowledge.floor_changes(), began_at: document.seq });
     Ok(())
 }
 
@@ -386,12 +385,12 @@ fn write_cells<S: Memory>(
 fn write_end<S: Memory>(
     document: &Document<S>,
     session: &mut Session<S>,
-    full: bool,
-    tells_retired: bool,
+    (full, tells_retired): (bool, bool),
+    news: &[ReplicaId],
     writer: &mut Writer<'_>,
 ) -> Result<(), Full> {
     // A delta waits for it, too: without the room of the retired ids, its claim might not fit.
-    let tells = if full { !session.with_aggregator } else { tells_retired };
+    let tells = if full { !session.carrier.with_aggregator } else { tells_retired };
     if tells {
         let told = whole(session, writer, |session, writer| write_retired(document, session, full, writer))?;
         if !told {
@@ -400,8 +399,8 @@ fn write_end<S: Memory>(
         }
     }
     // If it does not fit, the batch stays open, and End goes into a frame of its own.
-    whole(session, writer, |session, writer| write_claim(document, session, full, writer))?;
-    after_claim(document, session, full);
+    whole(session, writer, |session, writer| write_claim(document, session, full, news, writer))?;
+    after_claim(document, session, full, news);
     Ok(())
 }
 
@@ -409,46 +408,49 @@ fn write_claim<S: Memory>(
     document: &Document<S>,
     session: &mut Session<S>,
     full: bool,
+    news: &[ReplicaId],
     writer: &mut Writer<'_>,
 ) -> Result<(), Full> {
     let own = document.replica;
     if full {
         writer.byte(tag::END_FULL)?;
-        write_vector(&document.vv, |_| true, own, session, writer)?;
-        write_vector(&document.floor, |_| true, own, session, writer)?;
-        write_replica(writer, name_replica(&mut session.tx, document.horizon.replica, own, &session.table))?;
-        let time = document.horizon.time.as_ms();
+        write_vector(document.knowledge.vv(), |_| true, own, session, writer)?;
+        write_vector(document.knowledge.floor(), |_| true, own, session, writer)?;
+        write_replica(
+            writer,
+            name_replica(&mut session.tx, document.knowledge.horizon().replica, own, &session.table),
+        )?;
+        let time = document.knowledge.horizon().time.as_ms();
         writer.signed(time as i64 - session.tx.cursor.last_time as i64)?;
         session.tx.cursor.last_time = time;
         return Ok(());
     }
     let ask = session.ask && session.heard;
-    let believed = session.believed.clone();
     let last_sent = session.tx.cursor.last_time;
-    let only_own = document.vv.iter().all(|e| !is_news(&e, &believed) || e.replica == own);
-    if only_own && document.vv.time_of(own).as_ms() == last_sent && !session.tx.anonymous {
+    let only_own = news.iter().all(|replica| *replica == own);
+    if only_own && document.knowledge.vv().time_of(own).as_ms() == last_sent && !session.tx.anonymous {
         writer.byte(if ask { tag::END_OWN_ASK } else { tag::END_OWN })?;
         session.ask &= !session.heard;
         return Ok(());
     }
     writer.byte(if ask { tag::END_ASK } else { tag::END })?;
-    write_vector(&document.vv, |e| is_news(e, &believed), own, session, writer)?;
+    writer.varint(news.len() as u64)?;
+    for replica in news {
+        let entry = Entry { replica: *replica, time: document.knowledge.vv().time_of(*replica) };
+        write_vector_entry(entry, own, session, writer)?;
+    }
     if session.heard {
         session.ask = false;
     }
     Ok(())
 }
 
-fn after_claim<S: Memory>(document: &Document<S>, session: &mut Session<S>, full: bool) {
+fn after_claim<S: Memory>(document: &Document<S>, session: &mut Session<S>, full: bool, news: &[ReplicaId]) {
     session.claims_sent += 1;
     if !session.heard {
-        session.first_claim = Some(document.vv.clone());
+        session.first_claim = Some(document.knowledge.vv().clone());
     }
-    if full {
-        session.believed.absorb(&document.vv);
-    } else {
-        session.believed.absorb_writes(&document.vv);
-    }
+    session.note_claimed(&document.knowledge, news, full);
     session.batch = None;
     session.urgent.clear();
     session.want_full = false;
@@ -463,7 +465,7 @@ fn after_claim<S: Memory>(document: &Document<S>, session: &mut Session<S>, full
             session.own_times.pop_back();
         }
     }
-    let own_time = document.vv.time_of(document.replica);
+    let own_time = document.knowledge.vv().time_of(document.replica);
     let claim = ClaimSent { number: session.claims_sent, own_time, seq: document.seq };
     let pushed = session.own_times.push_back(claim);
     debug_assert!(pushed.is_ok(), "there is room for one");
@@ -472,6 +474,7 @@ fn after_claim<S: Memory>(document: &Document<S>, session: &mut Session<S>, full
 fn write_update<S: Memory>(
     document: &Document<S>,
     session: &mut Session<S>,
+    news: &[ReplicaId],
     writer: &mut Writer<'_>,
 ) -> Result<(), Full> {
     let unsent = document.cells.since(session.cursor).find(|c| !session.believed.covers(c.stamp));
@@ -490,7 +493,7 @@ fn write_update<S: Memory>(
         session.tx.define_path(path);
     }
     session.cursor = cell.seq;
-    after_claim(document, session, false);
+    after_claim(document, session, false, news);
     Ok(())
 }
 

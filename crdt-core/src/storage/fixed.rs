@@ -10,7 +10,7 @@
 
 use super::{CellStore, Storage, Stored, compare_with_below};
 use crate::causal::memory::sealed::Sealed;
-use crate::causal::{Entry, KnowledgeMemory, Retired, Stamp};
+use crate::causal::{Entry, KnowledgeMemory, Retired, Rise, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
 use crate::list::List;
@@ -30,6 +30,7 @@ impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS:
     type Ids = heapless::Vec<ReplicaId, REPLICAS>;
     // For aggregators and meshes, which run on a heap.
     type Retired = heapless::Vec<Retired, 0>;
+    type Rises = heapless::Vec<Rise, 0>;
 }
 
 impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> Storage

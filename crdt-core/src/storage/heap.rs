@@ -13,7 +13,7 @@ use core::cmp::Ordering;
 use super::order::{Order, Place};
 use super::{CellStore, Storage, Stored, compare_with_below};
 use crate::causal::memory::sealed::Sealed;
-use crate::causal::{Entry, KnowledgeMemory, Retired, Stamp};
+use crate::causal::{Entry, KnowledgeMemory, Retired, Rise, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
 use crate::limits::{REPLICAS_MAX, RETIRED_MAX};
@@ -27,6 +27,7 @@ impl KnowledgeMemory for Heap {
     type Entries = Growing<Entry, REPLICAS_MAX>;
     type Ids = Growing<ReplicaId, REPLICAS_MAX>;
     type Retired = Growing<Retired, RETIRED_MAX>;
+    type Rises = Growing<Rise, { usize::MAX }>;
 }
 
 impl Storage for Heap {

@@ -1,6 +1,6 @@
 //! The memory of sessions, and of what is remembered of peers.
 
-use super::{Conflict, Event, Peer, Session};
+use super::{Conflict, Event, Peer, Session, SessionId};
 use crate::limits::{CONFLICT_LEN, CONFLICTS_FIXED_MAX, DICTIONARY_PATH_LEN_MAX};
 #[cfg(feature = "alloc")]
 use crate::limits::{CONFLICTS_HEAP_MAX, EVENTS_MAX, REPLICAS_MAX};
@@ -21,6 +21,8 @@ pub trait Memory: Storage {
     type Peers: List<Peer<Self>>;
     /// Sessions that are open.
     type Sessions: List<Session<Self>>;
+    /// Those that may have something to send.
+    type Ready: List<SessionId>;
     /// Conflicts that the application has not taken yet.
     type Conflicts: List<Conflict<Self>>;
     /// Path and values of one of them.
@@ -39,6 +41,7 @@ impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS:
     type Events = heapless::Vec<Event, FIXED_EVENTS>;
     type Peers = heapless::Vec<Peer<Self>, PEERS>;
     type Sessions = heapless::Vec<Session<Self>, PEERS>;
+    type Ready = heapless::Vec<SessionId, PEERS>;
     type Conflicts = heapless::Vec<Conflict<Self>, CONFLICTS_FIXED_MAX>;
     type ConflictBytes = heapless::Vec<u8, CONFLICT_LEN>;
     const DICTIONARY_SLOTS: usize = FIXED_DICTIONARY_SLOTS;
@@ -50,6 +53,7 @@ impl Memory for Heap {
     type Events = Growing<Event, EVENTS_MAX>;
     type Peers = Growing<Peer<Self>, REPLICAS_MAX>;
     type Sessions = Growing<Session<Self>, REPLICAS_MAX>;
+    type Ready = Growing<SessionId, REPLICAS_MAX>;
     type Conflicts = Growing<Conflict<Self>, CONFLICTS_HEAP_MAX>;
     type ConflictBytes = Growing<u8, { usize::MAX }>;
     const DICTIONARY_SLOTS: usize = HEAP_DICTIONARY_SLOTS;

@@ -2,6 +2,7 @@
 //!
 //! The rules that move this state are in [`replica`](crate::replica).
 
+mod carrier;
 mod conflict;
 mod event;
 mod memory;
@@ -11,13 +12,14 @@ mod repair;
 mod session;
 mod sessions;
 
+pub(crate) use carrier::Carrier;
 pub use conflict::{Conflict, Version};
 pub use event::Event;
 pub(crate) use event::Events;
 pub(crate) use memory::DictionaryPath;
 pub use memory::Memory;
 pub(crate) use names::Names;
-pub(crate) use peer::Peer;
+pub(crate) use peer::{Peer, Peers};
 pub(crate) use repair::{Phase, Repair, Task};
 pub(crate) use session::Session;
 pub use session::SessionId;

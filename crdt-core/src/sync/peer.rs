@@ -1,8 +1,11 @@
 //! What a replica remembers of a peer between sessions.
 
+use core::ops::{Deref, DerefMut};
+
 use super::Memory;
 use crate::causal::{Stamp, VersionVector};
 use crate::id::{PeerId, ReplicaId};
+use crate::list::List;
 
 /// A peer that a session was opened with at least once.
 #[derive(Clone, Debug)]
@@ -39,5 +42,49 @@ impl<S: Memory> Peer<S> {
             sent_through: 0,
             received_through: None,
         }
+    }
+}
+
+/// The peers, in the order of their keys.
+pub(crate) struct Peers<S: Memory>(S::Peers);
+
+impl<S: Memory> Peers<S> {
+    pub(crate) fn index_of(&self, peer: PeerId) -> Option<usize> {
+        self.0.binary_search_by_key(&peer, |known| known.id).ok()
+    }
+
+    pub(crate) fn of(&self, peer: PeerId) -> Option<&Peer<S>> {
+        self.0.get(self.index_of(peer)?)
+    }
+
+    pub(crate) fn of_mut(&mut self, peer: PeerId) -> Option<&mut Peer<S>> {
+        let index = self.index_of(peer)?;
+        self.0.get_mut(index)
+    }
+
+    /// Remembers a peer that is not known yet; tells its index. `None` when there is no capacity for another.
+    pub(crate) fn insert(&mut self, peer: Peer<S>) -> Option<usize> {
+        let index = self.0.partition_point(|known| known.id < peer.id);
+        self.0.insert(index, peer).ok().map(|()| index)
+    }
+}
+
+impl<S: Memory> Default for Peers<S> {
+    fn default() -> Self {
+        Self(S::Peers::default())
+    }
+}
+
+impl<S: Memory> Deref for Peers<S> {
+    type Target = S::Peers;
+
+    fn deref(&self) -> &S::Peers {
+        &self.0
+    }
+}
+
+impl<S: Memory> DerefMut for Peers<S> {
+    fn deref_mut(&mut self) -> &mut S::Peers {
+        &mut self.0
     }
 }

@@ -3,9 +3,9 @@
 use super::Memory;
 use core::fmt;
 
-use super::{Names, Repair};
-use crate::causal::{Stamp, VersionVector};
-use crate::id::{PeerId, ReplicaId};
+use super::{Carrier, Names, Repair};
+use crate::causal::{Knowledge, Stamp, VersionVector};
+use crate::id::ReplicaId;
 use crate::limits::URGENT_CELLS_MAX;
 use crate::time::Time;
 use crate::wire::{Refusal, Refused};
@@ -23,22 +23,13 @@ impl fmt::Display for SessionId {
 /// The state of one session. What to send is computed from the document and this, never queued.
 pub struct Session<S: Memory> {
     pub(crate) id: SessionId,
-    pub(crate) peer: PeerId,
-    /// The peer is the aggregator: it can verify this copy.
-    pub(crate) with_aggregator: bool,
-    pub(crate) initiator: bool,
-    /// The peer is proven to be there now: its input is no replay.
-    pub(crate) confirmed: bool,
-    /// The document's handle on this connection.
-    pub(crate) handle: u16,
+    pub(crate) carrier: Carrier,
+    /// It stands in the queue of those that may have something to send.
+    pub(crate) is_ready: bool,
     /// Own Open was sent; the peer's was received.
     pub(crate) opened: bool,
     pub(crate) heard: bool,
     pub(crate) closing: bool,
-    /// What carries the session takes frames now.
-    pub(crate) blocked: bool,
-    /// Cells alone are no reason to send a frame.
-    pub(crate) held: bool,
     /// Whether the initiator must list its vector, because the responder does not know it by name.
     pub(crate) again: Again,
     /// The replica id that the peer opened with.
@@ -51,6 +42,12 @@ pub struct Session<S: Memory> {
     // ---- sending ----
     /// What the peer has once all that was sent is applied.
     pub(crate) believed: VersionVector<S>,
+    /// The last rise of the own version vector that `believed` includes; 0 when all of it must be compared.
+    pub(crate) claimed_rise: u64,
+    /// The same for what the peer has acknowledged, which is remembered with the peer.
+    pub(crate) acked_rise: u64,
+    /// With the floor as it was then, a delta was enough for what the peer has.
+    pub(crate) enough_at: Option<u32>,
     /// What a batch that is sent before the peer's Open takes for granted; none may be sent if this is `None`.
     pub(crate) first_base: Option<FirstBase>,
     /// Own vector in the claim that was sent before the peer's Open came.
@@ -165,24 +162,22 @@ pub(crate) struct Need {
 }
 
 impl<S: Memory> Session<S> {
-    pub(crate) fn new(id: SessionId, peer: PeerId, handle: u16) -> Self {
+    pub(crate) fn new(id: SessionId, carrier: Carrier) -> Self {
         Self {
             id,
-            peer,
-            with_aggregator: false,
-            initiator: false,
-            confirmed: false,
-            handle,
+            carrier,
+            is_ready: false,
             opened: false,
             heard: false,
             closing: false,
-            blocked: false,
-            held: false,
             again: Again::No,
             peer_replica: None,
             peer_time: None,
             table: VersionVector::new(),
             believed: VersionVector::new(),
+            claimed_rise: 0,
+            acked_rise: 0,
+            enough_at: None,
             first_base: Some(FirstBase::Nothing),
             first_claim: None,
             batch: None,
@@ -231,6 +226,76 @@ impl<S: Memory> Session<S> {
         self.refusal_due = Some(Refused { batch: u64::from(self.claims_received) + 1, reason });
     }
 
+    /// What the peer has is known anew, perhaps less than was believed.
+    pub(crate) fn set_believed(&mut self, theirs: &VersionVector<S>) {
+        self.believed.copy_from(theirs);
+        self.note_lowered();
+    }
+
+    /// The peer has, or lists, less than was believed.
+    pub(crate) fn note_lowered(&mut self) {
+        self.claimed_rise = 0;
+        self.acked_rise = 0;
+        self.enough_at = None;
+    }
+
+    /// The replicas of which the peer lacks something that is incorporated here. See [`Knowledge::news_for`].
+    pub(crate) fn news(&mut self, knowledge: &Knowledge<S>) -> S::Ids {
+        let news = knowledge.news_for(&self.believed, self.claimed_rise);
+        if news.is_empty() {
+            self.claimed_rise = knowledge.rises();
+        }
+        news
+    }
+
+    /// Whether the peer is believed to have all writes that are incorporated here.
+    pub(crate) fn has_all_writes(&mut self, knowledge: &Knowledge<S>) -> bool {
+        self.news(knowledge).is_empty()
+    }
+
+    /// The same, and all retirements.
+    pub(crate) fn has_all(&mut self, knowledge: &Knowledge<S>) -> bool {
+        let retirements = ReplicaId::RETIREMENTS;
+        self.believed.time_of(retirements) >= knowledge.vv().time_of(retirements)
+            && self.has_all_writes(knowledge)
+    }
+
+    /// The peer gets all of `news` with the claim that is sent, and of a `full` batch everything.
+    pub(crate) fn note_claimed(&mut self, knowledge: &Knowledge<S>, news: &[ReplicaId], full: bool) {
+        if full {
+            self.believed.absorb(knowledge.vv());
+        } else {
+            for replica in news {
+                // A replica that does not fit stays unknown.
+                self.believed.raise(*replica, knowledge.vv().time_of(*replica)).ok();
+            }
+        }
+        self.claimed_rise = knowledge.rises();
+    }
+
+    /// The peer has acknowledged all that was claimed: `acked`, which is remembered with it, becomes what it is believed to
+    /// have. O(what was claimed since the last time).
+    pub(crate) fn note_acked(&mut self, knowledge: &Knowledge<S>, acked: &mut VersionVector<S>) {
+        match knowledge.risen_since(self.acked_rise) {
+            Some(risen) => {
+                for replica in risen.chain([ReplicaId::RETIREMENTS]) {
+                    acked.raise(replica, self.believed.time_of(replica)).ok();
+                }
+            }
+            None => acked.copy_from(&self.believed),
+        }
+        self.acked_rise = self.claimed_rise;
+    }
+
+    /// Whether a delta is enough for the peer.
+    pub(crate) fn is_delta_enough(&mut self, knowledge: &Knowledge<S>) -> bool {
+        let rises = knowledge.floor_rises();
+        if self.enough_at != Some(rises) {
+            self.enough_at = knowledge.is_delta_enough(&self.believed).then_some(rises);
+        }
+        self.enough_at.is_some()
+    }
+
     /// The vector that the first flight takes for granted; `own` is the sender.
     pub(crate) fn first_base_vector(&self, own: ReplicaId) -> VersionVector<S> {
         match self.first_base {
@@ -258,7 +323,7 @@ impl<S: Memory> Session<S> {
     /// Whether the peer had `stamp` before anything was sent to it in this session; `own` is this side.
     pub(crate) fn peer_came_with(&self, stamp: Stamp, own: ReplicaId) -> bool {
         match self.first_base {
-            _ if !self.initiator => self.table.covers(stamp),
+            _ if !self.carrier.initiator => self.table.covers(stamp),
             Some(FirstBase::Table { own: time }) if stamp.replica == own => stamp.time <= time,
             Some(FirstBase::Table { .. }) => self.table.covers(stamp),
             Some(FirstBase::Nothing) | None => false,
@@ -295,6 +360,7 @@ impl<S: Memory> Session<S> {
         self.explicit = true;
         self.rebased_at = self.claims_sent;
         self.seen_seq = 0;
+        self.note_lowered();
     }
 }
 
@@ -302,7 +368,7 @@ impl<S: Memory> fmt::Debug for Session<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("id", &self.id)
-            .field("peer", &self.peer)
+            .field("peer", &self.carrier.peer)
             .field("believed", &self.believed)
             .finish_non_exhaustive()
     }

@@ -106,7 +106,7 @@ fn next_group<'a, S: Storage>(
     let mut group =
         Group { path, position: None, value: None, has_content: false, is_hidden: false, is_covered: true };
     while let Some(cell) = cells.next_if(|cell| path.is_above(cell.path())) {
-        group.is_covered &= document.vv.covers(cell.stamp);
+        group.is_covered &= document.knowledge.vv().covers(cell.stamp);
         let keys = keys_below(cell.path, path);
         if keys == POSITION_KEY {
             if let Content::Value(Value::Bytes(digits)) = cell.content()

@@ -107,7 +107,7 @@ mod tests {
         document.join(Cell { path: Path::new("l/x/@").unwrap(), stamp, content }).unwrap();
         let list = List::at(Path::new("l").unwrap()).unwrap();
         assert!(list.rebalance(&document).is_empty());
-        document.vv.raise(stamp.replica, stamp.time).unwrap();
+        document.knowledge.claim(stamp.replica, stamp.time).unwrap();
         assert_eq!(list.rebalance(&document).writes(), [Write::delete(Path::new("l/x").unwrap())]);
     }
 }

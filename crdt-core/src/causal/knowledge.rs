@@ -1,0 +1,398 @@
+//! What a replica knows: which transactions are incorporated, what was forgotten, and what time it is.
+//!
+//! Nobody else writes these fields, so what must hold between them is kept here:
+//!
+//! - The floor is covered by the version vector: what was forgotten had been incorporated.
+//! - The horizon is the highest stamp that was forgotten, and the clock is not below it.
+//! - Each rise of the version vector has a number, so a session finds out in O(rises since) what its peer was not told.
+
+use super::{KnowledgeMemory, Retired, RetiredIds, Stamp, VersionVector};
+use crate::error::{CapacityError, ClockExhausted};
+use crate::id::ReplicaId;
+use crate::list::List;
+use crate::time::{Moment, Time};
+
+/// See the [module](self).
+pub(crate) struct Knowledge<S: KnowledgeMemory> {
+    vv: VersionVector<S>,
+    floor: VersionVector<S>,
+    retired: RetiredIds<S>,
+    horizon: Stamp,
+    clock: Time,
+    floor_changes: u32,
+    floor_rises: u32,
+    /// Rises of the version vector in this process.
+    rises: u64,
+    /// Each replica with the number of its last rise, in the order of these. Older rises may be listed too. Fixed storage
+    /// keeps no log: its vectors are short.
+    log: S::Rises,
+}
+
+/// A rise of a version vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rise {
+    number: u64,
+    replica: ReplicaId,
+}
+
+impl<S: KnowledgeMemory> Knowledge<S> {
+    /// Knows nothing.
+    pub(crate) fn new() -> Self {
+        Self {
+            vv: VersionVector::new(),
+            floor: VersionVector::new(),
+            retired: RetiredIds::new(),
+            horizon: Stamp::ZERO,
+            clock: Time::ZERO,
+            floor_changes: 0,
+            floor_rises: 0,
+            rises: 0,
+            log: S::Rises::default(),
+        }
+    }
+
+    /// As it was stored. Retired ids follow with [`restore_retired`](Self::restore_retired).
+    pub(crate) fn restore(
+        vv: VersionVector<S>,
+        floor: VersionVector<S>,
+        horizon: Stamp,
+        clock: Time,
+    ) -> Self {
+        // All of it is one rise, which comes before those in the log.
+        Self { vv, floor, horizon, clock, rises: 1, ..Self::new() }
+    }
+
+    /// A retired id, as it was stored.
+    pub(crate) fn restore_retired(&mut self, retired: Retired) {
+        self.retired.add(retired);
+    }
+
+    /// The last retirement that is not listed any more, as it was stored.
+    pub(crate) fn restore_dropped(&mut self, dropped: Time) {
+        self.retired.note_dropped(dropped);
+    }
+
+    // ---- time ----
+
+    /// A stamp was seen.
+    pub(crate) fn note_time(&mut self, time: Time) {
+        self.clock = self.clock.max(time);
+    }
+
+    /// A time after all that were seen.
+    pub(crate) fn next_time(&self, moment: Moment) -> Result<Time, ClockExhausted> {
+        let next = self.clock.next().ok_or(ClockExhausted { last: self.clock })?;
+        Ok(moment.now.map_or(next, |now| now.max(next)))
+    }
+
+    /// Incorporates a transaction of `replica` at `time`, which is [after all](Self::next_time) that were seen.
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim).
+    pub(crate) fn begin_transaction(
+        &mut self,
+        replica: ReplicaId,
+        time: Time,
+    ) -> Result<Stamp, CapacityError> {
+        self.claim(replica, time)?;
+        self.clock = time;
+        Ok(Stamp::new(time, replica))
+    }
+
+    /// Sets the clock back to `past`, because the writes of `own` after `common` are written again. What they had forgotten
+    /// counts as forgotten at `past`.
+    pub(crate) fn turn_back(&mut self, own: ReplicaId, common: Time, past: Time) {
+        if self.horizon.replica == own && self.horizon.time > common {
+            // No forgotten stamp of anybody else is above that.
+            self.horizon.time = past;
+        }
+        self.clock = past;
+    }
+
+    // ---- what is incorporated ----
+
+    /// Everything that `replica` wrote up to `time` is incorporated.
+    ///
+    /// # Errors
+    /// [`CapacityError::Replicas`] when `replica` is new and there is no room. Nothing has changed then.
+    pub(crate) fn claim(&mut self, replica: ReplicaId, time: Time) -> Result<(), CapacityError> {
+        if self.vv.time_of(replica) >= time {
+            return Ok(());
+        }
+        self.vv.raise(replica, time)?;
+        self.rises += 1;
+        if self.log.room() == 0 {
+            return Ok(());
+        }
+        if let Some(last) = self.log.last_mut().filter(|last| last.replica == replica) {
+            last.number = self.rises;
+            return Ok(());
+        }
+        if self.log.len() >= LOG_MIN + 2 * self.vv.len() {
+            self.compact_log();
+        }
+        let pushed = self.log.push(Rise { number: self.rises, replica });
+        debug_assert!(pushed.is_ok(), "the log has room for two rises of each replica");
+        Ok(())
+    }
+
+    /// Own writes after `common` were never made, as far as others know: the id `old` ends there.
+    pub(crate) fn roll_back(&mut self, old: ReplicaId, common: Time) {
+        // Lower than what stands there: it needs no room.
+        self.vv.put(old, common).ok();
+    }
+
+    /// What the id `old` had forgotten after `common` counts as forgotten by the transaction `stamp` instead.
+    pub(crate) fn move_floor(&mut self, old: ReplicaId, common: Time, stamp: Option<Stamp>) {
+        self.floor.put(old, common).ok();
+        if let Some(stamp) = stamp {
+            self.floor.raise(stamp.replica, stamp.time).ok();
+            self.horizon = self.horizon.max(stamp);
+        }
+        self.note_floor_changed();
+    }
+
+    /// Whether the transaction `stamp` is incorporated here, or known to be dead. O(log replicas), and O(retired ids) for one
+    /// that the version vector does not cover.
+    pub(crate) fn covers(&self, stamp: Stamp) -> bool {
+        self.vv.covers(stamp) || self.retired.covers(stamp)
+    }
+
+    /// Whether everything that `vector` means is incorporated here.
+    pub(crate) fn dominates(&self, vector: &VersionVector<S>) -> bool {
+        vector.iter().all(|e| self.covers(Stamp::new(e.time, e.replica)))
+    }
+
+    /// The number of the last rise.
+    pub(crate) fn rises(&self) -> u64 {
+        self.rises
+    }
+
+    /// The replicas of which more is incorporated here than a peer with the vector `theirs` has, in the order of their ids.
+    /// What rose up to the number `since` is there. Of retirements a peer learns in their own message.
+    ///
+    /// O(rises since x log replicas), or O(replicas) if that is less; O(1) when nothing rose.
+    pub(crate) fn news_for(&self, theirs: &VersionVector<S>, since: u64) -> S::Ids {
+        let mut news = S::Ids::default();
+        if since >= self.rises {
+            return news;
+        }
+        let is_news = |replica: ReplicaId, time: Time| {
+            replica != ReplicaId::RETIREMENTS && theirs.time_of(replica) < time
+        };
+        let later = &self.log[self.log.partition_point(|rise| rise.number <= since)..];
+        if since == 0 || self.log.room() == 0 || later.len() > self.vv.len() / 4 {
+            for entry in self.vv.iter().filter(|e| is_news(e.replica, e.time)) {
+                news.push(entry.replica).ok();
+            }
+            return news;
+        }
+        for rise in later.iter().filter(|rise| is_news(rise.replica, self.vv.time_of(rise.replica))) {
+            if let Err(place) = news.binary_search(&rise.replica) {
+                news.insert(place, rise.replica).ok();
+            }
+        }
+        news
+    }
+
+    /// The replicas that rose after the number `since`, some of them perhaps more than once; `None` where that is not known.
+    pub(crate) fn risen_since(&self, since: u64) -> Option<impl Iterator<Item = ReplicaId> + '_> {
+        if since == 0 || self.log.room() == 0 {
+            return None;
+        }
+        let later = &self.log[self.log.partition_point(|rise| rise.number <= since)..];
+        Some(later.iter().map(|rise| rise.replica))
+    }
+
+    /// Takes rises out of the log that were followed by another one of their replica.
+    fn compact_log(&mut self) {
+        let (mut seen, mut kept) = (S::Ids::default(), S::Rises::default());
+        for rise in self.log.iter().rev() {
+            // An id that is not listed any more is no news to anybody.
+            let is_listed = self.vv.index_of(rise.replica).is_some();
+            if let Err(place) = seen.binary_search(&rise.replica)
+                && is_listed
+                && seen.insert(place, rise.replica).is_ok()
+            {
+                kept.push(*rise).ok();
+            }
+        }
+        kept.reverse();
+        self.log = kept;
+    }
+
+    // ---- what is forgotten ----
+
+    /// A tombstone that is incorporated here is forgotten.
+    pub(crate) fn forget(&mut self, stamp: Stamp) {
+        // No room: it is of a retired id that was never listed here, and known by the retirement alone.
+        self.floor.raise(stamp.replica, stamp.time).ok();
+        self.horizon = self.horizon.max(stamp);
+        self.floor_rises += 1;
+    }
+
+    /// Tombstones were forgotten: full batches under way start over, and members are told.
+    pub(crate) fn note_floor_changed(&mut self) {
+        self.floor_changes += 1;
+        self.floor_rises += 1;
+    }
+
+    /// Takes over what a peer has forgotten, once everything that it has is incorporated.
+    pub(crate) fn take_over(&mut self, floor: &VersionVector<S>, horizon: Stamp) {
+        // The version vector covers it, and has room for no fewer replicas.
+        for entry in floor.iter().filter(|e| self.vv.time_of(e.replica) >= e.time) {
+            self.floor.raise(entry.replica, entry.time).ok();
+        }
+        self.horizon = self.horizon.max(horizon);
+        self.clock = self.clock.max(self.horizon.time);
+        self.note_floor_changed();
+        // What was retired before, and is in use again, the sender no longer lists.
+        self.retired.note_dropped(self.floor.time_of(ReplicaId::RETIREMENTS));
+    }
+
+    /// Knows what `other` knows, once the cells of both are joined.
+    ///
+    /// # Errors
+    /// [`CapacityError::Replicas`]; a part may be incorporated then.
+    pub(crate) fn merge<T: KnowledgeMemory>(&mut self, other: &Knowledge<T>) -> Result<(), CapacityError> {
+        for entry in other.vv.iter() {
+            if !self.retired.covers(Stamp::new(entry.time, entry.replica)) {
+                self.claim(entry.replica, entry.time)?;
+            }
+        }
+        for entry in other.floor.iter() {
+            if !self.retired.covers(Stamp::new(entry.time, entry.replica)) {
+                self.floor.raise(entry.replica, entry.time)?;
+            }
+        }
+        self.horizon = self.horizon.max(other.horizon);
+        self.clock = self.clock.max(other.clock);
+        self.floor_rises += 1;
+        Ok(())
+    }
+
+    /// Whether a peer with the vector `theirs` lacks nothing that is forgotten here: then a delta is enough for it.
+    /// O(replicas).
+    pub(crate) fn is_delta_enough(&self, theirs: &VersionVector<S>) -> bool {
+        let told = self.retired.reachable(theirs);
+        self.floor.iter().all(|e| {
+            let has = theirs.time_of(e.replica);
+            has >= e.time || (e.replica == ReplicaId::RETIREMENTS && told >= e.time)
+        })
+    }
+
+    /// Changes of the floor by which something was forgotten, in this process.
+    pub(crate) fn floor_changes(&self) -> u32 {
+        self.floor_changes
+    }
+
+    /// Rises of any entry of the floor, in this process: as long as this stays, a peer for which a delta was enough needs no
+    /// more.
+    pub(crate) fn floor_rises(&self) -> u32 {
+        self.floor_rises
+    }
+
+    // ---- ids that retired ----
+
+    /// Takes an id out of version vector and floor, at a time after all that were seen. The caller has made sure that every
+    /// active member has all of it, and that no cell of it is left here.
+    ///
+    /// # Errors
+    /// [`ClockExhausted`]; nothing has changed then.
+    pub(crate) fn retire(&mut self, moment: Moment, replica: ReplicaId) -> Result<(), ClockExhausted> {
+        // A backup may be behind the retirements that members know of: a time they have would hide this one.
+        self.note_time(self.vv.time_of(ReplicaId::RETIREMENTS));
+        let at = self.next_time(moment)?;
+        self.clock = at;
+        self.retired.add(Retired { replica, time: self.vv.time_of(replica), at });
+        self.unlist(replica);
+        self.note_retirement(at);
+        Ok(())
+    }
+
+    /// Remembers an id that somebody else has retired.
+    pub(crate) fn add_retired(&mut self, retired: Retired) {
+        self.retired.add(retired);
+    }
+
+    /// What was left of a retired id is dropped: deletes among it that were not covered here are known by the retirement
+    /// alone.
+    pub(crate) fn lower_floor_of(&mut self, replica: ReplicaId) {
+        let known = self.vv.time_of(replica);
+        if self.floor.time_of(replica) > known {
+            self.floor.put(replica, known).ok();
+        }
+    }
+
+    /// Every retirement up to `at` was taken over.
+    pub(crate) fn note_retirement(&mut self, at: Time) {
+        // Where there is no room, the peer tells again.
+        if self.claim(ReplicaId::RETIREMENTS, at).is_ok()
+            && self.floor.raise(ReplicaId::RETIREMENTS, at).is_ok()
+        {
+            self.note_time(at);
+        }
+        self.floor_rises += 1;
+    }
+
+    /// Lists an id again that was retired: it is in use. False if it is not retired.
+    pub(crate) fn reinstate(&mut self, replica: ReplicaId) -> bool {
+        let Some(retired) = self.retired.remove(replica) else { return false };
+        // What it had deleted is no longer told by the list: whoever was not told before gets the whole document.
+        self.retired.note_dropped(retired.at);
+        // Where there is no room, its owner's next claim is refused, with the limit.
+        self.claim(replica, retired.time).ok();
+        self.floor_rises += 1;
+        true
+    }
+
+    /// Takes an id out of version vector and floor.
+    pub(crate) fn unlist(&mut self, replica: ReplicaId) {
+        for vector in [&mut self.vv, &mut self.floor] {
+            // Nothing is needed to take something out.
+            vector.put(replica, Time::ZERO).ok();
+        }
+    }
+
+    /// Whether this many further replicas fit.
+    pub(crate) fn fits(&self, more: usize) -> bool {
+        self.vv.fits(more)
+    }
+
+    pub(crate) fn vv(&self) -> &VersionVector<S> {
+        &self.vv
+    }
+
+    pub(crate) fn floor(&self) -> &VersionVector<S> {
+        &self.floor
+    }
+
+    pub(crate) fn retired(&self) -> &RetiredIds<S> {
+        &self.retired
+    }
+
+    pub(crate) fn horizon(&self) -> Stamp {
+        self.horizon
+    }
+
+    pub(crate) fn clock(&self) -> Time {
+        self.clock
+    }
+
+    /// What must always hold; says what does not.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if !self.vv.dominates(&self.floor) {
+            return Err("the floor is above the version vector");
+        }
+        if self.log.iter().zip(self.log.iter().skip(1)).any(|(a, b)| a.number >= b.number) {
+            return Err("rises are out of order");
+        }
+        if self.log.last().is_some_and(|rise| rise.number > self.rises) {
+            return Err("a rise is newer than the last one");
+        }
+        Ok(())
+    }
+}
+
+/// Rises that the log has room for beside two of each replica.
+const LOG_MIN: usize = 16;
