@@ -32,27 +32,52 @@ impl Default for Limits {
 pub struct Write<'a> {
     path: Path<'a>,
     content: Content<'a>,
+    /// The content is a number that is added to the integer that stands there when the write is made.
+    adds: bool,
 }
 
 impl<'a> Write<'a> {
     /// Puts a scalar at `path`; what was there and below is gone.
     pub fn set(path: Path<'a>, value: impl Into<Value<'a>>) -> Self {
-        Self { path, content: Content::Value(value.into()) }
+        Self::put(path, Content::Value(value.into()))
     }
 
     /// Puts an empty map at `path`; what was there and below is gone.
     pub fn map(path: Path<'a>) -> Self {
-        Self { path, content: Content::Map }
+        Self::put(path, Content::Map)
     }
 
     /// Puts an empty list at `path`; what was there and below is gone.
     pub fn list(path: Path<'a>) -> Self {
-        Self { path, content: Content::List }
+        Self::put(path, Content::List)
     }
 
     /// Deletes what is at `path` and below.
     pub fn delete(path: Path<'a>) -> Self {
-        Self { path, content: Content::Tombstone }
+        Self::put(path, Content::Tombstone)
+    }
+
+    /// Adds to the integer at `path`, 0 where none is, when the write is made: so several additions in one transaction all
+    /// count.
+    pub(crate) fn add(path: Path<'a>, amount: i64) -> Self {
+        Self { adds: true, ..Self::set(path, amount) }
+    }
+
+    fn put(path: Path<'a>, content: Content<'a>) -> Self {
+        Self { path, content, adds: false }
+    }
+
+    /// What is added, if this is an addition.
+    fn amount(&self) -> Option<i64> {
+        match self.content {
+            Content::Value(Value::I64(amount)) if self.adds => Some(amount),
+            _ => None,
+        }
+    }
+
+    /// The content with the longest encoding that the write can come to.
+    fn longest(&self) -> Content<'a> {
+        if self.adds { Content::Value(Value::I64(i64::MIN)) } else { self.content }
     }
 }
 
@@ -63,6 +88,13 @@ pub enum UpdateError {
     /// A limit of this replica.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
+    /// The own total of a counter would go beyond 64 bits.
+    #[error(
+        "the additions go beyond {} to {}: reset the counter, or delete it to start over",
+        i64::MIN,
+        i64::MAX
+    )]
+    Overflow,
     /// The clock has reached the last time a stamp can hold.
     #[error(
         "the clock stands at {last}, the last time that a stamp can hold: a peer with a broken clock wrote here"
@@ -74,6 +106,18 @@ pub enum UpdateError {
     /// A value is too long.
     #[error(transparent)]
     Value(#[from] ValueError),
+}
+
+/// Why two documents were not merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// A limit of this replica.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
+    /// They are copies of different documents.
+    #[error("the two documents have different names: only copies of one document can be merged")]
+    OtherDocument,
 }
 
 impl From<ClockExhausted> for UpdateError {
@@ -160,6 +204,13 @@ impl<S: Storage> Document<S> {
         }
     }
 
+    /// The same for a driver that is told which cells were removed.
+    pub(crate) fn with_removals(name: &DocumentName, replica: ReplicaId, limits: Limits) -> Self {
+        let mut document = Self::new(name, replica, limits);
+        document.cells.keep_removed();
+        document
+    }
+
     /// Sets one scalar. See [`update`](Self::update).
     ///
     /// # Errors
@@ -194,6 +245,7 @@ impl<S: Storage> Document<S> {
         for write in writes {
             write.content.check()?;
         }
+        self.check_additions(writes)?;
         self.check_room_for_own_id()?;
         while let Err(error) = self.check_room_for(writes) {
             if !self.make_room(error) {
@@ -209,7 +261,12 @@ impl<S: Storage> Document<S> {
                 Some(stamp) => stamp,
                 None => *stamp.insert(self.tick(moment)?),
             };
-            self.write_with(stamp, write.path, write.content);
+            let content = match write.amount() {
+                // That it fits was checked.
+                Some(amount) => Value::I64(self.total_at(write.path).saturating_add(amount)).into(),
+                None => write.content,
+            };
+            self.write_with(stamp, write.path, content);
         }
         Ok(stamp)
     }
@@ -219,12 +276,16 @@ impl<S: Storage> Document<S> {
     /// Cells that `other` covers and does not hold are dead there, and are dropped here.
     ///
     /// # Errors
-    /// [`CapacityError`] when it does not fit; cells that did fit are here then, the version vector has not moved.
-    pub fn merge<T: Storage>(&mut self, other: &Document<T>) -> Result<(), CapacityError> {
+    /// [`MergeError::OtherDocument`] when `other` has another name. [`MergeError::Capacity`] when it does not fit; cells that
+    /// did fit are here then, the version vector has not moved.
+    pub fn merge<T: Storage>(&mut self, other: &Document<T>) -> Result<(), MergeError> {
+        if !self.fingerprint.has_key_of(&other.fingerprint) {
+            return Err(MergeError::OtherDocument);
+        }
         let (known, vv) = (&other.knowledge, self.knowledge.vv());
         let missing = known.vv().iter().filter(|e| vv.time_of(e.replica) == Time::ZERO).count();
         if !self.knowledge.fits(missing) {
-            return Err(CapacityError::Replicas { limit: vv.room() });
+            return Err(CapacityError::Replicas { limit: vv.room() }.into());
         }
         for retired in known.retired().iter() {
             if retired.replica != self.replica {
@@ -243,7 +304,7 @@ impl<S: Storage> Document<S> {
                 self.join_stored(cell, &mut |_, _| {})?;
             }
         }
-        self.knowledge.merge(known)
+        Ok(self.knowledge.merge(known)?)
     }
 
     /// The scalar at `path`: `None` when nothing or a container stands there. O(depth x log cells).
@@ -565,6 +626,31 @@ impl<S: Storage> Document<S> {
 
     // ---- private ----
 
+    /// The integer that additions at `path` are added to.
+    fn total_at(&self, path: Path<'_>) -> i64 {
+        match self.get(path) {
+            Some(Value::I64(total)) => total,
+            _ => 0,
+        }
+    }
+
+    /// Whether all additions of a transaction fit. O(writes), but where a total is near to what 64 bits hold.
+    fn check_additions(&self, writes: &[Write<'_>]) -> Result<(), UpdateError> {
+        let amounts = || writes.iter().filter_map(|write| Some((write.path, write.amount()?)));
+        let most: u128 = amounts().map(|(_, amount)| u128::from(amount.unsigned_abs())).sum();
+        for (path, _) in amounts() {
+            let total = self.total_at(path);
+            if u128::from(total.unsigned_abs()) + most <= i64::MAX as u128 {
+                continue;
+            }
+            let mut here = amounts().filter(|(other, _)| *other == path);
+            if here.try_fold(total, |total, (_, amount)| total.checked_add(amount)).is_none() {
+                return Err(UpdateError::Overflow);
+            }
+        }
+        Ok(())
+    }
+
     fn has_anything_at(&self, path: Path<'_>) -> bool {
         self.cells.get(path.as_str()).is_some_and(|cell| cell.is_live()) || self.has_live_below(path)
     }
@@ -667,7 +753,7 @@ impl<S: Storage> Document<S> {
         let (mut cells, mut bytes) = (0_isize, 0_isize);
         for (i, write) in writes.iter().enumerate() {
             let mut scratch = Scratch::default();
-            let payload_len = write.content.encode(&mut scratch).1.len() as isize;
+            let payload_len = write.longest().encode(&mut scratch).1.len() as isize;
             let alone = writes.iter().enumerate().all(|(j, other)| {
                 i == j || !(write.path.contains(other.path) || other.path.contains(write.path))
             });

@@ -30,6 +30,11 @@ impl Fingerprint {
         Self { key: self.key, sum: 0 }
     }
 
+    /// Whether both are of documents with one name.
+    pub(crate) fn has_key_of(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
     pub(crate) fn add(&mut self, cell: Stored<'_>) {
         if cell.is_live() {
             self.sum = self.sum.wrapping_add(self.hash(cell));

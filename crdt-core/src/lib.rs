@@ -75,7 +75,7 @@ mod wire;
 
 pub use causal::{Entry, KnowledgeMemory, Retired, Rise, Stamp, VersionVector};
 pub use cell::{Cell, Content, Kind, Path, PathError, Value, ValueError, dominates};
-pub use document::{Document, Joined, Limits, Node, UpdateError, Write};
+pub use document::{Document, Joined, Limits, MergeError, Node, UpdateError, Write};
 pub use error::CapacityError;
 pub use id::{DocumentName, NameError, PeerId, ReplicaId};
 pub use replica::{

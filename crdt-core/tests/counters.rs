@@ -7,8 +7,8 @@
 mod common;
 
 use common::{Image, Side, connect, disconnect, path, settle};
-use crdt_core::types::Counter;
-use crdt_core::{Event, Fixed, Heap, Memory, Role};
+use crdt_core::types::{Counter, CounterError};
+use crdt_core::{Event, Fixed, Heap, Memory, Role, UpdateError};
 
 fn starts() -> Counter<'static> {
     Counter::at(path("pump/starts")).unwrap()
@@ -174,4 +174,42 @@ fn an_id_that_was_fenced_leaves_nothing_in_the_version_vector() {
     }
     let listed = third.replica.document().version_vector().len();
     assert!(listed <= 2, "{listed} replicas are listed: {:?}", third.replica.document());
+}
+
+/// Three pulses of one second in one transaction.
+#[test]
+fn additions_in_one_transaction_all_count() {
+    let mut side = Side::<Heap>::new(1, Role::Member);
+    let (starts, litres) = (Counter::at(path("starts")).unwrap(), Counter::at(path("litres")).unwrap());
+    let document = side.replica.document();
+    let plans = [
+        starts.add(document, 1).unwrap(),
+        litres.add(document, 40).unwrap(),
+        starts.add(document, 1).unwrap(),
+        litres.add(document, -15).unwrap(),
+        starts.add(document, 1).unwrap(),
+    ];
+    let moment = side.moment();
+    side.replica.update(moment, &plans.each_ref().map(|plan| plan.write())).unwrap();
+    assert_eq!(
+        (starts.value(side.replica.document()), litres.value(side.replica.document())),
+        (Ok(3), Ok(25))
+    );
+}
+
+#[test]
+fn additions_that_go_beyond_64_bits_change_nothing() {
+    let mut side = Side::<Heap>::new(1, Role::Member);
+    let counter = Counter::at(path("pulses")).unwrap();
+    let add = |side: &Side<Heap>, amount| counter.add(side.replica.document(), amount).unwrap();
+    let (most, one) = (add(&side, i64::MAX), add(&side, 1));
+    let moment = side.moment();
+    assert_eq!(side.replica.update(moment, &[most.write(), one.write()]), Err(UpdateError::Overflow));
+    assert_eq!(counter.value(side.replica.document()), Ok(0));
+    // Each of them fits, and so does what they come to.
+    let less = add(&side, -1);
+    side.replica.update(moment, &[most.write(), less.write(), one.write()]).unwrap();
+    assert_eq!(counter.value(side.replica.document()), Ok(i64::MAX));
+    assert_eq!(counter.add(side.replica.document(), 1), Err(CounterError::Overflow));
+    assert_eq!(side.replica.update(moment, &[one.write()]), Err(UpdateError::Overflow), "an old plan");
 }

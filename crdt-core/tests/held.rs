@@ -119,3 +119,29 @@ fn another_session_is_not_held() {
     device.session = first;
     assert_eq!((settle(&mut device, &mut cloud), at_cloud(&cloud, "speed")), (0, None));
 }
+
+/// The cloud was replaced by one that knows nothing, and asks for another Open, while the device's transport is full.
+#[test]
+fn a_session_that_has_to_open_again_keeps_what_the_driver_has_set() {
+    let (mut device, mut cloud) = pair();
+    device.set("speed", 1);
+    device.replica.request_acknowledgement();
+    settle(&mut device, &mut cloud);
+    disconnect(&mut device, &mut cloud);
+    let mut fresh = Side::<Heap>::new(2, Role::Aggregator);
+    connect(&mut device, &mut fresh);
+    device.poll().iter().for_each(|frame| fresh.take(frame).unwrap());
+    let again = fresh.poll();
+    assert_eq!(again.iter().map(Vec::len).collect::<Vec<_>>(), [2], "it wants another Open");
+
+    let session = device.session.unwrap();
+    device.replica.set_room(session, false);
+    hold(&mut device, true);
+    again.iter().for_each(|frame| device.take(frame).unwrap());
+    assert!(device.poll().is_empty(), "the transport takes nothing");
+    device.replica.set_room(session, true);
+    settle(&mut device, &mut fresh);
+    assert_eq!(at_cloud(&fresh, "speed"), Some(1), "an Open takes along what waits");
+    device.set("speed", 2);
+    assert_eq!(settle(&mut device, &mut fresh), 0, "and then changes are deferred as before");
+}

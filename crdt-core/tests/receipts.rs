@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Side, connect, disconnect, settle};
-use crdt_core::{Event, Heap, Role, SessionId, Time, VersionVector};
+use crdt_core::{Connect, Event, Heap, Role, SessionId, Time, VersionVector};
 
 fn pair() -> (Side<Heap>, Side<Heap>) {
     let (mut device, mut cloud) = (Side::new(1, Role::Member), Side::new(2, Role::Aggregator));
@@ -231,4 +231,38 @@ fn what_others_wrote_is_no_backlog_when_it_is_delivered() {
     assert_eq!(gateway.replica.delivered_seq(peer), gateway.replica.document().seq());
     frames.iter().for_each(|frame| cloud.take(frame).unwrap());
     assert_eq!(cloud.replica.document().size(), sensor.replica.document().size());
+}
+
+/// The peer of an early session says what it has, and then proves that it is there. What counts is its vector, not the own.
+#[test]
+fn what_a_peer_said_before_it_was_confirmed_counts_as_it_was_said() {
+    let (mut device, mut cloud) =
+        (Side::<Heap>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
+    let link = |peer, initiator| Connect {
+        peer,
+        with_aggregator: initiator,
+        initiator,
+        confirmed: false,
+        handle: 0,
+    };
+    (0..200).for_each(|n| device.set(&format!("log/{n:03}"), n));
+    device.frame_len = 512;
+    device.session = Some(device.replica.connect(link(cloud.peer, true)).unwrap());
+    cloud.session = Some(cloud.replica.connect(link(device.peer, false)).unwrap());
+    // The Open and a part of the batch, no claim.
+    let part = device.poll_frames(1);
+    part.iter().for_each(|frame| cloud.take(frame).unwrap());
+    cloud.poll().iter().for_each(|frame| device.take(frame).unwrap());
+    let (moment, session, peer) = (device.moment(), device.session.unwrap(), cloud.peer);
+    device.replica.confirm(moment, session);
+    assert_eq!(device.replica.acknowledged_through(peer), Time::ZERO, "the cloud has claimed nothing");
+    assert!(device.replica.acknowledged_by(peer).unwrap().is_empty());
+    assert!(!device.events.iter().any(|event| matches!(event, Event::Acknowledged { .. })));
+
+    // What it says then is counted.
+    let (moment, session) = (cloud.moment(), cloud.session.unwrap());
+    cloud.replica.confirm(moment, session);
+    device.replica.request_acknowledgement();
+    settle(&mut device, &mut cloud);
+    assert_eq!(device.replica.acknowledged_through(peer), own_time(&device));
 }

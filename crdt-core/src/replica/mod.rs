@@ -202,7 +202,11 @@ pub struct Replica<S: Memory> {
     /// Something changed that nothing may leave before.
     pub(crate) unsaved: bool,
     issued: PersistToken,
+    /// What was handed over with it was taken.
+    taken: PersistToken,
     persisted: PersistToken,
+    /// Removals were not taken, so the next one who takes what is unsaved has to write everything anew.
+    must_rewrite: bool,
     /// Cells up to this sequence number were handed to the driver.
     saved_seq: u64,
     conflicts: Conflicts<S>,
@@ -240,7 +244,7 @@ impl<S: Memory> Replica<S> {
         Self {
             name: name.clone(),
             config,
-            document: Document::new(name, id, config.limits),
+            document: Document::with_removals(name, id, config.limits),
             unverified: None,
             loaded: Time::ZERO,
             clock_correction_ms: 0,
@@ -252,7 +256,9 @@ impl<S: Memory> Replica<S> {
             next_session: 0,
             unsaved: true,
             issued: PersistToken(0),
+            taken: PersistToken(0),
             persisted: PersistToken(0),
+            must_rewrite: false,
             saved_seq: 0,
             conflicts: Conflicts::default(),
             events: Events::new(),
@@ -318,12 +324,12 @@ impl<S: Memory> Replica<S> {
         let before = self.document.seq;
         self.sessions[index].carrier.confirmed = true;
         self.close_sessions_with(self.sessions[index].carrier.peer, Some(session));
-        if self.sessions[index].heard {
+        if let Some(theirs) = self.sessions[index].early_vector.take() {
             // What its Open said was early input; now it counts.
-            let theirs = self.sessions[index].table.clone();
             let moment = self.corrected(moment);
             if let Ok(peer) = self.peer_index(self.sessions[index].carrier.peer) {
                 self.peers[peer].acked.copy_from(&theirs);
+                self.note_acknowledged(peer);
             }
             self.peer_is_there(moment, index);
         }
@@ -421,6 +427,11 @@ impl<S: Memory> Replica<S> {
     /// What was handed over with `token`, and all before, is durable.
     pub fn handle_persisted(&mut self, token: PersistToken) {
         self.persisted = self.persisted.max(token.min(self.issued));
+        if self.persisted > self.taken {
+            // The driver has no disk, or saves in a way of its own: nobody asks what was removed.
+            self.must_rewrite |= self.document.cells.has_removed();
+            self.document.cells.clear_removed();
+        }
     }
 
     /// Marks state that changes without gating (what peers have acknowledged) to be saved too, before a shutdown.

@@ -276,6 +276,7 @@ impl<S: Memory> Replica<S> {
         }
         let (peer_id, confirmed, peer_replica) =
             (session.carrier.peer, session.carrier.confirmed, session.peer_replica);
+        session.early_vector = (!confirmed).then(|| theirs.clone());
         let peer = self.peer_index(peer_id)?;
         if confirmed {
             self.peers[peer].acked.copy_from(&theirs);

@@ -254,7 +254,7 @@ impl<S: Memory> Replica<S> {
         }
         if !session.gap || !holds(Rule::NeedOnce) {
             session.gap = true;
-            session.need_due = Some(Need { batch: session.claims_received + 1, full: false });
+            session.need_due = Some(Need { batch: session.claims_received.saturating_add(1), full: false });
         }
     }
 
@@ -385,7 +385,7 @@ impl<S: Memory> Replica<S> {
         self.no_full_batch(index)?;
         let Some(mut claim) = claim else {
             self.refuse_replicas(index);
-            self.sessions[index].claims_received += 1;
+            self.sessions[index].note_claim_received();
             return Ok(());
         };
         // Retirements have a message of their own. Nothing is needed to take it out.
@@ -465,7 +465,7 @@ impl<S: Memory> Replica<S> {
                 self.sessions[index].believed.join_entries(claim).ok();
             }
         }
-        self.sessions[index].claims_received += 1;
+        self.sessions[index].note_claim_received();
         Ok(())
     }
 
@@ -493,20 +493,20 @@ impl<S: Memory> Replica<S> {
         session.full = false;
         let (Some(claim), Some(floor)) = (claim, floor) else {
             self.refuse_replicas(index);
-            self.sessions[index].claims_received += 1;
+            self.sessions[index].note_claim_received();
             return Ok(());
         };
         if !claim.dominates(&floor) {
             return Err(Stop::OutOfTurn(Turn::FloorAboveClaim));
         }
         if session.gap {
-            session.claims_received += 1;
+            session.note_claim_received();
             return Ok(());
         }
         if !self.has_room_for(index, claim.entries()) {
             // Nothing is dropped for a claim that is not taken: the floor would be above the version vector.
             self.refuse_replicas(index);
-            self.sessions[index].claims_received += 1;
+            self.sessions[index].note_claim_received();
             return Ok(());
         }
         // With every forgotten tombstone incorporated here, it is a plain delta.
@@ -699,6 +699,8 @@ pub(super) fn refusal(error: UpdateError) -> Refusal {
         UpdateError::ClockExhausted { last } => {
             return Refusal::Clock { ahead_ms: last.as_ms(), limit_ms: 0 };
         }
+        // Nothing that comes from a peer adds.
+        UpdateError::Overflow => (Resource::Bytes, 0, 0),
         UpdateError::Value(error) => (Resource::Bytes, error.len, crate::limits::VALUE_LEN_MAX),
     };
     Refusal::Capacity { what, needed: needed as u64, limit: limit as u64 }

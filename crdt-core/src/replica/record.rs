@@ -72,7 +72,8 @@ pub enum RecordError {
 /// Something to be made durable, all of one token in one atomic step.
 #[derive(Clone, Copy, Debug)]
 pub enum Unsaved<'a> {
-    /// Drop every cell of this document; those that are held follow. Only from fixed storage.
+    /// Drop every cell of this document; those that are held follow. From fixed storage, and where what was removed before
+    /// was never taken.
     Rewrite,
     /// The cell at this path is gone.
     Removed(&'a str),
@@ -121,6 +122,10 @@ impl<S: Memory> Replica<S> {
     pub fn take_unsaved(&mut self, mut sink: impl FnMut(Unsaved<'_>)) -> PersistToken {
         let cells = &self.document.cells;
         match cells.removed() {
+            _ if core::mem::take(&mut self.must_rewrite) => {
+                sink(Unsaved::Rewrite);
+                self.saved_seq = 0;
+            }
             Some(paths) => paths.for_each(|path| sink(Unsaved::Removed(path))),
             None if cells.has_removed() => {
                 sink(Unsaved::Rewrite);
@@ -131,6 +136,7 @@ impl<S: Memory> Replica<S> {
         cells.since(self.saved_seq).for_each(|cell| sink(Unsaved::Cell(cell)));
         self.saved_seq = self.document.seq;
         self.document.cells.clear_removed();
+        self.taken = self.issued;
         self.issued
     }
 

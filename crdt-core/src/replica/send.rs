@@ -446,7 +446,7 @@ fn write_claim<S: Memory>(
 }
 
 fn after_claim<S: Memory>(document: &Document<S>, session: &mut Session<S>, full: bool, news: &[ReplicaId]) {
-    session.claims_sent += 1;
+    session.claims_sent = session.claims_sent.saturating_add(1);
     if !session.heard {
         session.first_claim = Some(document.knowledge.vv().clone());
     }

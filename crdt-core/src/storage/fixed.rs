@@ -182,6 +182,9 @@ impl<const CELLS: usize, const BYTES: usize> CellStore for FixedCells<CELLS, BYT
         }
     }
 
+    /// One bit says it, always.
+    fn keep_removed(&mut self) {}
+
     fn clear_removed(&mut self) {
         self.removed = false;
     }

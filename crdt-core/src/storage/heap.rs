@@ -49,6 +49,8 @@ pub struct HeapCells {
     bytes: usize,
     /// Slots of the cells that were removed, in the order of their paths: these stay until they are gone from disk.
     removed: Vec<u32>,
+    /// There is a disk.
+    keeps_removed: bool,
 }
 
 /// 64 bytes.
@@ -166,7 +168,10 @@ impl HeapCells {
         self.bytes -= slot.path.len() + slot.payload.as_slice().len();
         slot.seq = 0;
         slot.payload = Payload::NONE;
-        if let Err(at) = self.place_in_removed(self.path(index)) {
+        if !self.keeps_removed {
+            slot.path = Box::default();
+            self.free.push(index);
+        } else if let Err(at) = self.place_in_removed(self.path(index)) {
             self.removed.insert(at, index);
         }
     }
@@ -297,6 +302,10 @@ impl CellStore for HeapCells {
         }
     }
 
+    fn keep_removed(&mut self) {
+        self.keeps_removed = true;
+    }
+
     fn clear_removed(&mut self) {
         for index in self.removed.drain(..) {
             self.slots[index as usize].path = Box::default();
@@ -345,5 +354,30 @@ impl CellStore for HeapCells {
 
     fn room(&self) -> (usize, usize) {
         (u32::MAX as usize - 1, isize::MAX as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::Path;
+    use crate::document::{Document, Limits};
+    use crate::id::DocumentName;
+    use crate::time::Moment;
+
+    /// Seen in the field: 70,000 paths of cells that were long forgotten, in a program that merges documents by itself.
+    #[test]
+    fn a_document_without_a_driver_keeps_no_removed_paths() {
+        let name = DocumentName::new("d").unwrap();
+        let mut document = Document::<Heap>::new(&name, ReplicaId::new(1), Limits::default());
+        for n in 0..70_000_u64 {
+            let path = alloc::format!("log/{n}");
+            let path = Path::new(&path).unwrap();
+            document.set(Moment::new(n, n), path, 1).unwrap();
+            document.delete(Moment::new(n, n), path).unwrap();
+            document.forget_tombstones(|_| true);
+        }
+        assert_eq!((document.cells.removed.len(), document.cells.count()), (0, 0));
+        assert!(document.cells.slots.len() <= SLOTS_MORE_MIN, "{} slots", document.cells.slots.len());
     }
 }

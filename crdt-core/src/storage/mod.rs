@@ -75,6 +75,8 @@ pub trait CellStore: Default {
     fn restamp(&mut self, place: Self::Place, stamp: Stamp, seq: u64);
     /// Gives each cell strictly below `path` (all cells for `None`) the stamp and sequence number that `stamp` returns for it.
     fn restamp_below(&mut self, path: Option<&str>, stamp: impl FnMut(Stored<'_>) -> Option<(Stamp, u64)>);
+    /// From now on it is kept which paths are removed, until [`clear_removed`](Self::clear_removed). Without that nobody asks.
+    fn keep_removed(&mut self);
     /// Forgets which paths were removed: they are on disk.
     fn clear_removed(&mut self);
 
@@ -92,7 +94,8 @@ pub trait CellStore: Default {
     fn below<'a>(&'a self, path: Option<&str>) -> impl Iterator<Item = Stored<'a>> + 'a;
     /// Cells with a sequence number above `seq`, in the order of these.
     fn since(&self, seq: u64) -> impl Iterator<Item = Stored<'_>> + '_;
-    /// Paths removed (not replaced) since the last [`clear_removed`](Self::clear_removed), or `None` when that is not kept.
+    /// Paths removed (not replaced) since the last [`clear_removed`](Self::clear_removed), or `None` when
+    /// the storage never keeps that.
     fn removed(&self) -> Option<impl Iterator<Item = &str> + '_>;
     /// Whether anything was removed since then.
     fn has_removed(&self) -> bool;

@@ -109,6 +109,9 @@ pub struct Session<S: Memory> {
     pub(crate) repair: Repair,
     pub(crate) quiet: bool,
 
+    /// The vector in an Open that may be a replay: it counts once the peer is confirmed.
+    pub(crate) early_vector: Option<VersionVector<S>>,
+
     // ---- what the peer has seen ----
     /// Highest time in the vector that it opened with: what it sends with a lower one is older than that.
     pub(crate) opened_at: Time,
@@ -213,6 +216,7 @@ impl<S: Memory> Session<S> {
             digest_due: true,
             repair: Repair::new(),
             quiet: false,
+            early_vector: None,
             opened_at: Time::ZERO,
             seen_seq: 0,
         }
@@ -296,6 +300,12 @@ impl<S: Memory> Session<S> {
         self.enough_at.is_some()
     }
 
+    /// A batch has ended. A peer that ends four thousand million of them is not counted any further: only its own receipts
+    /// suffer.
+    pub(crate) fn note_claim_received(&mut self) {
+        self.claims_received = self.claims_received.saturating_add(1);
+    }
+
     /// The vector that the first flight takes for granted; `own` is the sender.
     pub(crate) fn first_base_vector(&self, own: ReplicaId) -> VersionVector<S> {
         match self.first_base {
@@ -371,5 +381,32 @@ impl<S: Memory> fmt::Debug for Session<S> {
             .field("peer", &self.carrier.peer)
             .field("believed", &self.believed)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use crate::id::PeerId;
+    use crate::storage::Heap;
+
+    /// 65,536 batches fit into a frame, so a peer comes to the end of 32 bits within 65,536 frames.
+    #[test]
+    fn a_peer_that_ends_batches_without_end_is_counted_no_further() {
+        let carrier = Carrier {
+            peer: PeerId([1; 32]),
+            with_aggregator: false,
+            initiator: false,
+            confirmed: true,
+            handle: 0,
+            has_capacity: true,
+            is_deferred: false,
+        };
+        let mut session = Session::<Heap>::new(SessionId(1), carrier);
+        session.claims_received = u32::MAX - 1;
+        (0..3).for_each(|_| session.note_claim_received());
+        session.refuse(Refusal::Access);
+        assert_eq!(session.claims_received, u32::MAX);
+        assert_eq!(session.refusal_due.map(|refused| refused.batch), Some(1 << 32));
     }
 }

@@ -59,7 +59,7 @@ impl<'p> Counter<'p> {
 
     /// Plans to add `amount`, which may be negative. O(log cells).
     ///
-    /// Commit it before the next addition of this replica is planned: two plans made from the same total count once.
+    /// The amount is added when the plan is committed: several in one transaction all count.
     ///
     /// # Errors
     /// [`CounterError::Overflow`] when the own total does not fit in 64 bits.
@@ -70,8 +70,8 @@ impl<'p> Counter<'p> {
     ) -> Result<Plan<'static, 1>, CounterError> {
         let path = self.cell_of(own_counter_key(document))?;
         let own = document.get(path.as_path()).and_then(integer).unwrap_or(0);
-        let total = own.checked_add(amount).ok_or(CounterError::Overflow)?;
-        Ok(Plan::new([Planned { path, content: PlannedContent::Value(Value::I64(total)) }]))
+        own.checked_add(amount).ok_or(CounterError::Overflow)?;
+        Ok(Plan::new([Planned { path, content: PlannedContent::Add(amount) }]))
     }
 
     /// Plans to bring the value to 0, as far as additions are known here. O(cells below).

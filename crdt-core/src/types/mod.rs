@@ -25,8 +25,8 @@
 //! A register is a scalar cell ([`Document::get`](crate::Document::get)), a map is the keys below a path
 //! ([`Document::iter`](crate::Document::iter)): neither needs a type of its own.
 //!
-//! Plan, commit, plan again: a plan reckons with the document as it was read. Two plans for the same counter in one
-//! transaction would count once; [`Insertion::then`] continues a plan for a list.
+//! Plan, commit, plan again: a plan reckons with the document as it was read; [`Insertion::then`] continues a plan for a list.
+//! Additions to a counter are made at the commit, so any number of them may stand in one transaction.
 
 mod counter;
 pub(crate) mod list;

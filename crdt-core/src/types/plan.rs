@@ -54,6 +54,8 @@ pub(super) struct Planned<'v> {
 /// What a planned write puts.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum PlannedContent<'v> {
+    /// To the integer that stands there at the time of the commit.
+    Add(i64),
     Delete,
     Position(Position),
     Value(Value<'v>),
@@ -63,6 +65,7 @@ impl Planned<'_> {
     fn write(&self) -> Write<'_> {
         let path = self.path.as_path();
         match &self.content {
+            PlannedContent::Add(amount) => Write::add(path, *amount),
             PlannedContent::Delete => Write::delete(path),
             PlannedContent::Position(position) => Write::set(path, position.as_bytes()),
             PlannedContent::Value(value) => Write::set(path, *value),

@@ -1,0 +1,64 @@
+//! A document without sessions.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#[expect(dead_code, reason = "this file uses a part of it")]
+mod common;
+
+use common::{Side, path};
+use crdt_core::{
+    Document, DocumentName, Fixed, Heap, Limits, MergeError, Moment, Output, ReplicaId, Role, Unsaved,
+};
+
+fn document(name: &str, replica: u64) -> Document<Heap> {
+    Document::new(&DocumentName::new(name).unwrap(), ReplicaId::new(replica), Limits::default())
+}
+
+/// Fingerprints are keyed by the name: a cell of another document would look like damage for ever.
+#[test]
+fn copies_of_different_documents_are_not_merged() {
+    let (mut pump, mut town) = (document("pump-1", 1), document("town", 2));
+    town.set(Moment::new(1, 1), path("x"), 1).unwrap();
+    assert_eq!(pump.merge(&town), Err(MergeError::OtherDocument));
+    assert_eq!((pump.size().cells, pump.version_vector().len()), (0, 0));
+    let name = DocumentName::new("town").unwrap();
+    let small = Document::<Fixed<4, 64, 2>>::new(&name, ReplicaId::new(3), Limits::default());
+    town.merge(&small).unwrap();
+    assert!(MergeError::OtherDocument.to_string().contains("different names"));
+}
+
+/// A driver without a disk never asks which cells were removed.
+#[test]
+fn a_replica_without_a_disk_keeps_no_list_of_what_was_removed() {
+    let mut side = Side::<Heap>::new(1, Role::Member);
+    for n in 0..200 {
+        side.set(&format!("log/{n}"), n);
+        side.delete(&format!("log/{n}"));
+        side.replica.forget_all_tombstones();
+        side.poll();
+    }
+    // Whoever takes after all has to begin anew.
+    side.set("speed", 1);
+    let moment = side.moment();
+    let mut buffer = [0; 256];
+    while let Some(output) = side.replica.poll_output(moment, &mut buffer) {
+        if let Output::Persist(token) = output {
+            let mut taken = Vec::new();
+            side.replica.take_unsaved(|unsaved| {
+                taken.push(match unsaved {
+                    Unsaved::Rewrite => "rewrite".to_owned(),
+                    Unsaved::Removed(path) => format!("removed {path}"),
+                    Unsaved::Cell(cell) => cell.path.to_owned(),
+                });
+            });
+            assert_eq!(taken, ["rewrite", "speed"]);
+            side.replica.handle_persisted(token);
+        }
+    }
+    // And from then on it is told what was removed.
+    side.delete("speed");
+    side.replica.forget_all_tombstones();
+    let mut taken = Vec::new();
+    side.replica.take_unsaved(|unsaved| taken.push(matches!(unsaved, Unsaved::Removed("speed"))));
+    assert_eq!(taken, [true]);
+}
