@@ -10,6 +10,7 @@ use crate::id::{DocumentName, ReplicaId};
 use crate::storage::{CellStore, Storage, Stored};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
+use crate::write::{Write, overlapping};
 
 /// Most cells and bytes a document may hold. Fixed storage has its own limits; the lower ones hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,60 +25,6 @@ impl Default for Limits {
     /// A million cells, 64 MiB.
     fn default() -> Self {
         Self { cells: 1 << 20, bytes: 64 << 20 }
-    }
-}
-
-/// One write of a transaction.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Write<'a> {
-    path: Path<'a>,
-    content: Content<'a>,
-    /// The content is a number that is added to the integer that stands there when the write is made.
-    adds: bool,
-}
-
-impl<'a> Write<'a> {
-    /// Puts a scalar at `path`; what was there and below is gone.
-    pub fn set(path: Path<'a>, value: impl Into<Value<'a>>) -> Self {
-        Self::put(path, Content::Value(value.into()))
-    }
-
-    /// Puts an empty map at `path`; what was there and below is gone.
-    pub fn map(path: Path<'a>) -> Self {
-        Self::put(path, Content::Map)
-    }
-
-    /// Puts an empty list at `path`; what was there and below is gone.
-    pub fn list(path: Path<'a>) -> Self {
-        Self::put(path, Content::List)
-    }
-
-    /// Deletes what is at `path` and below.
-    pub fn delete(path: Path<'a>) -> Self {
-        Self::put(path, Content::Tombstone)
-    }
-
-    /// Adds to the integer at `path`, 0 where none is, when the write is made: so several additions in one transaction all
-    /// count.
-    pub(crate) fn add(path: Path<'a>, amount: i64) -> Self {
-        Self { adds: true, ..Self::set(path, amount) }
-    }
-
-    fn put(path: Path<'a>, content: Content<'a>) -> Self {
-        Self { path, content, adds: false }
-    }
-
-    /// What is added, if this is an addition.
-    fn amount(&self) -> Option<i64> {
-        match self.content {
-            Content::Value(Value::I64(amount)) if self.adds => Some(amount),
-            _ => None,
-        }
-    }
-
-    /// The content with the longest encoding that the write can come to.
-    fn longest(&self) -> Content<'a> {
-        if self.adds { Content::Value(Value::I64(i64::MIN)) } else { self.content }
     }
 }
 
@@ -751,12 +698,12 @@ impl<S: Storage> Document<S> {
 
     fn check_room_for(&self, writes: &[Write<'_>]) -> Result<(), CapacityError> {
         let (mut cells, mut bytes) = (0_isize, 0_isize);
+        // Where that is not known, each may lie below another one.
+        let overlapping = overlapping::<S::Sequences>(writes);
         for (i, write) in writes.iter().enumerate() {
             let mut scratch = Scratch::default();
             let payload_len = write.longest().encode(&mut scratch).1.len() as isize;
-            let alone = writes.iter().enumerate().all(|(j, other)| {
-                i == j || !(write.path.contains(other.path) || other.path.contains(write.path))
-            });
+            let alone = overlapping.as_ref().is_some_and(|found| found.binary_search(&(i as u64)).is_err());
             match self.cells.get(write.path.as_str()) {
                 Some(here) if alone => bytes += payload_len - here.payload.len() as isize,
                 Some(_) => bytes += payload_len,

@@ -72,10 +72,11 @@ pub mod weaken;
 #[cfg(not(feature = "_weaken"))]
 mod weaken;
 mod wire;
+mod write;
 
 pub use causal::{Entry, KnowledgeMemory, Retired, Rise, Stamp, VersionVector};
 pub use cell::{Cell, Content, Kind, Path, PathError, Value, ValueError, dominates};
-pub use document::{Document, Joined, Limits, MergeError, Node, UpdateError, Write};
+pub use document::{Document, Joined, Limits, MergeError, Node, UpdateError};
 pub use error::CapacityError;
 pub use id::{DocumentName, NameError, PeerId, ReplicaId};
 pub use replica::{
@@ -88,3 +89,4 @@ pub use storage::{Heap, HeapCells};
 pub use sync::{Conflict, Event, Memory, SessionId, Version};
 pub use time::{Moment, Time};
 pub use wire::{DecodeError, Refusal, Resource, peek_handle, peek_is_content, peek_open, write_refusal};
+pub use write::Write;

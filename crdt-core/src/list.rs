@@ -12,6 +12,8 @@ pub trait List<T>: Default + Deref<Target = [T]> + DerefMut {
     fn remove(&mut self, index: usize) -> T;
     /// Keeps what `keep` says yes to.
     fn retain(&mut self, keep: impl FnMut(&T) -> bool);
+    /// Keeps the first `len` elements.
+    fn truncate(&mut self, len: usize);
     /// Forgets everything.
     fn clear(&mut self);
     /// Most elements it can hold.
@@ -51,6 +53,10 @@ impl<T, const N: usize> List<T> for heapless::Vec<T, N> {
             }
         }
         self.truncate(kept);
+    }
+
+    fn truncate(&mut self, len: usize) {
+        heapless::Vec::truncate(self, len);
     }
 
     fn clear(&mut self) {
@@ -124,6 +130,10 @@ mod growing {
 
         fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
             self.0.retain(keep);
+        }
+
+        fn truncate(&mut self, len: usize) {
+            self.0.truncate(len);
         }
 
         fn clear(&mut self) {

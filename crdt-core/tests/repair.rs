@@ -524,3 +524,42 @@ proptest! {
         assert_same(&mut device, &mut cloud);
     }
 }
+
+/// A frame of 8 bytes makes the other side look at all its cells. It does so as often as a repair can need it, and no more.
+#[test]
+fn a_peer_that_wants_without_end_is_served_as_often_as_a_repair_can_need() {
+    let (mut device, mut cloud) = pair::<Heap>(1_000);
+    connect(&mut device, &mut cloud);
+    settle(&mut device, &mut cloud);
+    // A repair begins, with a salt and nothing else; then a cell is wanted that does not exist, or a range, as by somebody
+    // who has none of it.
+    cloud.take(&[0, 0x0F, 1, 7, 7, 7, 7, 0]).unwrap();
+    cloud.poll();
+    for n in 0..1_000_u32 {
+        let [a, b, ..] = n.to_le_bytes();
+        let frame = if n % 2 == 0 { vec![0, 0x0F, 0, 1, 0x20, a, b, 9] } else { vec![0, 0x0F, 0, 1, 0x10, 0] };
+        cloud.take(&frame).unwrap();
+        cloud.poll();
+    }
+    let repairs = cloud.replica.repairs();
+    assert_eq!((repairs.searches, repairs.ranges_compared), (576, 500));
+    assert_eq!(repairs.searches_refused, 424);
+    // It serves others, and this one, too.
+    device.set("unit", 1);
+    settle(&mut device, &mut cloud);
+    assert_eq!(cloud.replica.document().get(path("unit")), Some(Value::I64(1)));
+    disconnect(&mut device, &mut cloud);
+    let mut changed = damaged_and_healed(&mut device, &mut cloud);
+    assert!(changed.take().is_some(), "the next session repairs");
+}
+
+/// A value is changed on the device's disk, and a session heals it.
+fn damaged_and_healed(device: &mut Side<Heap>, cloud: &mut Side<Heap>) -> Option<usize> {
+    let at = name(3);
+    damage(device, Role::Member, |cells| {
+        let stamp = cells[&at].0;
+        cells.insert(at.clone(), int(&at, stamp, -1));
+    });
+    let bytes = heal(device, cloud);
+    (device.replica.document() == cloud.replica.document()).then_some(bytes)
+}

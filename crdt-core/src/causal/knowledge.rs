@@ -396,3 +396,98 @@ impl<S: KnowledgeMemory> Knowledge<S> {
 
 /// Rises that the log has room for beside two of each replica.
 const LOG_MIN: usize = 16;
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::storage::{Fixed, Heap};
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Claim(u64, u64),
+        /// A peer is looked at, and told what it lacks.
+        Tell(usize),
+        /// A peer lost what it had.
+        Lower(usize),
+        Reload,
+        Retire(u64),
+        RollBack(u64, u64),
+    }
+
+    /// What a session remembers of a peer.
+    struct Peer<S: KnowledgeMemory> {
+        has: VersionVector<S>,
+        since: u64,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let id = 1..40_u64;
+        prop_oneof![
+            12 => (id.clone(), 1..500_u64).prop_map(|(id, ms)| Step::Claim(id, ms)),
+            4 => (0..3_usize).prop_map(Step::Tell),
+            1 => (0..3_usize).prop_map(Step::Lower),
+            1 => Just(Step::Reload),
+            1 => id.clone().prop_map(Step::Retire),
+            1 => (id, 1..500_u64).prop_map(|(id, ms)| Step::RollBack(id, ms)),
+        ]
+    }
+
+    fn play<S: KnowledgeMemory>(steps: &[Step]) {
+        let mut knowledge = Knowledge::<S>::new();
+        let peer = || Peer { has: VersionVector::<S>::new(), since: 0 };
+        let mut peers = [peer(), peer(), peer()];
+        for step in steps {
+            match *step {
+                Step::Claim(id, ms) => {
+                    knowledge.claim(ReplicaId::new(id), Time::from_clock_ms(ms)).unwrap();
+                }
+                Step::Tell(peer) => {
+                    let Peer { has, since } = &mut peers[peer];
+                    let lacks = |e: &crate::causal::Entry| {
+                        e.replica != ReplicaId::RETIREMENTS && has.time_of(e.replica) < e.time
+                    };
+                    let naive: std::vec::Vec<_> =
+                        knowledge.vv().iter().filter(lacks).map(|e| e.replica).collect();
+                    let news = knowledge.news_for(has, *since);
+                    assert_eq!(&news[..], &naive[..]);
+                    for replica in naive {
+                        has.raise(replica, knowledge.vv().time_of(replica)).unwrap();
+                    }
+                    *since = knowledge.rises();
+                }
+                Step::Lower(peer) => peers[peer] = Peer { has: VersionVector::new(), since: 0 },
+                Step::Reload => {
+                    let (vv, floor) = (knowledge.vv().clone(), knowledge.floor().clone());
+                    knowledge = Knowledge::restore(vv, floor, knowledge.horizon(), knowledge.clock());
+                    peers.iter_mut().for_each(|peer| peer.since = 0);
+                }
+                Step::Retire(id) => {
+                    knowledge.retire(Moment::new(1, 1), ReplicaId::new(id)).unwrap();
+                }
+                Step::RollBack(id, ms) => {
+                    let (id, common) = (ReplicaId::new(id), Time::from_clock_ms(ms));
+                    if knowledge.vv().time_of(id) > common {
+                        knowledge.roll_back(id, common);
+                    }
+                }
+            }
+            knowledge.check().unwrap();
+            assert!(
+                knowledge.log.len() <= LOG_MIN + 2 * knowledge.vv().len() + 80,
+                "{}",
+                knowledge.log.len()
+            );
+        }
+    }
+
+    proptest! {
+        /// What a peer lacks is found by the rises since it was told as by looking at everything.
+        #[test]
+        fn what_rose_is_what_a_peer_lacks(steps in prop::collection::vec(step(), 1..400)) {
+            play::<Heap>(&steps);
+            play::<Fixed<4, 64, 64>>(&steps);
+        }
+    }
+}

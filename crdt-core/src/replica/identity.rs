@@ -5,11 +5,11 @@ use super::{Event, Replica, Role};
 use crate::causal::Stamp;
 use crate::cell::Path;
 use crate::document::Document;
-use crate::id::ReplicaId;
+use crate::id::{PeerId, ReplicaId};
 use crate::limits::PATH_LEN_MAX;
 use crate::list::List;
-use crate::storage::{CellStore, Stored};
-use crate::sync::{Memory, Peer};
+use crate::storage::{CellStore, Stored, sort_by};
+use crate::sync::{Memory, Session};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 
@@ -124,18 +124,22 @@ impl<S: Memory> Replica<S> {
         self.peers.iter_mut().for_each(|peer| peer.sent_through = 0);
         self.unverified = None;
         self.unsaved = true;
-        let mut after = Stamp::new(common, ReplicaId::new(u64::MAX));
-        loop {
-            let own =
-                document.cells.below(None).filter(|c| c.stamp.replica == old && c.stamp.time > after.time);
-            let Some(time) = own.map(|c| c.stamp.time).min() else { break };
-            after.time = time;
-            let original = Stamp::new(time, old);
-            let Ok(stamp) = document.tick(moment) else { break };
-            while let Some(path) = first_with(document, original) {
-                document.reissue_under(stamp, Path::from_checked(&path));
-            }
-            self.events.push(Event::LateWrite { original, reissued: stamp });
+        let is_later = |cell: &Stored<'_>| cell.stamp.replica == old && cell.stamp.time > common;
+        let mut again: Option<(Stamp, Stamp)> = None;
+        for seq in in_order_of_stamps(document, 0, &mut |cell| is_later(cell)).iter() {
+            let Some(cell) = cell_of_change(document, *seq) else { continue };
+            let (original, path) = (cell.stamp, copy_path(cell.path));
+            let stamp = match again {
+                // Of the same transaction.
+                Some((before, stamp)) if before == original => stamp,
+                _ => {
+                    let Ok(stamp) = document.tick(moment) else { break };
+                    again = Some((original, stamp));
+                    self.events.push(Event::LateWrite { original, reissued: stamp });
+                    stamp
+                }
+            };
+            document.reissue_under(stamp, Path::from_checked(&path));
         }
         if highest > common {
             document.roll_back(old, common);
@@ -169,7 +173,9 @@ impl<S: Memory> Replica<S> {
         if self.given_up.is_empty() && !orphans {
             return;
         }
-        self.reissue_while(moment, &|this, cell| {
+        // Before that change, all cells are covered.
+        self.document.is_clean();
+        self.reissue_all(moment, self.document.covered_seq, &|this, cell| {
             let replica = cell.stamp.replica;
             // An early session may be about to claim its cells.
             let talks = || this.sessions.iter().any(|s| !s.closing && s.peer_replica == Some(replica));
@@ -182,31 +188,35 @@ impl<S: Memory> Replica<S> {
     }
 
     /// Whether this is the aggregator and every active member is in session with it: then an id that none of them uses
-    /// is used by nobody.
-    fn every_member_is_here(&self) -> bool {
-        let here = |peer: &Peer<S>| {
-            self.sessions
-                .iter()
-                .any(|s| s.carrier.peer == peer.id && s.heard && s.carrier.confirmed && !s.closing)
-        };
-        let members = || self.peers.iter().filter(|p| p.active);
-        self.config.role == Role::Aggregator
-            && self.sessions.len() >= members().count()
-            && members().all(here)
+    /// is used by nobody. O(1) as long as nobody comes or goes.
+    fn every_member_is_here(&mut self) -> bool {
+        if self.config.role != Role::Aggregator || self.somebody_is_away_at == Some(self.presence) {
+            return false;
+        }
+        let is_active = |peer: PeerId| self.peers.of(peer).is_some_and(|peer| peer.active);
+        // A peer has one session that is confirmed and not being closed.
+        let is_here =
+            |s: &&Session<S>| s.heard && s.carrier.confirmed && !s.closing && is_active(s.carrier.peer);
+        let here = self.sessions.iter().filter(is_here).count();
+        let is_complete = here == self.peers.iter().filter(|p| p.active).count();
+        self.somebody_is_away_at = (!is_complete).then_some(self.presence);
+        is_complete
     }
 
-    /// Writes again, the oldest first, the cells that `wanted` says yes to, until there are none.
-    pub(super) fn reissue_while(&mut self, moment: Moment, wanted: &dyn Fn(&Self, &Stored<'_>) -> bool) {
-        loop {
-            // Of one transaction, the first in the order of paths.
-            let mut oldest: Option<Stored<'_>> = None;
-            for cell in self.document.cells.below(None) {
-                if oldest.is_none_or(|oldest| cell.stamp < oldest.stamp) && wanted(self, &cell) {
-                    oldest = Some(cell);
-                }
-            }
-            let Some(oldest) = oldest else { return };
-            let (original, path) = (oldest.stamp, copy_path(oldest.path));
+    /// Writes again, the oldest first, the cells that changed here after `since` and that `wanted` says yes to.
+    /// O(changes + n log n).
+    pub(super) fn reissue_all(
+        &mut self,
+        moment: Moment,
+        since: u64,
+        wanted: &dyn Fn(&Self, &Stored<'_>) -> bool,
+    ) {
+        let this = &*self;
+        let again = in_order_of_stamps(&this.document, since, &mut |cell| wanted(this, cell));
+        for seq in again.iter() {
+            // What lies below one that was written again was written again with it.
+            let Some(cell) = cell_of_change(&self.document, *seq) else { continue };
+            let (original, path) = (cell.stamp, copy_path(cell.path));
             let Ok(reissued) = self.document.reissue_in_place(moment, Path::from_checked(&path)) else {
                 return;
             };
@@ -216,10 +226,27 @@ impl<S: Memory> Replica<S> {
     }
 }
 
-fn copy_path(path: &str) -> heapless::String<PATH_LEN_MAX> {
-    heapless::String::try_from(path).expect("stored paths have at most 255 bytes")
+/// The changes after `since` whose cells `wanted` says yes to, in the order of their stamps.
+fn in_order_of_stamps<S: Memory>(
+    document: &Document<S>,
+    since: u64,
+    wanted: &mut dyn FnMut(&Stored<'_>) -> bool,
+) -> S::Sequences {
+    let mut changes = S::Sequences::default();
+    for cell in document.cells.since(since).filter(|cell| wanted(cell)) {
+        let pushed = changes.push(cell.seq);
+        debug_assert!(pushed.is_ok(), "there is a place for each cell");
+    }
+    let stamp = |seq| cell_of_change(document, seq).map(|cell| cell.stamp);
+    sort_by(&mut changes, &mut |a, b| (stamp(a), a) < (stamp(b), b));
+    changes
 }
 
-fn first_with<S: Memory>(document: &Document<S>, stamp: Stamp) -> Option<heapless::String<PATH_LEN_MAX>> {
-    document.cells.below(None).find(|c| c.stamp == stamp).map(|c| copy_path(c.path))
+/// The cell that the change `seq` made, if it is still there.
+fn cell_of_change<S: Memory>(document: &Document<S>, seq: u64) -> Option<Stored<'_>> {
+    document.cells.since(seq - 1).next().filter(|cell| cell.seq == seq)
+}
+
+fn copy_path(path: &str) -> heapless::String<PATH_LEN_MAX> {
+    heapless::String::try_from(path).expect("stored paths have at most 255 bytes")
 }

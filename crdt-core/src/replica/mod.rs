@@ -32,7 +32,7 @@ use core::fmt;
 
 use crate::causal::{Retired, Stamp, VersionVector};
 use crate::cell::Path;
-use crate::document::{Document, Limits, UpdateError, Write};
+use crate::document::{Document, Limits, UpdateError};
 use crate::error::CapacityError;
 use crate::id::{DocumentName, PeerId, ReplicaId};
 use crate::limits::{ADMISSION_AHEAD_MS, FRAME_LEN_MAX};
@@ -41,6 +41,7 @@ use crate::storage::CellStore;
 use crate::sync::{Carrier, Event, Events, Memory, Peer, Peers, Session, SessionId, Sessions};
 use crate::time::{Moment, Time};
 use crate::wire::{DecodeError, Refusal};
+use crate::write::Write;
 
 /// What a replica is to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +213,10 @@ pub struct Replica<S: Memory> {
     conflicts: Conflicts<S>,
     pub(crate) events: Events<S>,
     repairs: Repairs,
+    /// Counts peers that came or went.
+    presence: u32,
+    /// With it, a member was away.
+    somebody_is_away_at: Option<u32>,
     /// As it was when the sessions were looked at.
     looked_at: SharedState,
 }
@@ -263,6 +268,8 @@ impl<S: Memory> Replica<S> {
             conflicts: Conflicts::default(),
             events: Events::new(),
             repairs: Repairs::default(),
+            presence: 0,
+            somebody_is_away_at: None,
             looked_at: SharedState::default(),
         }
     }
@@ -313,6 +320,7 @@ impl<S: Memory> Replica<S> {
             peer.guess.copy_from(&gone.believed);
         }
         self.sessions.remove(session);
+        self.presence = self.presence.wrapping_add(1);
     }
 
     /// The handshake of `session` is complete: its peer is there now, and what it said was no replay.
@@ -479,6 +487,7 @@ impl<S: Memory> Replica<S> {
     pub fn deactivate(&mut self, peer: PeerId) {
         if let Some(peer) = self.peers.of_mut(peer) {
             peer.active = false;
+            self.presence = self.presence.wrapping_add(1);
         }
     }
 

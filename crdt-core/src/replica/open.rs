@@ -326,6 +326,7 @@ impl<S: Memory> Replica<S> {
     pub(super) fn peer_is_there(&mut self, moment: Moment, index: usize) {
         let Ok(peer) = self.peer_index(self.sessions[index].carrier.peer) else { return };
         self.peers[peer].active = true;
+        self.presence = self.presence.wrapping_add(1);
         // An aggregator that names no id has written nothing under its present one: that is not the one it had before.
         let replica = self.sessions[index].peer_replica;
         let before = core::mem::replace(&mut self.peers[peer].replica, replica);

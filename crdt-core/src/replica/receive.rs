@@ -529,7 +529,7 @@ impl<S: Memory> Replica<S> {
         }
         self.document.knowledge.take_over(&floor, horizon);
         self.unsaved = true;
-        self.reissue_while(moment, &|_, cell| {
+        self.reissue_all(moment, 0, &|_, cell| {
             cell.is_live() && !claim.covers(cell.stamp) && cell.stamp <= horizon && holds(Rule::OwnLate)
         });
         Ok(())

@@ -38,6 +38,10 @@ pub struct Repairs {
     pub ranges_compared: u64,
     /// Cells of peers that were lacking here, or had another content, and were taken.
     pub cells_taken: u64,
+    /// Searches through all cells for those that peers wanted.
+    pub searches: u64,
+    /// Searches that were refused, because the session had had as many as a repair can need.
+    pub searches_refused: u64,
 }
 
 impl<S: Memory> Replica<S> {
@@ -91,7 +95,12 @@ impl<S: Memory> Replica<S> {
             kept || write_part(document, salt, &step, *task, writer).is_err()
         });
         let (mut run, mut sent, mut complete) = (RunWriter::default(), repair.cursor, true);
-        if !begins && repair.tasks.iter().any(|task| task.sends_cells()) {
+        let wants_search = !begins && repair.tasks.iter().any(|task| task.sends_cells());
+        let begins_search = wants_search && repair.cursor == 0;
+        let may_search = wants_search && repair.may_search();
+        self.repairs.searches += u64::from(begins_search && may_search);
+        self.repairs.searches_refused += u64::from(begins_search && !may_search);
+        if may_search {
             for cell in document.cells.since(sent) {
                 if session.repair.sends(document, cell) {
                     if !fits(&cell, writer) {

@@ -10,7 +10,7 @@ mod sort;
 pub use fixed::{Fixed, FixedCells};
 #[cfg(feature = "alloc")]
 pub use heap::{Heap, HeapCells};
-pub(crate) use sort::sort;
+pub(crate) use sort::{sort, sort_by};
 
 use crate::causal::{KnowledgeMemory, Stamp};
 use crate::cell::{Cell, Content, Kind, Path};

@@ -1,5 +1,6 @@
 //! Where the repair of a session stands: what is still to be sent of it. 264 bytes, whatever the document.
 
+use crate::list::List;
 use crate::wire::repair::{Digest, PARTS_MAX, Range};
 
 /// At most one a session.
@@ -16,8 +17,10 @@ pub(crate) struct Repair {
     pub(crate) ask_all: bool,
     /// Cells up to this sequence number were looked at, if cells are being sent.
     pub(crate) cursor: u64,
-    /// Times that all cells may still be looked at for this peer.
+    /// Times that all cells may still be looked at to answer what this peer tells.
     passes_left: u16,
+    /// Times that they may still be looked at to find those that it wants.
+    searches_left: u16,
     pub(crate) tasks: heapless::Vec<Task, PARTS_MAX>,
 }
 
@@ -63,6 +66,7 @@ impl Repair {
             ask_all: false,
             cursor: 0,
             passes_left: PASSES_MAX,
+            searches_left: PASSES_MAX,
             tasks: heapless::Vec::new(),
         }
     }
@@ -98,6 +102,20 @@ impl Repair {
         self.tasks.clear();
         let pushed = self.tasks.push(Task::Cells(Range::ALL));
         debug_assert!(pushed.is_ok(), "there is room for one");
+    }
+
+    /// Whether a search for the cells to be sent may go on, or begin. If not, what is wanted is forgotten: the next session may
+    /// want it again.
+    pub(crate) fn may_search(&mut self) -> bool {
+        if self.cursor > 0 {
+            return true;
+        }
+        let more = self.searches_left > 0;
+        self.searches_left = self.searches_left.saturating_sub(1);
+        if !more {
+            List::retain(&mut self.tasks, |task| !task.sends_cells());
+        }
+        more
     }
 
     /// Whether all cells may be looked at once more: a peer cannot make this side work without end.

@@ -4,7 +4,9 @@
 //! each new element is looked for among the next old ones. If it is there, those in between are deleted; if not, it takes
 //! the place of the next old one, or is inserted before it if the new sequence has more elements left than the old one.
 //! So one element that is inserted, deleted or changed is one element that is written. This is a greedy common
-//! subsequence: it needs no memory, and it may rewrite more than the longest one would when elements change their order.
+//! subsequence: it may rewrite more than the longest one would when elements change their order.
+
+use core::ops::Range;
 
 use serde::Serialize;
 use serde::ser;
@@ -13,7 +15,9 @@ use super::children::first_live;
 use super::error::{WriteProblem, WriteStop};
 use super::write::{self, Writer};
 use crate::cell::{Content, Path, Value};
-use crate::document::Document;
+use crate::document::{Document, UpdateError};
+use crate::error::CapacityError;
+use crate::list::List;
 use crate::storage::Storage;
 use crate::types::ListError;
 use crate::types::PathBuffer;
@@ -44,8 +48,10 @@ pub(super) struct Elements<'w, 'd, S: Storage> {
     variant: Option<write::Place>,
     /// New elements still to come, if that is known.
     to_come: Option<usize>,
-    /// Old elements behind `last`.
-    left_over: usize,
+    /// Where the changes that placed the old elements begin in what the writer remembers.
+    begin: usize,
+    /// Where the next old element stands among these, and where they end.
+    old: Range<usize>,
     /// The last element that was written, kept or deleted.
     last: Option<Place>,
     is_empty: bool,
@@ -58,15 +64,16 @@ impl<'w, 'd, S: Storage> Elements<'w, 'd, S> {
         variant: Option<write::Place>,
     ) -> Result<Self, WriteStop> {
         let list = writer.begin_list()?;
-        let left_over = writer.elements_here();
-        Ok(Self { writer, list, variant, to_come: len, left_over, last: None, is_empty: true })
+        let old = writer.remember_elements()?;
+        let begin = old.start;
+        Ok(Self { writer, list, variant, to_come: len, begin, old, last: None, is_empty: true })
     }
 
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriteStop> {
         self.is_empty = false;
-        let to_come = self.to_come.unwrap_or(self.left_over);
+        let to_come = self.to_come.unwrap_or(self.old.len());
         self.to_come = self.to_come.map(|to_come| to_come.saturating_sub(1));
-        let surplus = self.left_over.saturating_sub(to_come);
+        let surplus = self.old.len().saturating_sub(to_come);
         if let Some(skipped) = self.find(value, surplus + LOOK_AHEAD)? {
             for _ in 0..skipped {
                 self.delete_next()?;
@@ -74,14 +81,13 @@ impl<'w, 'd, S: Storage> Elements<'w, 'd, S> {
             self.step();
             return Ok(());
         }
-        let next = self.writer.element_behind(self.last.as_ref());
-        match next {
-            Some(next) if self.left_over >= to_come && self.writer.has_content(&next)? => {
+        match self.next(0) {
+            Some(next) if self.old.len() >= to_come && self.writer.has_content(&next)? => {
                 self.writer.write_content(&next, value)?;
                 self.step();
                 Ok(())
             }
-            Some(_) if self.left_over >= to_come => {
+            Some(_) if self.old.len() >= to_come => {
                 self.delete_next()?;
                 self.insert(value)
             }
@@ -90,9 +96,10 @@ impl<'w, 'd, S: Storage> Elements<'w, 'd, S> {
     }
 
     fn finish(mut self) -> Result<bool, WriteStop> {
-        while self.left_over > 0 {
+        while !self.old.is_empty() {
             self.delete_next()?;
         }
+        self.writer.forget(self.begin);
         self.writer.end_list(self.list, self.is_empty)?;
         if let Some(place) = self.variant {
             self.writer.leave(place);
@@ -102,11 +109,9 @@ impl<'w, 'd, S: Storage> Elements<'w, 'd, S> {
 
     /// How many old elements stand before one that equals `value`, of at most `most` that are skipped.
     fn find<T: Serialize + ?Sized>(&mut self, value: &T, most: usize) -> Result<Option<usize>, WriteStop> {
-        let mut probe = self.last.clone();
-        for skipped in 0..self.left_over.min(most + 1) {
-            probe = self.writer.element_behind(probe.as_ref());
-            let Some(place) = &probe else { break };
-            if self.writer.content_equals(place, value)? {
+        for skipped in 0..self.old.len().min(most.saturating_add(1)) {
+            let Some(place) = self.next(skipped) else { break };
+            if self.writer.content_equals(&place, value)? {
                 return Ok(Some(skipped));
             }
         }
@@ -116,7 +121,7 @@ impl<'w, 'd, S: Storage> Elements<'w, 'd, S> {
     /// Inserts behind the last element. What stands too close behind it makes room.
     fn insert<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriteStop> {
         loop {
-            let next = if self.left_over > 0 { self.writer.element_behind(self.last.as_ref()) } else { None };
+            let next = self.next(0);
             if let Some(place) = self.writer.place_between(self.last.as_ref(), next.as_ref())? {
                 self.writer.write_position(&place)?;
                 self.writer.write_content(&place, value)?;
@@ -128,22 +133,28 @@ impl<'w, 'd, S: Storage> Elements<'w, 'd, S> {
             }
             self.writer.delete_element(next.as_ref())?;
             // The last one stays where it is: there is more room behind it now.
-            self.left_over -= 1;
+            self.old.next();
         }
     }
 
     fn delete_next(&mut self) -> Result<(), WriteStop> {
-        let next = self.writer.element_behind(self.last.as_ref());
+        let next = self.next(0);
         self.writer.delete_element(next.as_ref())?;
         self.last = next.or(self.last.take());
-        self.left_over -= 1;
+        self.old.next();
         Ok(())
     }
 
     /// Goes on behind the next old element.
     fn step(&mut self) {
-        self.last = self.writer.element_behind(self.last.as_ref());
-        self.left_over -= 1;
+        self.last = self.next(0);
+        self.old.next();
+    }
+
+    /// The old element that stands behind `skipped` others that are left.
+    fn next(&self, skipped: usize) -> Option<Place> {
+        let index = self.old.clone().nth(skipped)?;
+        self.writer.remembered_element(index)
     }
 }
 
@@ -171,12 +182,25 @@ impl<S: Storage> Writer<'_, S> {
             && (self.is_marked(Content::List) || place::has_elements(self.document, self.as_path()))
     }
 
-    fn elements_here(&self) -> usize {
-        if self.is_void() { 0 } else { place::in_order(self.document, self.as_path()).count() }
+    /// Remembers the changes that placed the elements which stand here, in order: where the sequence numbers of entries of
+    /// maps are remembered, too.
+    fn remember_elements(&mut self) -> Result<Range<usize>, WriteStop> {
+        let mut seen = core::mem::take(&mut self.seen);
+        let (begin, limit) = (seen.len(), seen.room());
+        let full = match self.is_void() {
+            true => Ok(()),
+            false => {
+                place::changes_in_order(self.document, self.as_path()).try_for_each(|seq| seen.push(seq))
+            }
+        };
+        let end = seen.len();
+        self.seen = seen;
+        full.map_err(|_| UpdateError::from(CapacityError::Cells { needed: limit + 1, limit }))?;
+        Ok(begin..end)
     }
 
-    fn element_behind(&self, last: Option<&Place>) -> Option<Place> {
-        if self.is_void() { None } else { place::behind(self.document, self.as_path(), last) }
+    fn remembered_element(&self, index: usize) -> Option<Place> {
+        place::placed_by(self.document, self.as_path(), *self.seen.get(index)?)
     }
 
     fn place_between(

@@ -69,9 +69,10 @@ pub(super) struct Writer<'d, S: Storage> {
     cells: isize,
     bytes: isize,
     changed: bool,
-    /// What the entries of the open maps are known by: the sequence numbers of their first live cells, and in the first pass
-    /// marked hashes of the paths of those that have none yet. No more than there will be live cells.
-    seen: S::Sequences,
+    /// What the entries of the open maps and lists are known by: the sequence numbers of their first live cells, of the
+    /// positions of elements, and in the first pass marked hashes of the paths of those that have none yet. No more than
+    /// there will be live cells.
+    pub(super) seen: S::Sequences,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

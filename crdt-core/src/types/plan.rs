@@ -3,7 +3,7 @@
 use super::list::Position;
 use super::path_buffer::PathBuffer;
 use crate::cell::{Path, Value};
-use crate::document::Write;
+use crate::write::Write;
 
 /// `N` writes with the paths they need, to be given to [`Replica::update`](crate::Replica::update).
 ///

@@ -5,9 +5,10 @@ use core::marker::PhantomData;
 use serde::{Deserialize, Serialize};
 
 use crate::cell::{Path, Value};
-use crate::document::{Document, Write};
+use crate::document::Document;
 use crate::limits::VALUE_LEN_MAX;
 use crate::storage::Storage;
+use crate::write::Write;
 
 /// A record at a path: one cell that holds a `serde` type, encoded with postcard.
 ///

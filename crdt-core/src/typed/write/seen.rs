@@ -55,12 +55,8 @@ impl<S: Storage> Writer<'_, S> {
     }
 
     /// Forgets what was remembered since `from`.
-    pub(super) fn forget(&mut self, from: usize) {
-        let mut index = 0;
-        self.seen.retain(|_| {
-            index += 1;
-            index <= from
-        });
+    pub(in crate::typed) fn forget(&mut self, from: usize) {
+        self.seen.truncate(from);
     }
 
     /// Appends the sequence numbers of the keys below this place that are not among those in `known`, which is sorted.

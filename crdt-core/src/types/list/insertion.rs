@@ -5,10 +5,11 @@ use super::element_id::ElementId;
 use super::handle::{Gap, List, ListError};
 use super::position::Position;
 use crate::cell::{Path, Value};
-use crate::document::{Document, Write};
+use crate::document::Document;
 use crate::storage::Storage;
 use crate::types::path_buffer::PathBuffer;
 use crate::types::plan::{Plan, Planned, PlannedContent};
+use crate::write::Write;
 
 /// A new element, planned: its place, and with `N` = 2 its value.
 #[derive(Clone, Debug, PartialEq)]

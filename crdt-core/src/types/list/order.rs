@@ -23,6 +23,8 @@ pub struct Element<'a> {
     pub(super) position: &'a [u8],
     /// Which transaction placed it here.
     pub(super) placed: Stamp,
+    /// The change of the document by which it was placed.
+    pub(super) placed_seq: u64,
 }
 
 impl<'a> Element<'a> {
@@ -51,8 +53,8 @@ impl<'a> Element<'a> {
 pub(super) struct Group<'a> {
     /// The list's path and the element's id.
     pub(super) path: Path<'a>,
-    /// The digits of the position, which are well formed, and the stamp.
-    position: Option<(&'a [u8], Stamp)>,
+    /// The digits of the position, which are well formed, the stamp, and the change that put them here.
+    position: Option<(&'a [u8], Stamp, u64)>,
     value: Option<Value<'a>>,
     has_content: bool,
     /// The value is hidden by cells below it.
@@ -63,9 +65,16 @@ pub(super) struct Group<'a> {
 
 impl<'a> Group<'a> {
     pub(super) fn element(self) -> Option<Element<'a>> {
-        let (position, placed) = self.position?;
+        let (position, placed, placed_seq) = self.position?;
         let value = if self.is_hidden { None } else { self.value };
-        self.has_content.then_some(Element { id: self.path.key(), path: self.path, value, position, placed })
+        self.has_content.then_some(Element {
+            id: self.path.key(),
+            path: self.path,
+            value,
+            position,
+            placed,
+            placed_seq,
+        })
     }
 }
 
@@ -112,7 +121,7 @@ fn next_group<'a, S: Storage>(
             if let Content::Value(Value::Bytes(digits)) = cell.content()
                 && is_position(digits)
             {
-                group.position = Some((digits, cell.stamp));
+                group.position = Some((digits, cell.stamp, cell.seq));
             }
             continue;
         }

@@ -7,8 +7,8 @@ use super::position::{self, Lean, Mark, Position};
 use crate::causal::Stamp;
 use crate::cell::{Path, PathError, Value};
 use crate::document::Document;
-use crate::storage::Storage;
-use crate::types::path_buffer::PathBuffer;
+use crate::storage::{CellStore, Storage};
+use crate::types::path_buffer::{PathBuffer, keys_below};
 
 /// Where an element stands.
 #[derive(Clone, Debug)]
@@ -50,21 +50,21 @@ pub(crate) fn has_elements<S: Storage>(document: &Document<S>, list: Path<'_>) -
     order::groups(document, list).any(|group| group.element().is_some())
 }
 
-/// The element behind the place `after`. O(cells below).
-pub(crate) fn behind<S: Storage>(
-    document: &Document<S>,
-    list: Path<'_>,
-    after: Option<&Place>,
-) -> Option<Place> {
-    let after = after.map(|place| Element {
-        id: &place.id,
-        path: list,
-        value: None,
-        position: place.position.as_bytes(),
-        placed: Stamp::ZERO,
-    });
-    let element = order::next(document, list, after)?;
-    Some(Place { id: element.id.try_into().ok()?, position: Position::new(element.position)? })
+/// The changes that placed the elements of the list at `list`, in the order of the elements; [`placed_by`] gives each place.
+/// As [`in_order`].
+pub(crate) fn changes_in_order<'a, S: Storage>(
+    document: &'a Document<S>,
+    list: Path<'a>,
+) -> impl Iterator<Item = u64> + 'a {
+    in_order(document, list).map(|element| element.placed_seq)
+}
+
+/// Where an element of the list at `list` stands that was placed by the change `seq`. O(log cells).
+pub(crate) fn placed_by<S: Storage>(document: &Document<S>, list: Path<'_>, seq: u64) -> Option<Place> {
+    let cell = document.cells.since(seq.checked_sub(1)?).next().filter(|cell| cell.seq == seq)?;
+    let id = keys_below(cell.path, list).split('/').next()?;
+    let Value::Bytes(digits) = cell.content().value()? else { return None };
+    Some(Place { id: id.try_into().ok()?, position: Position::new(digits)? })
 }
 
 /// A place for a new element between two others, or `None` when no position in between has room.

@@ -6,11 +6,12 @@ use super::POSITION_KEY;
 use super::handle::List;
 use super::order::{self, Element, Group};
 use super::position::{Lean, Mark, Position};
-use crate::document::{Document, Write};
+use crate::document::Document;
 use crate::limits::{POSITION_LEN_MAX, POSITION_LEN_SHORT};
 use crate::storage::Storage;
 use crate::types::path_buffer::PathBuffer;
 use crate::types::plan::{Plan, Planned, PlannedContent};
+use crate::write::Write;
 
 /// A planned rebalance: new positions, and the deletion of what no longer shows.
 #[derive(Clone, Debug, Default, PartialEq)]
