@@ -11,11 +11,13 @@
 //! | [`binary_size`] | what linking them adds to a program |
 //! | [`link`] | the same with a transport and a metered link below |
 //! | [`plan`] | what a data plan is spent on |
+//! | [`scale`] | how costs grow with cells, writes and members |
 //! | [`report`] | tables and JSON lines |
 
 pub mod binary_size;
 pub mod link;
 pub mod plan;
 pub mod report;
+pub mod scale;
 pub mod systems;
 pub mod workload;

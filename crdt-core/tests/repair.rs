@@ -537,7 +537,8 @@ fn a_peer_that_wants_without_end_is_served_as_often_as_a_repair_can_need() {
     cloud.poll();
     for n in 0..1_000_u32 {
         let [a, b, ..] = n.to_le_bytes();
-        let frame = if n % 2 == 0 { vec![0, 0x0F, 0, 1, 0x20, a, b, 9] } else { vec![0, 0x0F, 0, 1, 0x10, 0] };
+        let frame =
+            if n % 2 == 0 { vec![0, 0x0F, 0, 1, 0x20, a, b, 9] } else { vec![0, 0x0F, 0, 1, 0x10, 0] };
         cloud.take(&frame).unwrap();
         cloud.poll();
     }

@@ -177,19 +177,24 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         if since >= self.rises {
             return news;
         }
-        let is_news = |replica: ReplicaId, time: Time| {
-            replica != ReplicaId::RETIREMENTS && theirs.time_of(replica) < time
+        let is_news = |replica: ReplicaId, time: Time, place: usize| {
+            replica != ReplicaId::RETIREMENTS && theirs.time_of_near(replica, place) < time
         };
         let later = &self.log[self.log.partition_point(|rise| rise.number <= since)..];
         if since == 0 || self.log.room() == 0 || later.len() > self.vv.len() / 4 {
-            for entry in self.vv.iter().filter(|e| is_news(e.replica, e.time)) {
-                news.push(entry.replica).ok();
+            for (place, entry) in self.vv.iter().enumerate() {
+                if is_news(entry.replica, entry.time, place) {
+                    news.push(entry.replica).ok();
+                }
             }
             return news;
         }
-        for rise in later.iter().filter(|rise| is_news(rise.replica, self.vv.time_of(rise.replica))) {
-            if let Err(place) = news.binary_search(&rise.replica) {
-                news.insert(place, rise.replica).ok();
+        for Rise { replica, .. } in later.iter().copied() {
+            let place = self.vv.place_of(replica);
+            if is_news(replica, self.vv.time_of_near(replica, place), place)
+                && let Err(place) = news.binary_search(&replica)
+            {
+                news.insert(place, replica).ok();
             }
         }
         news

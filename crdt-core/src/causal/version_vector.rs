@@ -119,6 +119,36 @@ impl<S: KnowledgeMemory> VersionVector<S> {
         self.position(replica).map_or(Time::ZERO, |i| self.entries[i].time)
     }
 
+    /// The same; `near` is where it stands in a vector that lists about the same replicas. In a vector that was not used for
+    /// long, that spares most of the memory that a search would go through.
+    pub(crate) fn time_of_near(&self, replica: ReplicaId, near: usize) -> Time {
+        match self.entries.get(near) {
+            Some(entry) if entry.replica == replica => entry.time,
+            _ => self.time_of(replica),
+        }
+    }
+
+    /// As [`raise`](Self::raise); `near` as for [`time_of_near`](Self::time_of_near).
+    pub(crate) fn raise_near(
+        &mut self,
+        replica: ReplicaId,
+        near: usize,
+        time: Time,
+    ) -> Result<(), CapacityError> {
+        match self.entries.get_mut(near) {
+            Some(entry) if entry.replica == replica => {
+                entry.time = entry.time.max(time);
+                Ok(())
+            }
+            _ => self.raise(replica, time),
+        }
+    }
+
+    /// Where `replica` stands, or would.
+    pub(crate) fn place_of(&self, replica: ReplicaId) -> usize {
+        self.position(replica).unwrap_or_else(|place| place)
+    }
+
     /// Whether the transaction `stamp` is meant.
     // In one place: a copy at each of its callers weighs, on a small device.
     #[inline(never)]

@@ -280,7 +280,7 @@ fn next_delta<S: Memory>(document: &Document<S>, session: &mut Session<S>, news:
     let mut alone = true;
     let own = Stamp::new(document.knowledge.vv().time_of(document.replica), document.replica);
     for cell in document.cells.since(session.cursor) {
-        if session.believed.covers(cell.stamp) {
+        if session.peer_has(cell.stamp, &document.knowledge) {
             if unsent == 0 {
                 session.cursor = cell.seq;
             }
@@ -352,7 +352,10 @@ fn write_cells<S: Memory>(
     for urgent in 0..session.urgent.len() {
         let (seq, went) = session.urgent[urgent];
         let cell = document.cells.since(seq - 1).next().filter(|cell| cell.seq == seq && !went);
-        let Some(cell) = cell.filter(|cell| full || !session.believed.covers(cell.stamp)) else { continue };
+        let Some(cell) = cell.filter(|cell| full || !session.peer_has(cell.stamp, &document.knowledge))
+        else {
+            continue;
+        };
         if !fits(&cell, writer) {
             complete = false;
             break;
@@ -364,7 +367,10 @@ fn write_cells<S: Memory>(
     let rest = complete.then(|| document.cells.since(session.cursor)).into_iter().flatten();
     for cell in rest {
         let claimed = holds(Rule::SentIsClaimed) || session.batch.is_none_or(|b| cell.seq <= b.began_at);
-        if claimed && (full || !session.believed.covers(cell.stamp)) && !session.went_ahead(cell.seq) {
+        if claimed
+            && (full || !session.peer_has(cell.stamp, &document.knowledge))
+            && !session.went_ahead(cell.seq)
+        {
             if !fits(&cell, writer) {
                 complete = false;
                 break;
@@ -477,7 +483,8 @@ fn write_update<S: Memory>(
     news: &[ReplicaId],
     writer: &mut Writer<'_>,
 ) -> Result<(), Full> {
-    let unsent = document.cells.since(session.cursor).find(|c| !session.believed.covers(c.stamp));
+    let unsent =
+        document.cells.since(session.cursor).find(|c| !session.peer_has(c.stamp, &document.knowledge));
     let cell = unsent.expect("an Update has one cell");
     if !fits(&cell, writer) {
         return Err(Full);

@@ -15,6 +15,10 @@ use crate::storage::{Fixed, Storage};
 pub trait Memory: Storage {
     /// Paths that a session has named.
     type Dictionary: List<DictionaryPath>;
+    /// A short hash of each of these.
+    type Marks: List<u16>;
+    /// The ids that a session has named, in their order.
+    type IdOrder: List<u16>;
     /// Events that wait for the application.
     type Events: List<Event>;
     /// What is remembered of peers.
@@ -38,6 +42,8 @@ impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS:
     for Fixed<CELLS, BYTES, REPLICAS, PEERS>
 {
     type Dictionary = heapless::Vec<DictionaryPath, { FIXED_DICTIONARY_SLOTS }>;
+    type Marks = heapless::Vec<u16, { FIXED_DICTIONARY_SLOTS }>;
+    type IdOrder = heapless::Vec<u16, REPLICAS>;
     type Events = heapless::Vec<Event, FIXED_EVENTS>;
     type Peers = heapless::Vec<Peer<Self>, PEERS>;
     type Sessions = heapless::Vec<Session<Self>, PEERS>;
@@ -50,6 +56,8 @@ impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS:
 #[cfg(feature = "alloc")]
 impl Memory for Heap {
     type Dictionary = Growing<DictionaryPath, { HEAP_DICTIONARY_SLOTS }>;
+    type Marks = Growing<u16, { HEAP_DICTIONARY_SLOTS }>;
+    type IdOrder = Growing<u16, REPLICAS_MAX>;
     type Events = Growing<Event, EVENTS_MAX>;
     type Peers = Growing<Peer<Self>, REPLICAS_MAX>;
     type Sessions = Growing<Session<Self>, REPLICAS_MAX>;

@@ -13,9 +13,13 @@ use crate::wire::{Cursor, ReplicaRef};
 pub(crate) struct Names<S: Memory> {
     /// A ring: when it is full, the oldest is overwritten.
     paths: S::Dictionary,
+    /// A short hash of each: most searches look at nothing else.
+    marks: S::Marks,
     next_path: usize,
     /// Ids defined beyond the entries of the initiator's Open.
     ids: S::Ids,
+    /// Their indices in the order of the ids.
+    by_id: S::IdOrder,
     pub(crate) cursor: Cursor,
     /// The sender of this direction has not told its own id: it names itself as it names others.
     pub(crate) anonymous: bool,
@@ -25,8 +29,10 @@ impl<S: Memory> Names<S> {
     pub(crate) fn new() -> Self {
         Self {
             paths: S::Dictionary::default(),
+            marks: S::Marks::default(),
             next_path: 0,
             ids: S::Ids::default(),
+            by_id: S::IdOrder::default(),
             anonymous: false,
             cursor: Cursor {
                 last_time: 0,
@@ -66,10 +72,11 @@ impl<S: Memory> Names<S> {
             return;
         }
         if self.paths.len() < self.cursor.paths_max {
-            let pushed = self.paths.push(text);
-            debug_assert!(pushed.is_ok(), "the announced number of slots fits");
+            let pushed = self.paths.push(text).is_ok() && self.marks.push(mark(path.as_str())).is_ok();
+            debug_assert!(pushed, "the announced number of slots fits");
         } else {
             self.paths[self.next_path] = text;
+            self.marks[self.next_path] = mark(path.as_str());
         }
         self.cursor.paths = self.paths.len();
         self.next_path = (self.next_path + 1) % self.cursor.paths_max;
@@ -82,6 +89,9 @@ impl<S: Memory> Names<S> {
             && self.ids.push(id).is_ok()
         {
             self.cursor.replicas += 1;
+            let place = self.by_id.partition_point(|index| self.ids[usize::from(*index)] < id);
+            let inserted = self.by_id.insert(place, (self.ids.len() - 1) as u16);
+            debug_assert!(inserted.is_ok(), "there are as many places as ids");
         }
     }
 
@@ -92,14 +102,18 @@ impl<S: Memory> Names<S> {
 
     /// Takes back what was named since `mark`.
     pub(crate) fn rewind(&mut self, (cursor, ids): (Cursor, usize)) {
-        while self.ids.len() > ids {
-            self.ids.remove(self.ids.len() - 1);
+        if self.ids.len() > ids {
+            self.ids.truncate(ids);
+            self.by_id.retain(|index| usize::from(*index) < ids);
         }
         self.cursor = Cursor { paths: self.cursor.paths, ..cursor };
     }
 
     pub(crate) fn slot_of(&self, path: Path<'_>) -> Option<usize> {
-        self.paths.iter().position(|known| known.as_str() == path.as_str())
+        let wanted = mark(path.as_str());
+        let mut slots =
+            self.marks.iter().enumerate().filter(|(_, mark)| **mark == wanted).map(|(slot, _)| slot);
+        slots.find(|slot| self.paths[*slot].as_str() == path.as_str())
     }
 
     pub(crate) fn path(&self, slot: usize) -> Option<Path<'_>> {
@@ -111,7 +125,10 @@ impl<S: Memory> Names<S> {
         if id == own && !self.anonymous {
             return ReplicaRef::Own;
         }
-        let further = || self.ids.iter().position(|known| *known == id).map(|index| index + table.len());
+        let further = || {
+            let place = self.by_id.binary_search_by_key(&id, |index| self.ids[usize::from(*index)]).ok()?;
+            Some(table.len() + usize::from(self.by_id[place]))
+        };
         table.index_of(id).or_else(further).map_or(ReplicaRef::Literal(id), ReplicaRef::Table)
     }
 
@@ -131,6 +148,13 @@ impl<S: Memory> Names<S> {
             },
         }
     }
+}
+
+/// FNV-1a, folded to 16 bits. Fowler, Noll, Vo (1991).
+fn mark(path: &str) -> u16 {
+    let hash =
+        path.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    (hash ^ hash >> 16) as u16
 }
 
 impl<S: Memory> fmt::Debug for Names<S> {

@@ -252,6 +252,12 @@ impl<S: Memory> Session<S> {
         news
     }
 
+    /// Whether the peer is believed to have the transaction `stamp`, which may be one that is not incorporated here yet.
+    pub(crate) fn peer_has(&self, stamp: Stamp, knowledge: &Knowledge<S>) -> bool {
+        let place = knowledge.vv().place_of(stamp.replica);
+        self.believed.time_of_near(stamp.replica, place) >= stamp.time
+    }
+
     /// Whether the peer is believed to have all writes that are incorporated here.
     pub(crate) fn has_all_writes(&mut self, knowledge: &Knowledge<S>) -> bool {
         self.news(knowledge).is_empty()
@@ -270,8 +276,10 @@ impl<S: Memory> Session<S> {
             self.believed.absorb(knowledge.vv());
         } else {
             for replica in news {
+                let place = knowledge.vv().place_of(*replica);
+                let time = knowledge.vv().time_of_near(*replica, place);
                 // A replica that does not fit stays unknown.
-                self.believed.raise(*replica, knowledge.vv().time_of(*replica)).ok();
+                self.believed.raise_near(*replica, place, time).ok();
             }
         }
         self.claimed_rise = knowledge.rises();
