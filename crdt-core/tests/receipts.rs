@@ -206,13 +206,8 @@ fn what_others_wrote_is_no_backlog_when_it_is_delivered() {
     let (mut gateway, mut cloud) = pair();
     let (to_cloud, peer) = (gateway.session.take().unwrap(), cloud.peer);
     let mut sensor = Side::<Heap>::new(3, Role::Member);
-    let link = |peer, initiator| crdt_core::Connect {
-        peer,
-        with_aggregator: initiator,
-        initiator,
-        confirmed: true,
-        handle: 0,
-    };
+    let link =
+        |peer, initiator| Connect { peer, with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
     // Nothing leaves for the cloud until the sensor has said all.
     gateway.replica.set_room(to_cloud, false);
     gateway.session = Some(gateway.replica.connect(link(sensor.peer, false)).unwrap());

@@ -98,10 +98,10 @@ impl<'a, S: Memory> Sender<'a, S> {
         if session.peer_came_with(lost.stamp, self.own) {
             return true;
         }
-        let spoke_first = session.carrier.initiator && session.first_base.is_some();
-        if won.time <= session.opened_at && (spoke_first || !session.carrier.initiator) {
+        let spoke_first = session.carrier.initiator && session.outgoing.first_base.is_some();
+        if won.time <= session.incoming.opened_at && (spoke_first || !session.carrier.initiator) {
             return false;
         }
-        lost.seq <= session.seen_seq || self.acked.is_some_and(|acked| acked.covers(lost.stamp))
+        lost.seq <= session.outgoing.seen_seq || self.acked.is_some_and(|acked| acked.covers(lost.stamp))
     }
 }

@@ -178,7 +178,7 @@ impl<S: Memory> Replica<S> {
         self.reissue_all(moment, self.document.covered_seq, &|this, cell| {
             let replica = cell.stamp.replica;
             // An early session may be about to claim its cells.
-            let talks = || this.sessions.iter().any(|s| !s.closing && s.peer_replica == Some(replica));
+            let talks = || this.sessions.iter().any(|s| !s.is_closing && s.peer_replica == Some(replica));
             let nobodys =
                 || orphans && replica != this.id() && this.peers.iter().all(|p| p.replica != Some(replica));
             !this.document.knowledge.vv().covers(cell.stamp)
@@ -195,8 +195,9 @@ impl<S: Memory> Replica<S> {
         }
         let is_active = |peer: PeerId| self.peers.of(peer).is_some_and(|peer| peer.active);
         // A peer has one session that is confirmed and not being closed.
-        let is_here =
-            |s: &&Session<S>| s.heard && s.carrier.confirmed && !s.closing && is_active(s.carrier.peer);
+        let is_here = |s: &&Session<S>| {
+            s.open_received && s.carrier.confirmed && !s.is_closing && is_active(s.carrier.peer)
+        };
         let here = self.sessions.iter().filter(is_here).count();
         let is_complete = here == self.peers.iter().filter(|p| p.active).count();
         self.somebody_is_away_at = (!is_complete).then_some(self.presence);

@@ -307,17 +307,20 @@ impl<S: Memory> Replica<S> {
 
     /// The connection of `session` is gone.
     pub fn disconnect(&mut self, session: SessionId) {
-        if let Some(gone) = self.sessions.iter().find(|s| s.id == session && s.heard && s.carrier.confirmed)
+        if let Some(gone) =
+            self.sessions.iter().find(|s| s.id == session && s.open_received && s.carrier.confirmed)
             && let Some(peer) = self.peers.of_mut(gone.carrier.peer)
         {
             // What is cut here goes on where it was, if both sides still know.
-            let is_full = gone.batch.is_some_and(|batch| batch.full);
-            let is_acknowledged = gone.batch.is_none() && gone.claims_acked == gone.claims_sent;
-            let keeps = gone.in_order && !is_full && !is_acknowledged;
-            peer.sent_through = if keeps { gone.cursor } else { 0 };
+            let is_full = gone.outgoing.batch.is_some_and(|batch| batch.full);
+            let is_acknowledged =
+                gone.outgoing.batch.is_none() && gone.outgoing.claims_acked == gone.outgoing.claims_sent;
+            let keeps = gone.outgoing.is_in_order && !is_full && !is_acknowledged;
+            peer.sent_through = if keeps { gone.outgoing.cursor } else { 0 };
             // Its parts one by one: as a whole they would go by `memmove`, and nothing else needs that on a small device.
-            peer.received_through = gone.received_through.map(|stamp| Stamp::new(stamp.time, stamp.replica));
-            peer.guess.copy_from(&gone.believed);
+            peer.received_through =
+                gone.incoming.received_through.map(|stamp| Stamp::new(stamp.time, stamp.replica));
+            peer.guess.copy_from(&gone.outgoing.peer_knows);
         }
         self.sessions.remove(session);
         self.presence = self.presence.wrapping_add(1);
@@ -332,7 +335,7 @@ impl<S: Memory> Replica<S> {
         let before = self.document.seq;
         self.sessions[index].carrier.confirmed = true;
         self.close_sessions_with(self.sessions[index].carrier.peer, Some(session));
-        if let Some(theirs) = self.sessions[index].early_vector.take() {
+        if let Some(theirs) = self.sessions[index].incoming.early_vector.take() {
             // What its Open said was early input; now it counts.
             let moment = self.corrected(moment);
             if let Ok(peer) = self.peer_index(self.sessions[index].carrier.peer) {
@@ -348,7 +351,7 @@ impl<S: Memory> Replica<S> {
     /// Asks the peer of every open session to tell, once, what is durable there.
     pub fn request_acknowledgement(&mut self) {
         for session in self.sessions.iter_mut() {
-            session.ask = true;
+            session.outgoing.asks = true;
         }
         self.sessions.wake_all();
     }
@@ -356,7 +359,7 @@ impl<S: Memory> Replica<S> {
     /// How many claims were sent in `session` so far: what [`note_delivered`](Self::note_delivered) is told of the frame that
     /// was polled last. 0 without such a session.
     pub fn claims_sent(&self, session: SessionId) -> u32 {
-        let sent = |s: &Session<S>| s.claims_before.saturating_add(s.claims_sent);
+        let sent = |s: &Session<S>| s.outgoing.claims_before.saturating_add(s.outgoing.claims_sent);
         self.sessions.iter().find(|s| s.id == session).map_or(0, sent)
     }
 
@@ -370,12 +373,16 @@ impl<S: Memory> Replica<S> {
     pub fn note_delivered(&mut self, session: SessionId, claims: u32) {
         let Some(index) = self.session_index(session) else { return };
         let session = &mut self.sessions[index];
-        let claims = claims.saturating_sub(session.claims_before);
-        if !session.carrier.confirmed || !session.heard || session.refused || claims <= session.delivered {
+        let claims = claims.saturating_sub(session.outgoing.claims_before);
+        if !session.carrier.confirmed
+            || !session.open_received
+            || session.outgoing.is_refused
+            || claims <= session.outgoing.claims_delivered
+        {
             return;
         }
         let before = session.delivered_claim().copied();
-        session.delivered = claims;
+        session.outgoing.claims_delivered = claims;
         let is_news = session.delivered_claim().copied() != before;
         let peer = session.carrier.peer;
         if is_news {
@@ -401,10 +408,11 @@ impl<S: Memory> Replica<S> {
         let cells = &self.document.cells;
         for session in self.sessions.iter_mut() {
             for cell in cells.get(path.as_str()).into_iter().chain(cells.below(Some(path.as_str()))) {
-                let waits = cell.seq > session.cursor && !session.believed.covers(cell.stamp);
-                if waits && session.urgent.iter().all(|(seq, _)| *seq != cell.seq) {
+                let waits =
+                    cell.seq > session.outgoing.cursor && !session.outgoing.peer_knows.covers(cell.stamp);
+                if waits && session.outgoing.urgent.iter().all(|(seq, _)| *seq != cell.seq) {
                     // Without room it goes in its turn.
-                    session.urgent.push((cell.seq, false)).ok();
+                    session.outgoing.urgent.push((cell.seq, false)).ok();
                 }
             }
         }
@@ -584,7 +592,7 @@ impl<S: Memory> Replica<S> {
 
     /// Whether a session with `peer` is open and its Open has come.
     pub fn is_connected(&self, peer: PeerId) -> bool {
-        self.sessions.iter().any(|s| s.carrier.peer == peer && s.heard && !s.closing)
+        self.sessions.iter().any(|s| s.carrier.peer == peer && s.open_received && !s.is_closing)
     }
 
     /// After input of a peer: tells what it changed. `before`: the document's last change until then.
@@ -605,7 +613,7 @@ impl<S: Memory> Replica<S> {
     }
 
     pub(crate) fn session_index(&self, session: SessionId) -> Option<usize> {
-        self.sessions.index_of(session).filter(|index| !self.sessions[*index].closing)
+        self.sessions.index_of(session).filter(|index| !self.sessions[*index].is_closing)
     }
 
     /// Where `peer` is remembered; makes room by dropping a peer that has no session, if need be.

@@ -35,7 +35,7 @@ impl<S: Memory> Replica<S> {
         } else {
             self.write_responder_open(moment, index, writer)?;
         }
-        self.sessions[index].opened = true;
+        self.sessions[index].open_sent = true;
         Ok(())
     }
 
@@ -77,10 +77,10 @@ impl<S: Memory> Replica<S> {
             let unsure = document.cells.since(0).take_while(|cell| cell.seq <= peer.sent_through);
             let unsure = unsure.filter(|cell| !peer.acked.covers(cell.stamp)).count();
             let waits = unsure > FIRST_FLIGHT_AGAIN_MAX || peer.received_through.is_some();
-            session.first_base =
+            session.outgoing.first_base =
                 first_base(&peer.acked, document.knowledge.vv(), own, self.config.role).filter(|_| !waits);
-            let base = session.first_base_vector(own);
-            session.set_believed(&base);
+            let base = session.outgoing.first_base_vector(own, &session.table);
+            session.outgoing.set_peer_knows(&base);
         }
         Ok(())
     }
@@ -106,11 +106,12 @@ impl<S: Memory> Replica<S> {
         let shared = session.table.iter().filter(is_shared).count();
         let relative = 2 * shared >= session.table.len();
         let same = *vv == session.table && is_clean;
-        session.tx.anonymous = self.config.role == Role::Aggregator && vv.time_of(own) == Time::ZERO;
+        session.outgoing.names.anonymous =
+            self.config.role == Role::Aggregator && vv.time_of(own) == Time::ZERO;
         let head = OpenHead {
             replica: match session.table.index_of(own) {
                 Some(entry) => OwnReplica::Entry(entry),
-                None if session.tx.anonymous => OwnReplica::Unnamed,
+                None if session.outgoing.names.anonymous => OwnReplica::Unnamed,
                 None => OwnReplica::Literal(own),
             },
             time: if self.config.role == Role::Aggregator { moment.now.map(Time::as_ms) } else { None },
@@ -135,7 +136,7 @@ impl<S: Memory> Replica<S> {
             for (id, time) in differing {
                 let theirs =
                     session.table.index_of(id).map_or(highest, |_| session.table.time_of(id).as_ms());
-                write_replica(writer, name_replica(&mut session.tx, id, own, &session.table))?;
+                write_replica(writer, name_replica(&mut session.outgoing.names, id, own, &session.table))?;
                 write_relative_time(writer, time, theirs)?;
             }
         } else {
@@ -170,7 +171,7 @@ impl<S: Memory> Replica<S> {
         vector: OpenVector<'_>,
     ) -> Result<(), Stop> {
         let session = &mut self.sessions[index];
-        if session.heard {
+        if session.open_received {
             return Err(Stop::OutOfTurn(Turn::SecondOpen));
         }
         if session.carrier.initiator == head.name.is_some() {
@@ -181,7 +182,7 @@ impl<S: Memory> Replica<S> {
         }
         let too_many = Stop::too_many_replicas(vector.len());
         if session.carrier.initiator {
-            for cursor in [&mut session.tx.cursor, &mut session.rx.cursor] {
+            for cursor in [&mut session.outgoing.names.cursor, &mut session.incoming.names.cursor] {
                 cursor.paths_max = cursor.paths_max.min(head.dictionary_slots);
                 cursor.replicas_max = cursor.replicas_max.min(head.replicas_max);
             }
@@ -201,9 +202,9 @@ impl<S: Memory> Replica<S> {
         }
         let session = &mut self.sessions[index];
         session.peer_replica = peer_replica;
-        session.wants_retired = head.wants_retired;
-        session.frame_len_max = head.frame_len_max.min(FRAME_LEN_MAX);
-        session.heard = true;
+        session.outgoing.wants_retired = head.wants_retired;
+        session.outgoing.frame_len_max = head.frame_len_max.min(FRAME_LEN_MAX);
+        session.open_received = true;
         session.again = Again::No;
         if let Some(replica) = peer_replica {
             self.reinstate(replica);
@@ -240,7 +241,8 @@ impl<S: Memory> Replica<S> {
         let session = &mut self.sessions[index];
         let Some(peer) = self.peers.of_mut(session.carrier.peer) else { return };
         let sent_through = core::mem::take(&mut peer.sent_through);
-        let Some((replica, time)) = received.filter(|_| sent_through > 0 && session.cursor == 0) else {
+        let Some((replica, time)) = received.filter(|_| sent_through > 0 && session.outgoing.cursor == 0)
+        else {
             return;
         };
         let replica = match replica {
@@ -253,7 +255,7 @@ impl<S: Memory> Replica<S> {
         let stamp = Stamp::new(time, replica);
         let cells = self.document.cells.below(None).filter(|cell| cell.stamp == stamp);
         if let Some(first) = cells.map(|cell| cell.seq).min() {
-            session.cursor = (first - 1).min(sent_through);
+            session.outgoing.cursor = (first - 1).min(sent_through);
         }
     }
 
@@ -265,18 +267,20 @@ impl<S: Memory> Replica<S> {
         theirs: VersionVector<S>,
     ) -> Result<(), crate::error::CapacityError> {
         let session = &mut self.sessions[index];
-        session.set_believed(&theirs);
-        session.opened_at = theirs.iter().map(|e| e.time).max().unwrap_or(Time::ZERO);
-        if session.carrier.initiator && !theirs.dominates(&session.first_base_vector(self.document.replica)) {
+        session.outgoing.set_peer_knows(&theirs);
+        session.incoming.opened_at = theirs.iter().map(|e| e.time).max().unwrap_or(Time::ZERO);
+        if session.carrier.initiator
+            && !theirs.dominates(&session.outgoing.first_base_vector(self.document.replica, &session.table))
+        {
             // The peer lost storage: what was taken for granted and passed over so far, it does not have.
-            session.rebase();
-            session.first_claim = None;
-        } else if let Some(claim) = session.first_claim.take() {
-            session.believed.absorb_writes(&claim);
+            session.outgoing.rebase();
+            session.outgoing.first_claim = None;
+        } else if let Some(claim) = session.outgoing.first_claim.take() {
+            session.outgoing.peer_knows.absorb_writes(&claim);
         }
         let (peer_id, confirmed, peer_replica) =
             (session.carrier.peer, session.carrier.confirmed, session.peer_replica);
-        session.early_vector = (!confirmed).then(|| theirs.clone());
+        session.incoming.early_vector = (!confirmed).then(|| theirs.clone());
         let peer = self.peer_index(peer_id)?;
         if confirmed {
             self.peers[peer].acked.copy_from(&theirs);
@@ -292,15 +296,14 @@ impl<S: Memory> Replica<S> {
     /// The initiator does not find its vector known here: it starts again, and lists it.
     pub(super) fn take_open_again(&mut self, index: usize) -> Result<(), Stop> {
         let session = &self.sessions[index];
-        if !session.carrier.initiator || !session.opened || session.heard || session.again != Again::No {
+        if !session.carrier.initiator
+            || !session.open_sent
+            || session.open_received
+            || session.again != Again::No
+        {
             return Err(Stop::OutOfTurn(Turn::OpenAgain));
         }
-        // What the driver set still holds: the transport may be full.
-        let mut fresh = Session::new(session.id, session.carrier);
-        fresh.ask = session.ask;
-        fresh.claims_before = session.claims_before.saturating_add(session.claims_sent);
-        fresh.again = Again::Asked;
-        self.sessions[index] = fresh;
+        self.sessions[index].open_again();
         Ok(())
     }
 
@@ -421,8 +424,8 @@ fn first_base<S: Memory>(
 
 fn begin_names<S: Memory>(session: &mut Session<S>, paths_max: usize, replicas_max: usize) {
     let (highest, replicas) = (table_highest(session), session.table.len());
-    session.tx.begin(paths_max, replicas_max, replicas, highest);
-    session.rx.begin(paths_max, replicas_max, replicas, highest);
+    session.outgoing.names.begin(paths_max, replicas_max, replicas, highest);
+    session.incoming.names.begin(paths_max, replicas_max, replicas, highest);
 }
 
 /// The initiator's highest time: what other times are relative to.

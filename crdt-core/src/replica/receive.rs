@@ -54,7 +54,7 @@ impl<S: Memory> Replica<S> {
         if frame.len() > FRAME_LEN_MAX {
             return Err(DecodeError::TooLong { len: frame.len() }.into());
         }
-        let mut messages = MessageReader::new(frame, self.sessions[index].rx.cursor);
+        let mut messages = MessageReader::new(frame, self.sessions[index].incoming.names.cursor);
         let taken = self.take_messages(moment, index, &mut messages);
         taken.map_err(|stop| stop.error(&messages, self.document.knowledge.vv().room()))
     }
@@ -66,7 +66,7 @@ impl<S: Memory> Replica<S> {
         messages: &mut MessageReader<'_>,
     ) -> Result<(), Stop> {
         let session = &self.sessions[index];
-        let (id, cursor) = (session.id, session.rx.cursor);
+        let (id, cursor) = (session.id, session.incoming.names.cursor);
         if messages.handle()? != session.carrier.handle {
             return Err(Stop::OutOfTurn(Turn::OtherDocument));
         }
@@ -80,13 +80,13 @@ impl<S: Memory> Replica<S> {
             }
         };
         self.admit(moment, index, messages.highest_time);
-        self.sessions[index].note_seen(acks);
+        self.sessions[index].outgoing.note_seen(acks);
         *messages = MessageReader::new(start, cursor);
         while let Some(message) = messages.next()? {
-            self.sessions[index].quiet = false;
+            self.sessions[index].compare.is_quiet = false;
             self.take_message(moment, index, message, messages)?;
             // A fork closes every session; what else the frame says was meant for the id that is gone.
-            if self.sessions[index].closing || self.sessions[index].id != id {
+            if self.sessions[index].is_closing || self.sessions[index].id != id {
                 return Ok(());
             }
             let session = &mut self.sessions[index];
@@ -94,7 +94,7 @@ impl<S: Memory> Replica<S> {
                 // What the Open named by a hash is known now.
                 messages.begin_names(session.table.len(), table_highest(session));
             }
-            session.rx.cursor = messages.cursor;
+            session.incoming.names.cursor = messages.cursor;
         }
         Ok(())
     }
@@ -106,7 +106,7 @@ impl<S: Memory> Replica<S> {
         if waits_for_open && messages.rest().first() != Some(&tag::OPEN) {
             return Ok(Checked::Ignored);
         }
-        let mut heard = session.heard;
+        let mut heard = session.open_received;
         let mut acks = 0_u64;
         while let Some(message) = messages.next()? {
             match message {
@@ -136,19 +136,19 @@ impl<S: Memory> Replica<S> {
 
     /// An aggregator takes no stamps from the future: nothing of such a batch is applied, and the sender learns by how much.
     fn admit(&mut self, moment: Moment, index: usize, highest_time: u64) {
-        self.sessions[index].admitted = true;
+        self.sessions[index].incoming.is_admitted = true;
         let Config { role: Role::Aggregator, admission_ahead_ms: limit_ms, .. } = self.config else { return };
         let Some(now) = moment.now else { return };
         let ahead_ms = highest_time.saturating_sub(now.as_ms());
         if ahead_ms > limit_ms {
-            self.sessions[index].admitted = false;
+            self.sessions[index].incoming.is_admitted = false;
             self.refuse(index, Refusal::Clock { ahead_ms, limit_ms });
         }
     }
 
     pub(super) fn refuse(&mut self, index: usize, reason: Refusal) {
         let session = &mut self.sessions[index];
-        session.refuse(reason);
+        session.incoming.refuse(reason);
         self.events.push(Event::RefusedPeer { session: session.id, reason });
     }
 
@@ -179,16 +179,16 @@ impl<S: Memory> Replica<S> {
             Message::Update { ask } => {
                 self.no_full_batch(index)?;
                 self.take_cells(moment, index, messages)?;
-                self.sessions[index].ack_due |= ask;
+                self.sessions[index].incoming.ack_due |= ask;
                 self.take_own_claim(moment, index, messages.cursor.last_time)?;
             }
             Message::End { claim, ask } => {
-                self.sessions[index].ack_due |= ask;
+                self.sessions[index].incoming.ack_due |= ask;
                 let claim = self.resolve_vector(index, claim)?;
                 self.take_end(moment, index, claim)?;
             }
             Message::EndOwn { time, ask } => {
-                self.sessions[index].ack_due |= ask;
+                self.sessions[index].incoming.ack_due |= ask;
                 self.no_full_batch(index)?;
                 self.take_own_claim(moment, index, time)?;
                 self.adopt_orphans(moment);
@@ -200,7 +200,7 @@ impl<S: Memory> Replica<S> {
                 self.take_end_full(moment, index, claim, floor, Stamp::new(time, replica))?;
             }
             Message::Ack { claims, digest } => self.take_ack(index, claims, digest)?,
-            Message::Ask => self.sessions[index].ack_due = true,
+            Message::Ask => self.sessions[index].incoming.ack_due = true,
             Message::Need { batch, full, vv } => {
                 let vv = self.resolve_vector(index, vv)?;
                 self.take_need(index, batch, full, vv);
@@ -215,7 +215,7 @@ impl<S: Memory> Replica<S> {
             }
             Message::Refused(Refused { reason, .. }) => {
                 let session = &mut self.sessions[index];
-                session.refused = true;
+                session.outgoing.is_refused = true;
                 self.events.push(Event::Refused { session: session.id, reason });
                 match reason {
                     Refusal::Clock { .. } => self.write_again_by_the_right_clock(moment, index)?,
@@ -245,16 +245,17 @@ impl<S: Memory> Replica<S> {
 
     fn begin_batch(&mut self, index: usize, full: bool, base_holds: bool) {
         let session = &mut self.sessions[index];
-        session.full = full;
-        session.received_through = None;
-        session.seen.clear();
+        session.incoming.is_full = full;
+        session.incoming.received_through = None;
+        session.incoming.confirmed.clear();
         if base_holds {
-            session.gap = !session.admitted || session.has_refused;
+            session.incoming.is_skipping = !session.incoming.is_admitted || session.incoming.has_refused;
             return;
         }
-        if !session.gap || !holds(Rule::NeedOnce) {
-            session.gap = true;
-            session.need_due = Some(Need { batch: session.claims_received.saturating_add(1), full: false });
+        if !session.incoming.is_skipping || !holds(Rule::NeedOnce) {
+            session.incoming.is_skipping = true;
+            session.incoming.need_due =
+                Some(Need { batch: session.incoming.claims_received.saturating_add(1), full: false });
         }
     }
 
@@ -266,7 +267,7 @@ impl<S: Memory> Replica<S> {
     ) -> Result<(), Stop> {
         while let Some(cell) = messages.next_cell()? {
             self.take_cell(moment, index, &cell, messages.literal().path_if(&cell))?;
-            if self.sessions[index].closing {
+            if self.sessions[index].is_closing {
                 // A fork: the rest was meant for the id that is gone.
                 break;
             }
@@ -289,7 +290,7 @@ impl<S: Memory> Replica<S> {
             (Some(text), _) => Path::from_checked(text),
             (None, literal) => literal.ok_or(Stop::Dangling)?,
         };
-        if self.sessions[index].gap {
+        if self.sessions[index].incoming.is_skipping {
             return Ok(());
         }
         let cell = Stored { path: path.as_str(), stamp, kind: wire.kind, payload: wire.payload, seq: 0 };
@@ -309,7 +310,7 @@ impl<S: Memory> Replica<S> {
                     self.defend_total(moment, path, total);
                 }
                 let session = &mut self.sessions[index];
-                session.received_through = Some(stamp).filter(|_| !session.full);
+                session.incoming.received_through = Some(stamp).filter(|_| !session.incoming.is_full);
             }
             Err(error) => self.refuse(index, refusal(error)),
         }
@@ -329,13 +330,15 @@ impl<S: Memory> Replica<S> {
             let (document, session) = (&self.document, &mut self.sessions[index]);
             self.orphans |= session.peer_replica != Some(cell.stamp.replica);
             // The peer has what it just sent.
-            if joined == Joined::Applied && session.cursor == before && !session.batch.is_some_and(|b| b.full)
+            if joined == Joined::Applied
+                && session.outgoing.cursor == before
+                && !session.outgoing.batch.is_some_and(|b| b.full)
             {
-                session.cursor = document.seq;
+                session.outgoing.cursor = document.seq;
             }
         }
         let (document, session) = (&self.document, &mut self.sessions[index]);
-        if session.full
+        if session.incoming.is_full
             && let Some(here) = document.cells.get(cell.path).filter(|here| here.stamp == cell.stamp)
         {
             let seq = here.seq;
@@ -385,7 +388,7 @@ impl<S: Memory> Replica<S> {
         self.no_full_batch(index)?;
         let Some(mut claim) = claim else {
             self.refuse_replicas(index);
-            self.sessions[index].note_claim_received();
+            self.sessions[index].incoming.note_claim_received();
             return Ok(());
         };
         // Retirements have a message of their own. Nothing is needed to take it out.
@@ -403,7 +406,7 @@ impl<S: Memory> Replica<S> {
     }
 
     fn no_full_batch(&self, index: usize) -> Result<(), Stop> {
-        if self.sessions[index].full {
+        if self.sessions[index].incoming.is_full {
             return Err(Stop::OutOfTurn(Turn::DeltaEndInFull));
         }
         Ok(())
@@ -411,7 +414,7 @@ impl<S: Memory> Replica<S> {
 
     fn refuse_replicas(&mut self, index: usize) {
         let limit = self.document.knowledge.vv().room();
-        if !self.sessions[index].gap {
+        if !self.sessions[index].incoming.is_skipping {
             self.refuse(index, refusal(CapacityError::Replicas { limit }.into()));
         }
     }
@@ -425,12 +428,12 @@ impl<S: Memory> Replica<S> {
 
     /// The claim of a delta: what is raised here is incorporated now. It lists a replica once.
     fn take_claim(&mut self, moment: Moment, index: usize, claim: &[Entry]) -> Result<(), Stop> {
-        if self.sessions[index].closing {
+        if self.sessions[index].is_closing {
             // A fork left out a cell that this claims.
             return Ok(());
         }
-        self.sessions[index].received_through = None;
-        if !self.sessions[index].gap {
+        self.sessions[index].incoming.received_through = None;
+        if !self.sessions[index].incoming.is_skipping {
             if !self.has_room_for(index, claim) {
                 self.refuse_replicas(index);
             } else {
@@ -462,10 +465,10 @@ impl<S: Memory> Replica<S> {
                     debug_assert!(raised.is_ok(), "there is room for all of them");
                 }
                 // What does not fit is only forgotten knowledge.
-                self.sessions[index].believed.join_entries(claim).ok();
+                self.sessions[index].outgoing.peer_knows.join_entries(claim).ok();
             }
         }
-        self.sessions[index].note_claim_received();
+        self.sessions[index].incoming.note_claim_received();
         Ok(())
     }
 
@@ -487,34 +490,34 @@ impl<S: Memory> Replica<S> {
         horizon: Stamp,
     ) -> Result<(), Stop> {
         let session = &mut self.sessions[index];
-        if !session.full {
+        if !session.incoming.is_full {
             return Err(Stop::OutOfTurn(Turn::FullEndInDelta));
         }
-        session.full = false;
+        session.incoming.is_full = false;
         let (Some(claim), Some(floor)) = (claim, floor) else {
             self.refuse_replicas(index);
-            self.sessions[index].note_claim_received();
+            self.sessions[index].incoming.note_claim_received();
             return Ok(());
         };
         if !claim.dominates(&floor) {
             return Err(Stop::OutOfTurn(Turn::FloorAboveClaim));
         }
-        if session.gap {
-            session.note_claim_received();
+        if session.incoming.is_skipping {
+            session.incoming.note_claim_received();
             return Ok(());
         }
         if !self.has_room_for(index, claim.entries()) {
             // Nothing is dropped for a claim that is not taken: the floor would be above the version vector.
             self.refuse_replicas(index);
-            self.sessions[index].note_claim_received();
+            self.sessions[index].incoming.note_claim_received();
             return Ok(());
         }
         // With every forgotten tombstone incorporated here, it is a plain delta.
         let plain = self.document.knowledge.dominates(&floor) && holds(Rule::FullAsDelta);
         if !plain {
             let session = &mut self.sessions[index];
-            sort(&mut session.seen);
-            let seen = &session.seen;
+            sort(&mut session.incoming.confirmed);
+            let seen = &session.incoming.confirmed;
             let dropped = self
                 .document
                 .drop_absent(|stamp| claim.covers(stamp), |cell| seen.binary_search(&cell.seq).is_ok());
@@ -522,9 +525,9 @@ impl<S: Memory> Replica<S> {
                 self.events.push(Event::Dropped { cells: dropped });
             }
         }
-        self.sessions[index].seen.clear();
+        self.sessions[index].incoming.confirmed.clear();
         self.take_claim(moment, index, claim.entries())?;
-        if plain || self.sessions[index].gap || self.sessions[index].closing {
+        if plain || self.sessions[index].incoming.is_skipping || self.sessions[index].is_closing {
             return Ok(());
         }
         self.document.knowledge.take_over(&floor, horizon);
@@ -539,20 +542,29 @@ impl<S: Memory> Replica<S> {
 
     fn take_ack(&mut self, index: usize, further: u64, digest: Option<u32>) -> Result<(), Stop> {
         let session = &mut self.sessions[index];
-        let through = u64::from(session.claims_acked) + further;
-        if through > u64::from(session.claims_sent) {
+        let through = u64::from(session.outgoing.claims_acked) + further;
+        if through > u64::from(session.outgoing.claims_sent) {
             return Err(Stop::OutOfTurn(Turn::AckOfNothing));
         }
-        session.claims_acked = through as u32;
-        let latest = session.claims_acked == session.claims_sent && session.batch.is_none();
-        let own_time =
-            session.own_times.iter().rev().find(|c| c.number <= session.claims_acked).map(|c| c.own_time);
-        if session.carrier.confirmed && !session.refused && session.rebased_at < session.claims_acked {
+        session.outgoing.claims_acked = through as u32;
+        let latest =
+            session.outgoing.claims_acked == session.outgoing.claims_sent && session.outgoing.batch.is_none();
+        let own_time = session
+            .outgoing
+            .claims
+            .iter()
+            .rev()
+            .find(|c| c.number <= session.outgoing.claims_acked)
+            .map(|c| c.own_time);
+        if session.carrier.confirmed
+            && !session.outgoing.is_refused
+            && session.outgoing.rebased_at < session.outgoing.claims_acked
+        {
             let (own, knowledge) = (self.document.replica, &self.document.knowledge);
             let peer = self.peers.index_of(session.carrier.peer).ok_or(Stop::Dangling)?;
             let acked = &mut self.peers[peer].acked;
             if latest {
-                session.note_acked(knowledge, acked);
+                session.outgoing.note_all_acked(knowledge, acked);
             } else if let Some(time) = own_time {
                 acked.raise(own, time).ok();
             }
@@ -562,8 +574,8 @@ impl<S: Memory> Replica<S> {
         // The peer does not know yet that a batch of its did not fit here: what it has and what is here do differ.
         if let Some(digest) = digest
             && latest
-            && !session.gap
-            && session.has_all(&self.document.knowledge)
+            && !session.incoming.is_skipping
+            && session.outgoing.peer_has_all(&self.document.knowledge)
             && self.document.is_clean()
         {
             self.compare(index, digest, through);
@@ -580,14 +592,14 @@ impl<S: Memory> Replica<S> {
 
     fn take_need(&mut self, index: usize, batch: u64, full: bool, vv: Option<VersionVector<S>>) {
         let session = &mut self.sessions[index];
-        if batch <= u64::from(session.rebased_at) && holds(Rule::NeedOnce) {
+        if batch <= u64::from(session.outgoing.rebased_at) && holds(Rule::NeedOnce) {
             return;
         }
         // A vector that does not fit here: what is known of it is a lower bound, which is safe.
         let vv = vv.unwrap_or_default();
-        session.set_believed(&vv);
-        session.rebase();
-        session.want_full |= full;
+        session.outgoing.set_peer_knows(&vv);
+        session.outgoing.rebase();
+        session.outgoing.wants_full |= full;
         let peer = session.carrier.peer;
         if let Some(peer) = self.peers.of_mut(peer) {
             peer.acked.lower_to(&vv);
@@ -598,7 +610,7 @@ impl<S: Memory> Replica<S> {
 
     fn resolve(&self, index: usize, reference: ReplicaRef) -> Result<ReplicaId, Stop> {
         let session = &self.sessions[index];
-        session.rx.resolve(reference, session.peer_replica, &session.table).ok_or(Stop::Dangling)
+        session.incoming.names.resolve(reference, session.peer_replica, &session.table).ok_or(Stop::Dangling)
     }
 
     /// The same, for a name that takes the next number of the table if it is a literal.
@@ -609,7 +621,7 @@ impl<S: Memory> Replica<S> {
     ) -> Result<ReplicaId, Stop> {
         let replica = self.resolve(index, reference)?;
         if let ReplicaRef::Literal(id) = reference {
-            self.sessions[index].rx.define_replica(id);
+            self.sessions[index].incoming.names.define_replica(id);
         }
         Ok(replica)
     }
@@ -622,7 +634,7 @@ impl<S: Memory> Replica<S> {
     ) -> Result<Option<VersionVector<S>>, Stop> {
         let mut vector = VersionVector::new();
         let mut fits = true;
-        self.sessions[index].rx.cursor.defining = section.is_defining();
+        self.sessions[index].incoming.names.cursor.defining = section.is_defining();
         for (reference, time) in section.entries() {
             let replica = self.resolve_and_define(index, reference)?;
             let time = Time::from_ms(time).ok_or(Stop::Dangling)?;
@@ -639,7 +651,7 @@ impl<S: Memory> Replica<S> {
         literal: Option<Path<'_>>,
     ) -> Result<(Stamp, Option<heapless::String<DICTIONARY_PATH_LEN_MAX>>), Stop> {
         let replica = self.resolve(index, wire.stamp.replica)?;
-        let rx = &mut self.sessions[index].rx;
+        let rx = &mut self.sessions[index].incoming.names;
         if let ReplicaRef::Literal(id) = wire.stamp.replica
             && wire.names_replica
         {
@@ -675,19 +687,21 @@ enum Checked {
 fn note_seen<S: Memory>(document: &Document<S>, session: &mut Session<S>, seq: u64) {
     // A peer that names the same cells over and over does not make this grow without end.
     let limit = 64 + 2 * document.cells.count();
-    if session.seen.len() < limit && session.seen.push(seq).is_ok() {
+    if session.incoming.confirmed.len() < limit && session.incoming.confirmed.push(seq).is_ok() {
         return;
     }
     // Some of those noted were replaced since: their numbers mean nothing any more.
-    sort(&mut session.seen);
+    sort(&mut session.incoming.confirmed);
     let mut held = S::Sequences::default();
-    for cell in document.cells.below(None).filter(|cell| session.seen.binary_search(&cell.seq).is_ok()) {
+    for cell in
+        document.cells.below(None).filter(|cell| session.incoming.confirmed.binary_search(&cell.seq).is_ok())
+    {
         held.push(cell.seq).ok();
     }
     if held.iter().all(|held| *held != seq) {
         held.push(seq).ok();
     }
-    session.seen = held;
+    session.incoming.confirmed = held;
 }
 
 pub(super) fn refusal(error: UpdateError) -> Refusal {

@@ -53,9 +53,11 @@ impl<S: Memory> Replica<S> {
     /// Compares fingerprints; both sides claim to have the same.
     pub(super) fn compare(&mut self, index: usize, digest: u32, salt: u64) {
         let session = &mut self.sessions[index];
-        session.digest_due = false;
-        if session.repair.phase == Phase::NotNeeded && digest != self.document.fingerprint.digest(salt) {
-            session.repair.phase = Phase::Due;
+        session.compare.digest_due = false;
+        if session.compare.repair.phase == Phase::NotNeeded
+            && digest != self.document.fingerprint.digest(salt)
+        {
+            session.compare.repair.phase = Phase::Due;
             self.note_damage(index);
         }
     }
@@ -74,12 +76,12 @@ impl<S: Memory> Replica<S> {
         writer: &mut Writer<'_>,
     ) -> Result<(), Full> {
         let (document, session) = (&self.document, &mut self.sessions[index]);
-        if session.repair.phase == Phase::Due {
-            session.repair.begin(Phase::Leading, moment.random as u32);
+        if session.compare.repair.phase == Phase::Due {
+            session.compare.repair.begin(Phase::Leading, moment.random as u32);
             let live = document.cells.below(None).filter(Stored::is_live).count();
-            session.repair.add(split_or_list(Range::ALL, live));
+            session.compare.repair.add(split_or_list(Range::ALL, live));
         }
-        let repair = &mut session.repair;
+        let repair = &mut session.compare.repair;
         if repair.tasks.is_empty() {
             return Ok(());
         }
@@ -102,7 +104,7 @@ impl<S: Memory> Replica<S> {
         self.repairs.searches_refused += u64::from(begins_search && !may_search);
         if may_search {
             for cell in document.cells.since(sent) {
-                if session.repair.sends(document, cell) {
+                if session.compare.repair.sends(document, cell) {
                     if !fits(&cell, writer) {
                         complete = false;
                         break;
@@ -115,7 +117,7 @@ impl<S: Memory> Replica<S> {
                 step.cells_follow(writer);
                 anything = true;
             }
-            let repair = &mut session.repair;
+            let repair = &mut session.compare.repair;
             repair.cursor = if complete { 0 } else { sent };
             if complete {
                 List::retain(&mut repair.tasks, |task| !task.sends_cells());
@@ -123,10 +125,10 @@ impl<S: Memory> Replica<S> {
         }
         if !anything {
             writer.truncate(start);
-            return if session.repair.tasks.is_empty() { Ok(()) } else { Err(Full) };
+            return if session.compare.repair.tasks.is_empty() { Ok(()) } else { Err(Full) };
         }
-        session.repair.begins = false;
-        session.repair.ask_all = false;
+        session.compare.repair.begins = false;
+        session.compare.repair.ask_all = false;
         Ok(())
     }
 
@@ -139,7 +141,7 @@ impl<S: Memory> Replica<S> {
         messages: &mut MessageReader<'_>,
     ) -> Result<(), Stop> {
         let session = &mut self.sessions[index];
-        let phase = session.repair.phase;
+        let phase = session.compare.repair.phase;
         match (step.salt, phase) {
             // Both began at once: the initiator of the session leads.
             (Some(_), Phase::Leading) if session.carrier.initiator => return Ok(()),
@@ -147,7 +149,7 @@ impl<S: Memory> Replica<S> {
                 return Err(Stop::OutOfTurn(Turn::SecondRepair));
             }
             (Some(salt), _) => {
-                session.repair.begin(Phase::Following, salt);
+                session.compare.repair.begin(Phase::Following, salt);
                 if phase == Phase::NotNeeded {
                     self.note_damage(index);
                 }
@@ -158,13 +160,13 @@ impl<S: Memory> Replica<S> {
             (None, _) => {}
         }
         if step.all {
-            self.sessions[index].repair.send_all();
+            self.sessions[index].compare.repair.send_all();
         }
         for part in step.parts() {
             match part {
                 Part::List { range, hashes } => self.take_list(index, range, hashes),
                 Part::Split { range, digests } => self.take_split(index, range, digests),
-                Part::Want(hash) => self.sessions[index].repair.add(Task::Cell(hash)),
+                Part::Want(hash) => self.sessions[index].compare.repair.add(Task::Cell(hash)),
             }
         }
         let (mut refused, taken) = (false, self.repairs.cells_taken);
@@ -195,15 +197,15 @@ impl<S: Memory> Replica<S> {
     fn compare_with_others(&mut self, index: usize) {
         let repaired = self.sessions[index].id;
         for session in self.sessions.iter_mut().filter(|session| session.id != repaired) {
-            session.digest_due = true;
-            session.ack_due = true;
+            session.compare.digest_due = true;
+            session.incoming.ack_due = true;
         }
         self.sessions.wake_all();
     }
 
     /// The peer's digests of 16 ranges.
     fn take_split(&mut self, index: usize, range: Range, theirs: &[Digest]) {
-        let repair = &mut self.sessions[index].repair;
+        let repair = &mut self.sessions[index].compare.repair;
         if repair.all || !repair.may_pass() {
             return;
         }
@@ -222,7 +224,7 @@ impl<S: Memory> Replica<S> {
 
     /// All that the peer has in a range.
     fn take_list(&mut self, index: usize, range: Range, theirs: &[Digest]) {
-        let repair = &mut self.sessions[index].repair;
+        let repair = &mut self.sessions[index].compare.repair;
         if repair.all || !repair.may_pass() {
             return;
         }
@@ -266,9 +268,12 @@ impl<S: Memory> Replica<S> {
             Some(here) => {
                 let order = (here.kind as u8, here.payload).cmp(&(theirs.kind as u8, theirs.payload));
                 if order.is_gt() {
-                    let task =
-                        Task::Cell(digest(document, self.sessions[index].repair.salt, hash(document, here)));
-                    self.sessions[index].repair.add(task);
+                    let task = Task::Cell(digest(
+                        document,
+                        self.sessions[index].compare.repair.salt,
+                        hash(document, here),
+                    ));
+                    self.sessions[index].compare.repair.add(task);
                 }
                 if order.is_ge() {
                     return Ok(());
@@ -279,7 +284,7 @@ impl<S: Memory> Replica<S> {
             }
             None => {
                 if let Some(above) = dominator(document, path, stamp) {
-                    let repair = &mut self.sessions[index].repair;
+                    let repair = &mut self.sessions[index].compare.repair;
                     repair.add(Task::Cell(digest(document, repair.salt, hash(document, above))));
                     return Ok(());
                 }

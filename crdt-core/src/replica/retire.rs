@@ -64,10 +64,10 @@ impl<S: Memory> Replica<S> {
     pub(super) fn tell_retired(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
         let (document, session) = (&self.document, &mut self.sessions[index]);
         let is_due = self.config.role == Role::Aggregator
-            && !session.refused
-            && !session.want_full
-            && session.batch.is_none()
-            && session.has_all_writes(&document.knowledge)
+            && !session.outgoing.is_refused
+            && !session.outgoing.wants_full
+            && session.outgoing.batch.is_none()
+            && session.outgoing.peer_has_all_writes(&document.knowledge)
             && has_all_of_retired(document, session);
         // Those that did not fit go into the next frame.
         if is_due { write_retired(document, session, false, writer).map(|_| ()) } else { Ok(()) }
@@ -85,9 +85,9 @@ impl<S: Memory> Replica<S> {
     ) -> Result<(), Stop> {
         let at = Time::from_ms(at_ms).ok_or(Stop::Dangling)?;
         let session = &mut self.sessions[index];
-        session.rx.cursor.defining = ids.is_defining();
+        session.incoming.names.cursor.defining = ids.is_defining();
         let by_aggregator = session.carrier.with_aggregator;
-        let applies = !session.gap
+        let applies = !session.incoming.is_skipping
             && match self.config.role {
                 // It decides, and is not told.
                 Role::Aggregator => false,
@@ -117,8 +117,8 @@ impl<S: Memory> Replica<S> {
                 self.given_up.retain(|id| *id != replica);
                 // The aggregator does not list it either.
                 let session = &mut self.sessions[index];
-                session.believed.put(replica, Time::ZERO).ok();
-                session.note_lowered();
+                session.outgoing.peer_knows.put(replica, Time::ZERO).ok();
+                session.outgoing.note_lowered();
             }
         }
         if !applies {
@@ -129,9 +129,9 @@ impl<S: Memory> Replica<S> {
             self.events.push(Event::Dropped { cells: dropped });
         }
         let session = &mut self.sessions[index];
-        if by_aggregator && !session.full {
+        if by_aggregator && !session.incoming.is_full {
             self.document.knowledge.note_retirement(at);
-            session.believed.raise(ReplicaId::RETIREMENTS, at).ok();
+            session.outgoing.peer_knows.raise(ReplicaId::RETIREMENTS, at).ok();
             let peer = self.peers.of_mut(session.carrier.peer).filter(|_| session.carrier.confirmed);
             if let Some(peer) = peer {
                 // Nothing leaves the peer before it is durable there.
@@ -144,7 +144,9 @@ impl<S: Memory> Replica<S> {
 
 /// Whether the peer is there, and has all that the ids which it was not told of ever wrote.
 pub(super) fn has_all_of_retired<S: Memory>(document: &Document<S>, session: &mut Session<S>) -> bool {
-    session.heard && session.carrier.confirmed && session.is_delta_enough(&document.knowledge)
+    session.open_received
+        && session.carrier.confirmed
+        && session.outgoing.is_delta_enough(&document.knowledge)
 }
 
 /// Tells a peer which ids it need not list any more: one that has everything, or that gets the claim of a full batch next.
@@ -159,8 +161,8 @@ pub(super) fn write_retired<S: Memory>(
     if document.knowledge.retired().len() == 0 {
         return Ok(true);
     }
-    let believed = session.believed.clone();
-    let (wants_all, told) = (session.wants_retired, session.told_retired(full));
+    let believed = session.outgoing.peer_knows.clone();
+    let (wants_all, told) = (session.outgoing.wants_retired, session.outgoing.last_retirement_told(full));
     let concerns = |retired: &Retired| {
         let listed = believed.time_of(retired.replica);
         (listed > Time::ZERO && listed <= retired.time) || (wants_all && retired.at > told)
@@ -184,15 +186,15 @@ pub(super) fn write_retired<S: Memory>(
         let entry = Entry { replica: retired.replica, time: retired.time };
         write_vector_entry(entry, document.replica, session, writer)?;
     }
-    writer.signed(through.as_ms() as i64 - session.tx.cursor.last_time as i64)?;
-    session.tx.cursor.last_time = through.as_ms();
+    writer.signed(through.as_ms() as i64 - session.outgoing.names.cursor.last_time as i64)?;
+    session.outgoing.names.cursor.last_time = through.as_ms();
     for retired in going {
-        session.believed.put(retired.replica, Time::ZERO).ok();
+        session.outgoing.peer_knows.put(retired.replica, Time::ZERO).ok();
     }
-    session.note_lowered();
-    session.told_retired = through;
+    session.outgoing.note_lowered();
+    session.outgoing.told_retired = through;
     if !full {
-        session.believed.raise(ReplicaId::RETIREMENTS, through).ok();
+        session.outgoing.peer_knows.raise(ReplicaId::RETIREMENTS, through).ok();
     }
     Ok(fit == count)
 }

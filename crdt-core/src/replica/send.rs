@@ -7,7 +7,7 @@ use crate::document::Document;
 use crate::id::ReplicaId;
 use crate::replica::Role;
 use crate::storage::{CellStore, Stored};
-use crate::sync::{Again, Batch, ClaimSent, FirstBase, Memory, Names, Session};
+use crate::sync::{Again, Batch, FirstBase, Memory, Names, Session};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 use crate::wire::{Full, ReplicaRef, RunWriter, Writer, cell_len_max, tag, write_entry, write_replica};
@@ -27,13 +27,13 @@ impl<S: Memory> Replica<S> {
     pub(super) fn write_frame(&mut self, moment: Moment, index: usize, buffer: &mut [u8]) -> usize {
         let session = &self.sessions[index];
         let speaks = session.carrier.initiator
-            || session.heard
-            || session.refusal_due.is_some()
+            || session.open_received
+            || session.incoming.refusal_due.is_some()
             || session.again == Again::Due;
         if !speaks || !session.carrier.has_capacity {
             return 0;
         }
-        let len = buffer.len().min(session.frame_len_max);
+        let len = buffer.len().min(session.outgoing.frame_len_max);
         let mut writer = Writer::new(&mut buffer[..len]);
         if writer.varint(session.carrier.handle.into()).is_err() {
             return self.short_buffer(index, len);
@@ -53,13 +53,13 @@ impl<S: Memory> Replica<S> {
 
     fn write_messages(&mut self, moment: Moment, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
         let start = writer.len();
-        if self.sessions[index].closing {
+        if self.sessions[index].is_closing {
             return self.whole(index, writer, &mut |this, writer| this.write_refused(index, writer));
         }
         if self.sessions[index].again == Again::Due {
             return self.whole(index, writer, &mut |this, writer| this.write_open_again(index, writer));
         }
-        if !self.sessions[index].opened {
+        if !self.sessions[index].open_sent {
             self.whole(index, writer, &mut |this, writer| this.write_open(moment, index, writer))?;
         }
         self.whole(index, writer, &mut |this, writer| this.write_refused(index, writer))?;
@@ -68,7 +68,7 @@ impl<S: Memory> Replica<S> {
         self.whole(index, writer, &mut |this, writer| this.write_repair(moment, index, writer))?;
         let before = writer.len();
         let session = &self.sessions[index];
-        if !session.carrier.is_deferred || before > start || session.must_speak() {
+        if !session.carrier.is_deferred || before > start || session.must_send() {
             self.write_batch(index, writer)?;
         }
         self.whole(index, writer, &mut |this, writer| this.tell_retired(index, writer))?;
@@ -85,20 +85,20 @@ impl<S: Memory> Replica<S> {
         writer: &mut Writer<'_>,
         write: &mut dyn FnMut(&mut Self, &mut Writer<'_>) -> Result<(), Full>,
     ) -> Result<(), Full> {
-        let (start, mark) = (writer.len(), self.sessions[index].tx.mark());
+        let (start, mark) = (writer.len(), self.sessions[index].outgoing.names.mark());
         let result = write(self, writer);
         if result.is_err() {
             writer.truncate(start);
-            self.sessions[index].tx.rewind(mark);
+            self.sessions[index].outgoing.names.rewind(mark);
         }
         result
     }
 
     fn short_buffer(&mut self, index: usize, len: usize) -> usize {
         let session = &mut self.sessions[index];
-        if !session.refused {
-            session.refused = true;
-            let unsent = self.document.cells.since(session.cursor);
+        if !session.outgoing.is_refused {
+            session.outgoing.is_refused = true;
+            let unsent = self.document.cells.since(session.outgoing.cursor);
             let lens = unsent
                 .map(|c| (FRAME_HEAD_LEN_MAX + cell_len_max(c.path.len(), c.payload.len()), c.path.len()));
             let (needed, path_len) = lens.max().unwrap_or_default();
@@ -109,13 +109,13 @@ impl<S: Memory> Replica<S> {
 
     fn note_quiet(&mut self, index: usize) {
         let session = &mut self.sessions[index];
-        let converged = session.heard
-            && !session.quiet
-            && !session.refused
-            && !session.gap
-            && session.has_all_writes(&self.document.knowledge);
+        let converged = session.open_received
+            && !session.compare.is_quiet
+            && !session.outgoing.is_refused
+            && !session.incoming.is_skipping
+            && session.outgoing.peer_has_all_writes(&self.document.knowledge);
         if converged {
-            session.quiet = true;
+            session.compare.is_quiet = true;
             self.events.push(Event::Converged { session: session.id });
         }
     }
@@ -131,31 +131,33 @@ impl<S: Memory> Replica<S> {
     fn write_batch(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
         let (may_send, decides) = (self.may_send(), self.config.role == Role::Aggregator);
         let (document, session) = (&self.document, &mut self.sessions[index]);
-        let first_flight = !session.heard;
-        let too_early = first_flight && (session.first_claim.is_some() || session.first_base.is_none());
-        if !may_send || session.refused || too_early {
+        let first_flight = !session.open_received;
+        let too_early =
+            first_flight && (session.outgoing.first_claim.is_some() || session.outgoing.first_base.is_none());
+        if !may_send || session.outgoing.is_refused || too_early {
             return Ok(());
         }
-        let full = session.want_full || (!session.is_delta_enough(&document.knowledge) && holds(Rule::Floor));
+        let full = session.outgoing.wants_full
+            || (!session.outgoing.is_delta_enough(&document.knowledge) && holds(Rule::Floor));
         if full && first_flight {
             return Ok(());
         }
-        if session.batch.is_some_and(|b| {
+        if session.outgoing.batch.is_some_and(|b| {
             b.full != full
                 || (full
                     && b.floor_changes != document.knowledge.floor_changes()
                     && holds(Rule::RestartBatch))
         }) {
-            session.batch = None;
-            session.explicit = true;
+            session.outgoing.batch = None;
+            session.outgoing.restarts = true;
         }
-        let news = session.news(&document.knowledge);
-        if session.batch.is_none() {
+        let news = session.outgoing.news(&document.knowledge);
+        if session.outgoing.batch.is_none() {
             let next = if full { Next::Batch } else { next_delta(document, session, &news) };
             if next == Next::Nothing {
                 return Ok(());
             }
-            if next == Next::Batch || first_flight || session.explicit {
+            if next == Next::Batch || first_flight || session.outgoing.restarts {
                 begin_batch(document, session, first_flight, full, writer)?;
             }
             if next == Next::Update {
@@ -173,22 +175,22 @@ impl<S: Memory> Replica<S> {
     // ---- the other messages ----
 
     fn write_refused(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
-        let Some(refused) = self.sessions[index].refusal_due else { return Ok(()) };
+        let Some(refused) = self.sessions[index].incoming.refusal_due else { return Ok(()) };
         writer.byte(tag::REFUSED)?;
         writer.varint(refused.batch)?;
         refused.reason.write(writer)?;
-        self.sessions[index].refusal_due = None;
+        self.sessions[index].incoming.refusal_due = None;
         Ok(())
     }
 
     fn write_need(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
         let (document, session) = (&self.document, &mut self.sessions[index]);
-        let Some(need) = session.need_due.filter(|_| session.opened) else { return Ok(()) };
+        let Some(need) = session.incoming.need_due.filter(|_| session.open_sent) else { return Ok(()) };
         writer.byte(tag::NEED)?;
         writer.varint(need.batch.into())?;
         writer.varint(need.full.into())?;
         write_vector(document.knowledge.vv(), |_| true, document.replica, session, writer)?;
-        session.need_due = None;
+        session.incoming.need_due = None;
         Ok(())
     }
 
@@ -196,7 +198,7 @@ impl<S: Memory> Replica<S> {
         let (document, session) = (&self.document, &mut self.sessions[index]);
         if self.config.role != Role::Aggregator
             || !session.carrier.confirmed
-            || !session.heard
+            || !session.open_received
             || document.knowledge.floor().is_empty()
         {
             return Ok(());
@@ -219,34 +221,38 @@ impl<S: Memory> Replica<S> {
 
     fn write_ack(&mut self, index: usize, company: bool, writer: &mut Writer<'_>) -> Result<(), Full> {
         let (document, session) = (&mut self.document, &mut self.sessions[index]);
-        let further = session.claims_received - session.acks_sent;
-        if !session.opened || !(session.ack_due || (company && further > 0)) {
+        let further = session.incoming.claims_received - session.incoming.acks_sent;
+        if !session.open_sent || !(session.incoming.ack_due || (company && further > 0)) {
             return Ok(());
         }
         // A session that lasts compares now and then.
-        session.digest_due |= session.claims_received / COMPARE_EVERY > session.acks_sent / COMPARE_EVERY;
+        session.compare.digest_due |=
+            session.incoming.claims_received / COMPARE_EVERY > session.incoming.acks_sent / COMPARE_EVERY;
         // Where a batch did not fit, its claim is received, and what it claims is not here.
-        let same =
-            session.digest_due && !session.gap && session.has_all(&document.knowledge) && document.is_clean();
+        let same = session.compare.digest_due
+            && !session.incoming.is_skipping
+            && session.outgoing.peer_has_all(&document.knowledge)
+            && document.is_clean();
         writer.byte(if same { tag::ACK_DIGEST } else { tag::ACK })?;
         writer.varint(further.into())?;
         if same {
-            writer.bytes(&document.fingerprint.digest(session.claims_received.into()).to_le_bytes())?;
-            session.digest_due = false;
+            writer
+                .bytes(&document.fingerprint.digest(session.incoming.claims_received.into()).to_le_bytes())?;
+            session.compare.digest_due = false;
         }
-        session.acks_sent = session.claims_received;
-        session.ack_due = false;
+        session.incoming.acks_sent = session.incoming.claims_received;
+        session.incoming.ack_due = false;
         Ok(())
     }
 
     fn write_ask(&mut self, index: usize, writer: &mut Writer<'_>) -> Result<(), Full> {
         let session = &mut self.sessions[index];
-        if !session.ask || !session.heard || session.batch.is_some() {
+        if !session.outgoing.asks || !session.open_received || session.outgoing.batch.is_some() {
             return Ok(());
         }
-        if session.claims_acked < session.claims_sent {
+        if session.outgoing.claims_acked < session.outgoing.claims_sent {
             writer.byte(tag::ASK)?;
-            session.ask = false;
+            session.outgoing.asks = false;
         }
         Ok(())
     }
@@ -258,11 +264,11 @@ fn whole<S: Memory, T>(
     writer: &mut Writer<'_>,
     write: impl FnOnce(&mut Session<S>, &mut Writer<'_>) -> Result<T, Full>,
 ) -> Result<T, Full> {
-    let (start, mark) = (writer.len(), session.tx.mark());
+    let (start, mark) = (writer.len(), session.outgoing.names.mark());
     let result = write(session, writer);
     if result.is_err() {
         writer.truncate(start);
-        session.tx.rewind(mark);
+        session.outgoing.names.rewind(mark);
     }
     result
 }
@@ -279,10 +285,10 @@ fn next_delta<S: Memory>(document: &Document<S>, session: &mut Session<S>, news:
     let mut unsent = 0;
     let mut alone = true;
     let own = Stamp::new(document.knowledge.vv().time_of(document.replica), document.replica);
-    for cell in document.cells.since(session.cursor) {
-        if session.peer_has(cell.stamp, &document.knowledge) {
+    for cell in document.cells.since(session.outgoing.cursor) {
+        if session.outgoing.peer_has(cell.stamp, &document.knowledge) {
             if unsent == 0 {
-                session.cursor = cell.seq;
+                session.outgoing.cursor = cell.seq;
             }
             continue;
         }
@@ -296,7 +302,8 @@ fn next_delta<S: Memory>(document: &Document<S>, session: &mut Session<S>, news:
         return Next::Nothing;
     }
     let only_own = news.iter().all(|replica| *replica == own.replica);
-    let later = own.time.as_ms() >= session.tx.cursor.last_time && !session.tx.anonymous;
+    let later =
+        own.time.as_ms() >= session.outgoing.names.cursor.last_time && !session.outgoing.names.anonymous;
     if unsent == 1 && alone && only_own && later { Next::Update } else { Next::Batch }
 }
 
@@ -312,28 +319,28 @@ fn begin_batch<S: Memory>(
             writer.byte(tag::BATCH_FULL)
         } else if first_flight {
             writer.byte(tag::BATCH_FIRST)?;
-            session.tx.cursor.defining = false;
-            match session.first_base {
+            session.outgoing.names.cursor.defining = false;
+            match session.outgoing.first_base {
                 Some(FirstBase::Table { own }) => {
                     let told = session.table.time_of(document.replica);
                     writer.varint(told.as_ms() - own.as_ms() + 1)
                 }
                 Some(FirstBase::Nothing) | None => writer.varint(0),
             }
-        } else if session.explicit {
+        } else if session.outgoing.restarts {
             writer.byte(tag::BATCH)
         } else {
             Ok(())
         }
     })?;
     if full {
-        session.cursor = 0;
-        session.told_retired = Time::ZERO;
+        session.outgoing.cursor = 0;
+        session.outgoing.told_retired = Time::ZERO;
     }
-    session.urgent.iter_mut().for_each(|(_, went)| *went = false);
-    session.tx.cursor.defining = !first_flight;
-    session.explicit = false;
-    session.batch =
+    session.outgoing.urgent.iter_mut().for_each(|(_, went)| *went = false);
+    session.outgoing.names.cursor.defining = !first_flight;
+    session.outgoing.restarts = false;
+    session.outgoing.batch =
         Some(Batch { full, floor_changes: document.knowledge.floor_changes(), began_at: document.seq });
     Ok(())
 }
@@ -349,10 +356,11 @@ fn write_cells<S: Memory>(
     writer.byte(tag::CELLS)?;
     let mut run = RunWriter::default();
     let mut complete = true;
-    for urgent in 0..session.urgent.len() {
-        let (seq, went) = session.urgent[urgent];
+    for urgent in 0..session.outgoing.urgent.len() {
+        let (seq, went) = session.outgoing.urgent[urgent];
         let cell = document.cells.since(seq - 1).next().filter(|cell| cell.seq == seq && !went);
-        let Some(cell) = cell.filter(|cell| full || !session.peer_has(cell.stamp, &document.knowledge))
+        let Some(cell) =
+            cell.filter(|cell| full || !session.outgoing.peer_has(cell.stamp, &document.knowledge))
         else {
             continue;
         };
@@ -361,15 +369,16 @@ fn write_cells<S: Memory>(
             break;
         }
         write_cell(&mut run, writer, cell, document.replica, session)?;
-        session.urgent[urgent].1 = true;
-        session.in_order = false;
+        session.outgoing.urgent[urgent].1 = true;
+        session.outgoing.is_in_order = false;
     }
-    let rest = complete.then(|| document.cells.since(session.cursor)).into_iter().flatten();
+    let rest = complete.then(|| document.cells.since(session.outgoing.cursor)).into_iter().flatten();
     for cell in rest {
-        let claimed = holds(Rule::SentIsClaimed) || session.batch.is_none_or(|b| cell.seq <= b.began_at);
+        let claimed =
+            holds(Rule::SentIsClaimed) || session.outgoing.batch.is_none_or(|b| cell.seq <= b.began_at);
         if claimed
-            && (full || !session.peer_has(cell.stamp, &document.knowledge))
-            && !session.went_ahead(cell.seq)
+            && (full || !session.outgoing.peer_has(cell.stamp, &document.knowledge))
+            && !session.outgoing.went_ahead(cell.seq)
         {
             if !fits(&cell, writer) {
                 complete = false;
@@ -377,7 +386,7 @@ fn write_cells<S: Memory>(
             }
             write_cell(&mut run, writer, cell, document.replica, session)?;
         }
-        session.cursor = cell.seq;
+        session.outgoing.cursor = cell.seq;
     }
     if !run.finish(writer) {
         writer.truncate(start);
@@ -424,19 +433,27 @@ fn write_claim<S: Memory>(
         write_vector(document.knowledge.floor(), |_| true, own, session, writer)?;
         write_replica(
             writer,
-            name_replica(&mut session.tx, document.knowledge.horizon().replica, own, &session.table),
+            name_replica(
+                &mut session.outgoing.names,
+                document.knowledge.horizon().replica,
+                own,
+                &session.table,
+            ),
         )?;
         let time = document.knowledge.horizon().time.as_ms();
-        writer.signed(time as i64 - session.tx.cursor.last_time as i64)?;
-        session.tx.cursor.last_time = time;
+        writer.signed(time as i64 - session.outgoing.names.cursor.last_time as i64)?;
+        session.outgoing.names.cursor.last_time = time;
         return Ok(());
     }
-    let ask = session.ask && session.heard;
-    let last_sent = session.tx.cursor.last_time;
+    let ask = session.outgoing.asks && session.open_received;
+    let last_sent = session.outgoing.names.cursor.last_time;
     let only_own = news.iter().all(|replica| *replica == own);
-    if only_own && document.knowledge.vv().time_of(own).as_ms() == last_sent && !session.tx.anonymous {
+    if only_own
+        && document.knowledge.vv().time_of(own).as_ms() == last_sent
+        && !session.outgoing.names.anonymous
+    {
         writer.byte(if ask { tag::END_OWN_ASK } else { tag::END_OWN })?;
-        session.ask &= !session.heard;
+        session.outgoing.asks &= !session.open_received;
         return Ok(());
     }
     writer.byte(if ask { tag::END_ASK } else { tag::END })?;
@@ -445,36 +462,19 @@ fn write_claim<S: Memory>(
         let entry = Entry { replica: *replica, time: document.knowledge.vv().time_of(*replica) };
         write_vector_entry(entry, own, session, writer)?;
     }
-    if session.heard {
-        session.ask = false;
+    if session.open_received {
+        session.outgoing.asks = false;
     }
     Ok(())
 }
 
 fn after_claim<S: Memory>(document: &Document<S>, session: &mut Session<S>, full: bool, news: &[ReplicaId]) {
-    session.claims_sent = session.claims_sent.saturating_add(1);
-    if !session.heard {
-        session.first_claim = Some(document.knowledge.vv().clone());
-    }
-    session.note_claimed(&document.knowledge, news, full);
-    session.batch = None;
-    session.urgent.clear();
-    session.want_full = false;
-    session.tx.cursor.defining = true;
-    session.quiet = false;
-    if session.own_times.is_full() {
-        // What the peer is not known to have yet must not go: under steady writes no claim would ever be known.
-        let known = session.claims_acked.max(session.delivered);
-        if session.own_times.get(1).is_some_and(|claim| claim.number <= known) {
-            session.own_times.pop_front();
-        } else {
-            session.own_times.pop_back();
-        }
+    if !session.open_received {
+        session.outgoing.first_claim = Some(document.knowledge.vv().clone());
     }
     let own_time = document.knowledge.vv().time_of(document.replica);
-    let claim = ClaimSent { number: session.claims_sent, own_time, seq: document.seq };
-    let pushed = session.own_times.push_back(claim);
-    debug_assert!(pushed.is_ok(), "there is room for one");
+    session.outgoing.note_claimed(&document.knowledge, news, full, (own_time, document.seq));
+    session.compare.is_quiet = false;
 }
 
 fn write_update<S: Memory>(
@@ -483,23 +483,31 @@ fn write_update<S: Memory>(
     news: &[ReplicaId],
     writer: &mut Writer<'_>,
 ) -> Result<(), Full> {
-    let unsent =
-        document.cells.since(session.cursor).find(|c| !session.peer_has(c.stamp, &document.knowledge));
+    let unsent = document
+        .cells
+        .since(session.outgoing.cursor)
+        .find(|c| !session.outgoing.peer_has(c.stamp, &document.knowledge));
     let cell = unsent.expect("an Update has one cell");
     if !fits(&cell, writer) {
         return Err(Full);
     }
     let path = cell.path();
-    let slot = session.tx.slot_of(path);
+    let slot = session.outgoing.names.slot_of(path);
     let time = cell.stamp.time.as_ms();
-    let delta = time - session.tx.cursor.last_time;
-    RunWriter::default().update(writer, (path, slot), delta, (cell.kind, cell.payload), session.ask)?;
-    session.ask = false;
-    session.tx.cursor.last_time = time;
+    let delta = time - session.outgoing.names.cursor.last_time;
+    RunWriter::default().update(
+        writer,
+        (path, slot),
+        delta,
+        (cell.kind, cell.payload),
+        session.outgoing.asks,
+    )?;
+    session.outgoing.asks = false;
+    session.outgoing.names.cursor.last_time = time;
     if slot.is_none() {
-        session.tx.define_path(path);
+        session.outgoing.names.define_path(path);
     }
-    session.cursor = cell.seq;
+    session.outgoing.cursor = cell.seq;
     after_claim(document, session, false, news);
     Ok(())
 }
@@ -516,16 +524,22 @@ pub(super) fn write_cell<S: Memory>(
     session: &mut Session<S>,
 ) -> Result<(), Full> {
     let path = cell.path();
-    let slot = session.tx.slot_of(path);
+    let slot = session.outgoing.names.slot_of(path);
     let replica = if run.has_stamp(cell.stamp.replica, cell.stamp.time.as_ms()) {
         ReplicaRef::Own
     } else {
-        name_replica(&mut session.tx, cell.stamp.replica, own, &session.table)
+        name_replica(&mut session.outgoing.names, cell.stamp.replica, own, &session.table)
     };
     let stamp = (cell.stamp.replica, replica, cell.stamp.time.as_ms());
-    run.cell(writer, (path, slot), stamp, (cell.kind, cell.payload), &mut session.tx.cursor.last_time)?;
+    run.cell(
+        writer,
+        (path, slot),
+        stamp,
+        (cell.kind, cell.payload),
+        &mut session.outgoing.names.cursor.last_time,
+    )?;
     if slot.is_none() {
-        session.tx.define_path(path);
+        session.outgoing.names.define_path(path);
     }
     Ok(())
 }
@@ -562,6 +576,6 @@ pub(super) fn write_vector_entry<S: Memory>(
     session: &mut Session<S>,
     writer: &mut Writer<'_>,
 ) -> Result<(), Full> {
-    let replica = name_replica(&mut session.tx, entry.replica, own, &session.table);
-    write_entry(writer, replica, entry.time.as_ms(), &mut session.tx.cursor.last_time)
+    let replica = name_replica(&mut session.outgoing.names, entry.replica, own, &session.table);
+    write_entry(writer, replica, entry.time.as_ms(), &mut session.outgoing.names.cursor.last_time)
 }

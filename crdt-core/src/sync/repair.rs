@@ -3,6 +3,22 @@
 use crate::list::List;
 use crate::wire::repair::{Digest, PARTS_MAX, Range};
 
+/// Comparing both sides of a session.
+#[derive(Debug)]
+pub(crate) struct Compare {
+    /// Fingerprints are to be compared, as soon as both sides have the same.
+    pub(crate) digest_due: bool,
+    /// The application was told that both sides have the same, and nothing was said since.
+    pub(crate) is_quiet: bool,
+    pub(crate) repair: Repair,
+}
+
+impl Compare {
+    pub(crate) fn new() -> Self {
+        Self { digest_due: true, is_quiet: false, repair: Repair::new() }
+    }
+}
+
 /// At most one a session.
 #[derive(Debug)]
 pub(crate) struct Repair {

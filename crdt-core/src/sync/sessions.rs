@@ -64,7 +64,7 @@ impl<S: Memory> Sessions<S> {
     /// The session takes no more input; it is over once what is left to be said is said.
     pub(crate) fn close(&mut self, index: usize) {
         if let Some(session) = self.list.get_mut(index) {
-            session.closing = true;
+            session.is_closing = true;
             self.has_closing = true;
             self.wake(index);
         }
@@ -73,8 +73,8 @@ impl<S: Memory> Sessions<S> {
     /// Closes those that `wanted` says yes to at once: nothing is left to be said.
     pub(crate) fn close_where(&mut self, wanted: impl Fn(&Session<S>) -> bool) {
         for session in self.list.iter_mut().filter(|session| wanted(session)) {
-            session.closing = true;
-            session.refusal_due = None;
+            session.is_closing = true;
+            session.incoming.refusal_due = None;
             self.has_closing = true;
         }
     }
@@ -84,8 +84,11 @@ impl<S: Memory> Sessions<S> {
         if !self.has_closing {
             return None;
         }
-        self.has_closing = self.list.iter().any(|session| session.closing);
-        self.list.iter().find(|session| session.closing && session.refusal_due.is_none()).map(|over| over.id)
+        self.has_closing = self.list.iter().any(|session| session.is_closing);
+        self.list
+            .iter()
+            .find(|session| session.is_closing && session.incoming.refusal_due.is_none())
+            .map(|over| over.id)
     }
 }
 
