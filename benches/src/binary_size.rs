@@ -59,7 +59,7 @@ impl Probe {
     pub fn limit(self) -> Target {
         match self {
             Probe::Executable(_) => Target::AtMost(128 * 1024),
-            Probe::Firmware => Target::AtMost(64 * 1024),
+            Probe::Firmware => Target::AtMost(68 * 1024),
         }
     }
 

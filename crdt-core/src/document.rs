@@ -584,10 +584,10 @@ impl<S: Storage> Document<S> {
     /// Whether all additions of a transaction fit. O(writes), but where a total is near to what 64 bits hold.
     fn check_additions(&self, writes: &[Write<'_>]) -> Result<(), UpdateError> {
         let amounts = || writes.iter().filter_map(|write| Some((write.path, write.amount()?)));
-        let most: u128 = amounts().map(|(_, amount)| u128::from(amount.unsigned_abs())).sum();
+        let most = amounts().fold(0_u64, |most, (_, amount)| most.saturating_add(amount.unsigned_abs()));
         for (path, _) in amounts() {
             let total = self.total_at(path);
-            if u128::from(total.unsigned_abs()) + most <= i64::MAX as u128 {
+            if total.unsigned_abs().saturating_add(most) <= i64::MAX as u64 {
                 continue;
             }
             let mut here = amounts().filter(|(other, _)| *other == path);

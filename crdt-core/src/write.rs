@@ -62,6 +62,7 @@ impl<'a> Write<'a> {
 
 /// The writes, by their index, whose paths lie at or below that of another one, or above it; ascending. `None` when there are
 /// more writes than `L` has places: then nothing is known. O(n log n), O(n) when the paths are in order already.
+#[inline(never)]
 pub(crate) fn overlapping<L: List<u64>>(writes: &[Write<'_>]) -> Option<L> {
     let (mut order, mut found) = (L::default(), L::default());
     for index in 0..writes.len() as u64 {

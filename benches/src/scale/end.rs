@@ -13,6 +13,8 @@ pub struct End {
     pub peer: PeerId,
     /// Its clock, in milliseconds since 1970.
     pub now_ms: u64,
+    /// Longest frame that it sends, in bytes.
+    pub frame_len: usize,
     /// What it told since somebody looked.
     pub events: Vec<Event>,
     random: u64,
@@ -33,7 +35,14 @@ impl End {
     pub fn of(replica: Replica<Heap>, n: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&n.to_le_bytes());
-        Self { replica, peer: PeerId(key), now_ms: 1_790_000_000_000, events: Vec::new(), random: n << 40 }
+        Self {
+            replica,
+            peer: PeerId(key),
+            now_ms: 1_790_000_000_000,
+            frame_len: 16 * 1024,
+            events: Vec::new(),
+            random: n << 40,
+        }
     }
 
     /// Now, with bits that were never given before.
@@ -64,7 +73,7 @@ impl End {
     /// Everything that there is to be sent now; what is unsaved is saved.
     pub fn frames(&mut self) -> Vec<(SessionId, Vec<u8>)> {
         let mut frames = Vec::new();
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; self.frame_len];
         loop {
             let moment = self.moment();
             let Some(output) = self.replica.poll_output(moment, &mut buffer) else { return frames };

@@ -180,21 +180,23 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         let is_news = |replica: ReplicaId, time: Time, place: usize| {
             replica != ReplicaId::RETIREMENTS && theirs.time_of_near(replica, place) < time
         };
-        let later = &self.log[self.log.partition_point(|rise| rise.number <= since)..];
-        if since == 0 || self.log.room() == 0 || later.len() > self.vv.len() / 4 {
-            for (place, entry) in self.vv.iter().enumerate() {
-                if is_news(entry.replica, entry.time, place) {
-                    news.push(entry.replica).ok();
+        match self.rises_since(since).filter(|later| later.len() <= self.vv.len() / 4) {
+            Some(later) => {
+                for Rise { replica, .. } in later.iter().copied() {
+                    let place = self.vv.place_of(replica);
+                    if is_news(replica, self.vv.time_of_near(replica, place), place)
+                        && let Err(place) = news.binary_search(&replica)
+                    {
+                        news.insert(place, replica).ok();
+                    }
                 }
             }
-            return news;
-        }
-        for Rise { replica, .. } in later.iter().copied() {
-            let place = self.vv.place_of(replica);
-            if is_news(replica, self.vv.time_of_near(replica, place), place)
-                && let Err(place) = news.binary_search(&replica)
-            {
-                news.insert(place, replica).ok();
+            None => {
+                for (place, entry) in self.vv.iter().enumerate() {
+                    if is_news(entry.replica, entry.time, place) {
+                        news.push(entry.replica).ok();
+                    }
+                }
             }
         }
         news
@@ -202,11 +204,16 @@ impl<S: KnowledgeMemory> Knowledge<S> {
 
     /// The replicas that rose after the number `since`, some of them perhaps more than once; `None` where that is not known.
     pub(crate) fn risen_since(&self, since: u64) -> Option<impl Iterator<Item = ReplicaId> + '_> {
-        if since == 0 || self.log.room() == 0 {
+        Some(self.rises_since(since)?.iter().map(|rise| rise.replica))
+    }
+
+    /// The rises after the number `since`; `None` where that is not known.
+    fn rises_since(&self, since: u64) -> Option<&[Rise]> {
+        // Where there is no log, the compiler sees that.
+        if self.log.room() == 0 || since == 0 {
             return None;
         }
-        let later = &self.log[self.log.partition_point(|rise| rise.number <= since)..];
-        Some(later.iter().map(|rise| rise.replica))
+        Some(&self.log[self.log.partition_point(|rise| rise.number <= since)..])
     }
 
     /// Takes rises out of the log that were followed by another one of their replica.
@@ -403,6 +410,7 @@ impl<S: KnowledgeMemory> Knowledge<S> {
 const LOG_MIN: usize = 16;
 
 #[cfg(all(test, feature = "alloc"))]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use proptest::prelude::*;
 

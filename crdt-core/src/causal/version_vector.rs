@@ -121,6 +121,7 @@ impl<S: KnowledgeMemory> VersionVector<S> {
 
     /// The same; `near` is where it stands in a vector that lists about the same replicas. In a vector that was not used for
     /// long, that spares most of the memory that a search would go through.
+    #[inline(never)]
     pub(crate) fn time_of_near(&self, replica: ReplicaId, near: usize) -> Time {
         match self.entries.get(near) {
             Some(entry) if entry.replica == replica => entry.time,

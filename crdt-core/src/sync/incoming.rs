@@ -39,6 +39,8 @@ pub(crate) struct Need {
 }
 
 impl<S: Memory> Incoming<S> {
+    // Not inlined: two callers would have a copy each.
+    #[inline(never)]
     pub(crate) fn new() -> Self {
         Self {
             claims_received: 0,

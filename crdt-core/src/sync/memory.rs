@@ -42,8 +42,8 @@ impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS:
     for Fixed<CELLS, BYTES, REPLICAS, PEERS>
 {
     type Dictionary = heapless::Vec<DictionaryPath, { FIXED_DICTIONARY_SLOTS }>;
-    type Marks = heapless::Vec<u16, { FIXED_DICTIONARY_SLOTS }>;
-    type IdOrder = heapless::Vec<u16, REPLICAS>;
+    type Marks = heapless::Vec<u16, 0>;
+    type IdOrder = heapless::Vec<u16, 0>;
     type Events = heapless::Vec<Event, FIXED_EVENTS>;
     type Peers = heapless::Vec<Peer<Self>, PEERS>;
     type Sessions = heapless::Vec<Session<Self>, PEERS>;

@@ -13,12 +13,12 @@ use crate::wire::{Cursor, ReplicaRef};
 pub(crate) struct Names<S: Memory> {
     /// A ring: when it is full, the oldest is overwritten.
     paths: S::Dictionary,
-    /// A short hash of each: most searches look at nothing else.
+    /// A short hash of each: most searches look at nothing else. Fixed storage has few paths, and keeps none.
     marks: S::Marks,
     next_path: usize,
     /// Ids defined beyond the entries of the initiator's Open.
     ids: S::Ids,
-    /// Their indices in the order of the ids.
+    /// Their indices in the order of the ids. Fixed storage has few ids, and keeps none.
     by_id: S::IdOrder,
     pub(crate) cursor: Cursor,
     /// The sender of this direction has not told its own id: it names itself as it names others.
@@ -72,11 +72,14 @@ impl<S: Memory> Names<S> {
             return;
         }
         if self.paths.len() < self.cursor.paths_max {
-            let pushed = self.paths.push(text).is_ok() && self.marks.push(mark(path.as_str())).is_ok();
-            debug_assert!(pushed, "the announced number of slots fits");
+            let pushed = self.paths.push(text);
+            debug_assert!(pushed.is_ok(), "the announced number of slots fits");
+            self.marks.push(mark(path.as_str())).ok();
         } else {
             self.paths[self.next_path] = text;
-            self.marks[self.next_path] = mark(path.as_str());
+            if let Some(place) = self.marks.get_mut(self.next_path) {
+                *place = mark(path.as_str());
+            }
         }
         self.cursor.paths = self.paths.len();
         self.next_path = (self.next_path + 1) % self.cursor.paths_max;
@@ -89,9 +92,10 @@ impl<S: Memory> Names<S> {
             && self.ids.push(id).is_ok()
         {
             self.cursor.replicas += 1;
-            let place = self.by_id.partition_point(|index| self.ids[usize::from(*index)] < id);
-            let inserted = self.by_id.insert(place, (self.ids.len() - 1) as u16);
-            debug_assert!(inserted.is_ok(), "there are as many places as ids");
+            if self.by_id.room() > 0 {
+                let place = self.by_id.partition_point(|index| self.ids[usize::from(*index)] < id);
+                self.by_id.insert(place, (self.ids.len() - 1) as u16).ok();
+            }
         }
     }
 
@@ -104,16 +108,22 @@ impl<S: Memory> Names<S> {
     pub(crate) fn rewind(&mut self, (cursor, ids): (Cursor, usize)) {
         if self.ids.len() > ids {
             self.ids.truncate(ids);
-            self.by_id.retain(|index| usize::from(*index) < ids);
+            if self.by_id.room() > 0 {
+                self.by_id.retain(|index| usize::from(*index) < ids);
+            }
         }
         self.cursor = Cursor { paths: self.cursor.paths, ..cursor };
     }
 
     pub(crate) fn slot_of(&self, path: Path<'_>) -> Option<usize> {
+        let is_it = |slot: &usize| self.paths[*slot].as_str() == path.as_str();
+        if self.marks.room() == 0 {
+            return (0..self.paths.len()).find(is_it);
+        }
         let wanted = mark(path.as_str());
         let mut slots =
             self.marks.iter().enumerate().filter(|(_, mark)| **mark == wanted).map(|(slot, _)| slot);
-        slots.find(|slot| self.paths[*slot].as_str() == path.as_str())
+        slots.find(is_it)
     }
 
     pub(crate) fn path(&self, slot: usize) -> Option<Path<'_>> {
@@ -126,8 +136,15 @@ impl<S: Memory> Names<S> {
             return ReplicaRef::Own;
         }
         let further = || {
-            let place = self.by_id.binary_search_by_key(&id, |index| self.ids[usize::from(*index)]).ok()?;
-            Some(table.len() + usize::from(self.by_id[place]))
+            let index = match self.by_id.room() {
+                0 => self.ids.iter().position(|known| *known == id)?,
+                _ => {
+                    let place =
+                        self.by_id.binary_search_by_key(&id, |index| self.ids[usize::from(*index)]).ok()?;
+                    usize::from(self.by_id[place])
+                }
+            };
+            Some(table.len() + index)
         };
         table.index_of(id).or_else(further).map_or(ReplicaRef::Literal(id), ReplicaRef::Table)
     }

@@ -90,6 +90,8 @@ pub(crate) enum FirstBase {
 }
 
 impl<S: Memory> Outgoing<S> {
+    // Not inlined: two callers would have a copy each.
+    #[inline(never)]
     pub(crate) fn new() -> Self {
         Self {
             cursor: 0,
@@ -136,6 +138,8 @@ impl<S: Memory> Outgoing<S> {
     }
 
     /// The replicas of which the peer lacks something that is incorporated here. See [`Knowledge::news_for`].
+    // Not inlined: five callers would have a copy each.
+    #[inline(never)]
     pub(crate) fn news(&mut self, knowledge: &Knowledge<S>) -> S::Ids {
         let news = knowledge.news_for(&self.peer_knows, self.claimed_rise);
         if news.is_empty() {
@@ -145,6 +149,7 @@ impl<S: Memory> Outgoing<S> {
     }
 
     /// Whether the peer is believed to have the transaction `stamp`, which may be one that is not incorporated here yet.
+    #[inline(never)]
     pub(crate) fn peer_has(&self, stamp: Stamp, knowledge: &Knowledge<S>) -> bool {
         let place = knowledge.vv().place_of(stamp.replica);
         self.peer_knows.time_of_near(stamp.replica, place) >= stamp.time
@@ -163,6 +168,7 @@ impl<S: Memory> Outgoing<S> {
     }
 
     /// Whether a delta is enough for the peer.
+    #[inline(never)]
     pub(crate) fn is_delta_enough(&mut self, knowledge: &Knowledge<S>) -> bool {
         let rises = knowledge.floor_rises();
         if self.delta_enough_at != Some(rises) {

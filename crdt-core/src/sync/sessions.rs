@@ -37,6 +37,7 @@ impl<S: Memory> Sessions<S> {
     }
 
     /// The session is looked at in its turn.
+    #[inline(never)]
     pub(crate) fn wake(&mut self, index: usize) {
         let Some(session) = self.list.get_mut(index).filter(|session| !session.is_ready) else { return };
         session.is_ready = true;
