@@ -274,6 +274,23 @@ impl<S: Storage> Document<S> {
         }
     }
 
+    /// When and by which replica the scalar or marker at `path` was written, as [`node`](Self::node) sees it: the age of a
+    /// value, and its writer. `None` where nothing stands, and for a map that is there only by what is below it. With the
+    /// stamps of a whole part of the document: [`iter`](Self::iter). O(log cells).
+    ///
+    /// ```
+    /// # use crdt_core::{Document, DocumentName, Heap, Limits, Moment, ReplicaId, path};
+    /// # let mut document = Document::<Heap>::new(&DocumentName::new("pump")?, ReplicaId::new(7), Limits::default());
+    /// document.set(Moment::new(1_770_000_000_000, 1), path!("speed"), 1450)?;
+    /// let stamp = document.stamp_of(path!("speed")).expect("it was set");
+    /// let age_ms = 1_770_000_060_000 - stamp.time.as_ms();
+    /// assert_eq!((age_ms, stamp.replica), (60_000, ReplicaId::new(7)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stamp_of(&self, path: Path<'_>) -> Option<Stamp> {
+        self.cells.get(path.as_str()).filter(Stored::is_live).map(|cell| cell.stamp)
+    }
+
     /// What can be seen at `prefix` and below (everything for `None`), in byte order of the paths: scalars, and the
     /// markers of empty containers.
     pub fn iter<'a>(&'a self, prefix: Option<Path<'a>>) -> impl Iterator<Item = Cell<'a>> + 'a {

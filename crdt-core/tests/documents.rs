@@ -7,7 +7,7 @@ mod common;
 
 use common::{Side, path};
 use crdt_core::{
-    Document, DocumentName, Fixed, Heap, Limits, MergeError, Moment, Output, ReplicaId, Role, Unsaved,
+    Document, DocumentName, Fixed, Heap, Limits, MergeError, Moment, Output, ReplicaId, Role, Unsaved, Value,
 };
 
 fn document(name: &str, replica: u64) -> Document<Heap> {
@@ -61,4 +61,31 @@ fn a_replica_without_a_disk_keeps_no_list_of_what_was_removed() {
     let mut taken = Vec::new();
     side.replica.take_unsaved(|unsaved| taken.push(matches!(unsaved, Unsaved::Removed("speed"))));
     assert_eq!(taken, [true]);
+}
+
+/// Each width that a cell holds goes in as it is; the others are asked whether they fit.
+#[test]
+fn numbers_of_each_width_become_values() {
+    let small: [Value<'_>; 8] = [
+        Value::from(-1_i8),
+        Value::from(-1_i16),
+        Value::from(-1_i32),
+        Value::from(-1_i64),
+        Value::from(1_u8),
+        Value::from(1_u16),
+        Value::from(1_u32),
+        Value::from(0.5_f32),
+    ];
+    let [Value::I64(-1), Value::I64(-1), Value::I64(-1), Value::I64(-1), rest @ ..] = small else {
+        panic!("{small:?}")
+    };
+    assert_eq!(rest, [Value::I64(1), Value::I64(1), Value::I64(1), Value::F64(0.5)]);
+    assert_eq!(Value::try_from(u64::MAX >> 1), Ok(Value::I64(i64::MAX)));
+    assert!(Value::try_from(u64::MAX).is_err() && Value::try_from(u128::MAX).is_err());
+    assert!(Value::try_from(i128::MIN).is_err());
+    assert_eq!(
+        (Value::try_from(7_usize), Value::try_from(-7_isize)),
+        (Ok(Value::I64(7)), Ok(Value::I64(-7)))
+    );
+    assert_eq!(Value::from(b"key"), Value::Bytes(&[b'k', b'e', b'y']));
 }

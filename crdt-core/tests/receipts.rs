@@ -261,3 +261,29 @@ fn what_a_peer_said_before_it_was_confirmed_counts_as_it_was_said() {
     settle(&mut device, &mut cloud);
     assert_eq!(device.replica.acknowledged_through(peer), own_time(&device));
 }
+
+#[test]
+fn an_application_sees_who_has_a_write() {
+    let (mut device, mut cloud) = pair();
+    cloud.set("setpoint", 5);
+    let stamp = cloud.replica.document().stamp_of(crdt_core::path!("setpoint")).unwrap();
+    let has = |side: &Side<Heap>| side.replica.confirmed_by(stamp).collect::<Vec<_>>();
+    assert_eq!(has(&cloud), []);
+    settle(&mut device, &mut cloud);
+    assert_eq!(has(&cloud), [], "it was sent, and nobody has said that it is there");
+    cloud.replica.request_acknowledgement();
+    settle(&mut device, &mut cloud);
+    assert_eq!(has(&cloud), [device.peer]);
+    // For the device's own writes, a delivery says it, too.
+    let session = device.session.unwrap();
+    let (_, claims, time) = report(&mut device, 1);
+    let own = crdt_core::Stamp::new(time, device.replica.id());
+    assert_eq!(device.replica.confirmed_by(own).count(), 0);
+    device.replica.note_delivered(session, claims);
+    assert_eq!(device.replica.confirmed_by(own).collect::<Vec<_>>(), [cloud.peer]);
+    assert_eq!(
+        device.replica.document().stamp_of(crdt_core::path!("pump")),
+        None,
+        "a map that has no marker"
+    );
+}

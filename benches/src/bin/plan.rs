@@ -210,7 +210,7 @@ mod tests {
             assert_eq!(interval(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for (text, part) in
-            [("15", "write 30s"), ("-5m", "1h30m"), ("0s", "from 1s to 1d"), ("2d", "from 1s to 1d")]
+            [("15", "write it as 500ms"), ("-5m", "1h30m"), ("0s", "from 1s to 1d"), ("2d", "from 1s to 1d")]
         {
             assert!(interval(text).unwrap_err().contains(part), "{text}");
         }

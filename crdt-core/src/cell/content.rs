@@ -22,6 +22,8 @@
 //! Every content has exactly one encoding: a float takes the shortest kind that gives back the same bits (on a tie the
 //! lower number of digits), and any other form is refused. Thus two replicas that hold the same cell hold the same bytes.
 
+use core::num::TryFromIntError;
+
 use super::float;
 use crate::limits::VALUE_LEN_MAX;
 use crate::varint;
@@ -77,23 +79,32 @@ impl From<bool> for Value<'_> {
     }
 }
 
-impl From<i64> for Value<'_> {
-    fn from(value: i64) -> Self {
-        Value::I64(value)
-    }
+macro_rules! numbers {
+    ($($from:ty => $variant:ident),*) => {
+        $(impl From<$from> for Value<'_> {
+            fn from(value: $from) -> Self {
+                Value::$variant(value.into())
+            }
+        })*
+    };
 }
 
-impl From<i32> for Value<'_> {
-    fn from(value: i32) -> Self {
-        Value::I64(value.into())
-    }
+numbers!(i8 => I64, i16 => I64, i32 => I64, i64 => I64, u8 => I64, u16 => I64, u32 => I64, f32 => F64, f64 => F64);
+
+/// The widths that hold more than a cell does. What does not fit is an error: nothing is cut, and nothing becomes a float.
+macro_rules! wide_integers {
+    ($($from:ty),*) => {
+        $(impl TryFrom<$from> for Value<'_> {
+            type Error = TryFromIntError;
+
+            fn try_from(value: $from) -> Result<Self, TryFromIntError> {
+                i64::try_from(value).map(Value::I64)
+            }
+        })*
+    };
 }
 
-impl From<f64> for Value<'_> {
-    fn from(value: f64) -> Self {
-        Value::F64(value)
-    }
-}
+wide_integers!(i128, isize, u64, u128, usize);
 
 impl<'a> From<&'a str> for Value<'a> {
     fn from(value: &'a str) -> Self {
@@ -103,6 +114,12 @@ impl<'a> From<&'a str> for Value<'a> {
 
 impl<'a> From<&'a [u8]> for Value<'a> {
     fn from(value: &'a [u8]) -> Self {
+        Value::Bytes(value)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Value<'a> {
+    fn from(value: &'a [u8; N]) -> Self {
         Value::Bytes(value)
     }
 }

@@ -16,6 +16,29 @@ use crate::limits::{PATH_DEPTH_MAX, PATH_LEN_MAX};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path<'a>(&'a str);
 
+/// A [`Path`] from a literal, or from another constant, that is checked when the program is compiled.
+///
+/// ```
+/// use crdt_core::{Path, path};
+/// const SETPOINT: Path<'static> = path!("pump/3/setpoint");
+/// assert_eq!(SETPOINT.as_str(), "pump/3/setpoint");
+/// ```
+///
+/// ```compile_fail
+/// let none = crdt_core::path!("pump//setpoint");
+/// ```
+#[macro_export]
+macro_rules! path {
+    ($text:expr) => {
+        const {
+            match $crate::Path::new($text) {
+                Ok(path) => path,
+                Err(_) => panic!("this is no path: 1 to 16 keys joined by `/`, none empty, 255 bytes in all"),
+            }
+        }
+    };
+}
+
 impl<'a> Path<'a> {
     /// Checks `text`. O(length).
     ///

@@ -577,6 +577,23 @@ impl<S: Memory> Replica<S> {
         sessions.filter_map(Session::delivered_claim).map(|claim| claim.own_time).fold(told, Time::max)
     }
 
+    /// The peers that are known to have the transaction `stamp`, whoever wrote it, on their disks: "has the device got it?" A
+    /// stamp comes from [`update`](Self::update), or from [`Document::stamp_of`]. O(peers x log replicas).
+    ///
+    /// What a peer says is asked for with [`request_acknowledgement`](Self::request_acknowledgement); what the transport
+    /// delivered counts for own writes ([`note_delivered`](Self::note_delivered)).
+    pub fn confirmed_by(&self, stamp: Stamp) -> impl Iterator<Item = PeerId> + '_ {
+        let delivered = move |peer: PeerId| {
+            stamp.replica == self.id()
+                && self.sessions.iter().any(|s| {
+                    s.carrier.peer == peer
+                        && s.delivered_claim().is_some_and(|claim| claim.own_time >= stamp.time)
+                })
+        };
+        let has = move |peer: &&Peer<S>| peer.acked.covers(stamp) || delivered(peer.id);
+        self.peers.iter().filter(has).map(|peer| peer.id)
+    }
+
     /// Cells that `peer` is not known to have, and the bytes of their paths and payloads. O(cells).
     pub fn backlog(&self, peer: PeerId) -> Limits {
         let (acked, delivered) = (self.acknowledged_by(peer), self.delivered_seq(peer));
