@@ -27,7 +27,7 @@ const FIGURES: [(&str, u64); 12] = [
     ("one_int_after_day", 50),
     ("fleet_idle_reconnect", 956),
     ("fleet_idle_reconnect_warm", 33),
-    ("heap_config_doc", 5_059),
-    ("heap_before_day", 6_805),
-    ("heap_after_day", 6_805),
+    ("heap_config_doc", 5_123),
+    ("heap_before_day", 6_869),
+    ("heap_after_day", 6_869),
 ];

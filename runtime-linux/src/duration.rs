@@ -20,7 +20,7 @@ pub struct DurationError {
 /// use std::time::Duration;
 /// use runtime_linux::parse_duration;
 /// assert_eq!(parse_duration("1h 30m")?, Duration::from_secs(5_400));
-/// assert_eq!(parse_duration("1.5d")?, Duration::from_secs(129_600));
+/// assert_eq!(parse_duration("1.5h")?, Duration::from_secs(5_400));
 /// assert!(parse_duration("-5m").is_err());
 /// # Ok::<(), runtime_linux::DurationError>(())
 /// ```

@@ -347,6 +347,12 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         self.floor_rises += 1;
     }
 
+    /// The last retirement that is known here. After a load from a backup, members may know of later ones.
+    pub(crate) fn last_retirement(&self) -> Time {
+        let listed = self.retired.iter().last().map_or(Time::ZERO, |retired| retired.at);
+        self.vv.time_of(ReplicaId::RETIREMENTS).max(listed)
+    }
+
     /// Lists an id again that was retired: it is in use. False if it is not retired.
     pub(crate) fn reinstate(&mut self, replica: ReplicaId) -> bool {
         let Some(retired) = self.retired.remove(replica) else { return false };

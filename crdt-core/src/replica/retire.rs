@@ -179,7 +179,9 @@ pub(super) fn write_retired<S: Memory>(
     }
     let going = waiting.take(fit);
     let last = going.clone().last().map_or(told, |retired| retired.at.max(told));
+    // A peer that knows of a later retirement than this side must not be told that it is known here.
     let through = if fit == count { last.max(reachable) } else { last };
+    let through = through.min(document.knowledge.last_retirement());
     writer.byte(tag::RETIRED)?;
     writer.varint(fit as u64)?;
     for retired in going.clone() {
