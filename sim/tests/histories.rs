@@ -47,7 +47,7 @@ fn a_retirement_is_told_after_a_delta_of_an_aggregator_that_was_set_back() {
 /// third, in session all the time, did not compare again.
 #[test]
 fn what_two_old_disks_lost_comes_back_from_the_third_copy_to_all() {
-    let sums = run(602_769, Variant::named("star-aggregator-restored").unwrap()).unwrap();
+    let sums = run(18_840, Variant::named("star-aggregator-restored").unwrap()).unwrap();
     assert!(sums.alarms > 0, "{sums:?}");
 }
 
