@@ -36,11 +36,7 @@ pub enum UpdateError {
     #[error(transparent)]
     Capacity(#[from] CapacityError),
     /// The own total of a counter would go beyond 64 bits.
-    #[error(
-        "the additions go beyond {} to {}: reset the counter, or delete it to start over",
-        i64::MIN,
-        i64::MAX
-    )]
+    #[error("the additions go beyond {} to {}: delete the counter to start over", i64::MIN, i64::MAX)]
     Overflow,
     /// The clock has reached the last time a stamp can hold.
     #[error(

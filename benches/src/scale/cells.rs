@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use crdt_core::{Path, Role, SessionId};
 
-use super::{Cost, End, Workload, median};
+use super::{Cost, End, Workload, median, settle};
 
 /// One write.
 pub const SET: Workload = Workload {
@@ -136,16 +136,10 @@ impl Pair {
     }
 
     fn settle(&mut self) -> anyhow::Result<()> {
-        loop {
-            let (up, down) = (self.device.frames(), self.cloud.frames());
-            if up.is_empty() && down.is_empty() {
-                let is_same = self.device.replica.document() == self.cloud.replica.document();
-                ensure!(is_same, "they differ");
-                return Ok(());
-            }
-            up.iter().try_for_each(|(_, frame)| self.cloud.take(self.down, frame))?;
-            down.iter().try_for_each(|(_, frame)| self.device.take(self.up, frame))?;
-        }
+        settle((&mut self.device, self.up), (&mut self.cloud, self.down))?;
+        let is_same = self.device.replica.document() == self.cloud.replica.document();
+        ensure!(is_same, "they differ");
+        Ok(())
     }
 
     /// Brings what is new to the cloud; the time that the device took to say it.

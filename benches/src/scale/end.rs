@@ -98,3 +98,21 @@ impl End {
         Ok(self.replica.handle_frame(moment, session, frame)?)
     }
 }
+
+/// Frames to and fro between two ends in session until neither has anything to send.
+///
+/// # Errors
+/// As [`End::take`].
+pub fn settle(
+    (device, up): (&mut End, SessionId),
+    (cloud, down): (&mut End, SessionId),
+) -> anyhow::Result<()> {
+    loop {
+        let (sent, answered) = (device.frames(), cloud.frames());
+        if sent.is_empty() && answered.is_empty() {
+            return Ok(());
+        }
+        sent.iter().try_for_each(|(_, frame)| cloud.take(down, frame))?;
+        answered.iter().try_for_each(|(_, frame)| device.take(up, frame))?;
+    }
+}

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use crdt_core::Role;
 
-use super::{Cost, End, Workload, median, timed};
+use super::{Cost, End, Workload, median, settle, timed};
 
 /// Asks for cells.
 pub const WANT: Workload = Workload {
@@ -18,14 +18,7 @@ pub const WANT: Workload = Workload {
             cloud.write(&format!("site{:03}/unit{:03}/value", n / 1_000, n % 1_000), i64::try_from(n)?)?;
         }
         let (up, down) = (device.connect(cloud.peer, true)?, cloud.connect(device.peer, false)?);
-        loop {
-            let (sent, answered) = (device.frames(), cloud.frames());
-            if sent.is_empty() && answered.is_empty() {
-                break;
-            }
-            sent.iter().try_for_each(|(_, frame)| cloud.take(down, frame))?;
-            answered.iter().try_for_each(|(_, frame)| device.take(up, frame))?;
-        }
+        settle((&mut device, up), (&mut cloud, down))?;
         // A repair begins here, with a salt and nothing else.
         cloud.take(down, &[0, 0x0F, 1, 7, 7, 7, 7, 0])?;
         cloud.frames();

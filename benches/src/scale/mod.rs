@@ -12,7 +12,7 @@ pub mod writing;
 
 use std::time::{Duration, Instant};
 
-pub use end::End;
+pub use end::{End, settle};
 
 /// What one workload cost at one size.
 #[derive(Clone, Copy, Debug, PartialEq)]

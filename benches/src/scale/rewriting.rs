@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use crdt_core::{CellRecord, Config, Heap, Moment, Path, Replica, Role};
 
-use super::{Cost, End, Workload, timed};
+use super::{Cost, End, Workload, settle, timed};
 
 /// Nobody will ever claim them.
 pub const REISSUE: Workload = Workload {
@@ -51,7 +51,10 @@ pub const FORK: Workload = Workload {
         device.write("log/first", 1)?;
         let image = image(&device)?;
         device.write("log/second", 2)?;
-        meet(&mut device, &mut cloud)?;
+        let (up, down) = (device.connect(cloud.peer, true)?, cloud.connect(device.peer, false)?);
+        settle((&mut device, up), (&mut cloud, down))?;
+        device.replica.disconnect(up);
+        cloud.replica.disconnect(down);
         // The old image runs, and writes.
         let mut old = End::of(load(&image, device.moment())?, 1);
         (old.peer, old.now_ms) = (device.peer, device.now_ms + 1_000);
@@ -93,19 +96,4 @@ fn load(image: &Image, moment: Moment) -> anyhow::Result<Replica<Heap>> {
     let cells = image.cells.iter().map(|(path, record)| Ok(CellRecord::decode(Path::new(path)?, record)?));
     let cells = cells.collect::<anyhow::Result<Vec<_>>>()?;
     Ok(Replica::load(moment, Config::new(Role::Member), &image.state, cells)?)
-}
-
-/// Both get all that the other has.
-fn meet(device: &mut End, cloud: &mut End) -> anyhow::Result<()> {
-    let (up, down) = (device.connect(cloud.peer, true)?, cloud.connect(device.peer, false)?);
-    loop {
-        let (sent, answered) = (device.frames(), cloud.frames());
-        if sent.is_empty() && answered.is_empty() {
-            device.replica.disconnect(up);
-            cloud.replica.disconnect(down);
-            return Ok(());
-        }
-        sent.iter().try_for_each(|(_, frame)| cloud.take(down, frame))?;
-        answered.iter().try_for_each(|(_, frame)| device.take(up, frame))?;
-    }
 }

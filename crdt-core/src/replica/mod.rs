@@ -643,7 +643,10 @@ impl<S: Memory> Replica<S> {
             let idle = self.peers.iter().position(|p| sessions.iter().all(|s| s.carrier.peer != p.id));
             match idle {
                 // Forgetting what a peer has acknowledged costs bytes, never data.
-                Some(index) => drop(self.peers.remove(index)),
+                Some(index) => {
+                    self.peers.remove(index);
+                    self.presence = self.presence.wrapping_add(1);
+                }
                 None => return Err(CapacityError::Peers { limit: self.peers.room() }),
             }
         }
