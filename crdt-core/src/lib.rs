@@ -51,6 +51,7 @@ extern crate std;
 
 mod causal;
 mod cell;
+mod config;
 mod document;
 mod error;
 mod fingerprint;
@@ -76,17 +77,15 @@ mod write;
 
 pub use causal::{Entry, KnowledgeMemory, Retired, Rise, Stamp, VersionVector};
 pub use cell::{Cell, Content, Kind, Path, PathError, Value, ValueError, dominates};
+pub use config::{Config, Role};
 pub use document::{Document, Joined, Limits, MergeError, Node, UpdateError};
 pub use error::CapacityError;
 pub use id::{DocumentName, NameError, PeerId, ReplicaId};
-pub use replica::{
-    CellRecord, Config, Connect, Output, PeerError, PersistToken, RecordError, Repairs, Replica, Role,
-    Unsaved,
-};
+pub use replica::{CellRecord, Connect, Output, PersistToken, RecordError, Replica, Unsaved};
 pub use storage::{CellStore, Fixed, FixedCells, Storage, Stored};
 #[cfg(feature = "alloc")]
 pub use storage::{Heap, HeapCells};
-pub use sync::{Conflict, Event, Memory, SessionId, Version};
+pub use sync::{Conflict, Event, Memory, PeerError, Repairs, SessionId, Version};
 pub use time::{Moment, Time};
 pub use wire::{DecodeError, Refusal, Resource, peek_handle, peek_is_content, peek_open, write_refusal};
 pub use write::Write;

@@ -17,7 +17,7 @@ fn pair() -> (Side<Heap>, Side<Heap>) {
 }
 
 fn hold(device: &mut Side<Heap>, held: bool) {
-    device.replica.hold(device.session.unwrap(), held);
+    device.replica.set_deferred(device.session.unwrap(), held);
 }
 
 fn at_cloud(cloud: &Side<Heap>, at: &str) -> Option<i64> {
@@ -135,11 +135,11 @@ fn a_session_that_has_to_open_again_keeps_what_the_driver_has_set() {
     assert_eq!(again.iter().map(Vec::len).collect::<Vec<_>>(), [2], "it wants another Open");
 
     let session = device.session.unwrap();
-    device.replica.set_room(session, false);
+    device.replica.set_capacity(session, false);
     hold(&mut device, true);
     again.iter().for_each(|frame| device.take(frame).unwrap());
     assert!(device.poll().is_empty(), "the transport takes nothing");
-    device.replica.set_room(session, true);
+    device.replica.set_capacity(session, true);
     settle(&mut device, &mut fresh);
     assert_eq!(at_cloud(&fresh, "speed"), Some(1), "an Open takes along what waits");
     device.set("speed", 2);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the layers. Those of one line are one layer: its files may use each other.
-const LAYERS: [&[&str]; 17] = [
+const LAYERS: [&[&str]; 18] = [
     &["weaken"],
     &["limits"],
     &["id"],
@@ -22,6 +22,7 @@ const LAYERS: [&[&str]; 17] = [
     &["types"],
     &["typed"],
     &["wire"],
+    &["config"],
     &["sync"],
     &["replica"],
 ];

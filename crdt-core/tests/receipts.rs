@@ -209,13 +209,13 @@ fn what_others_wrote_is_no_backlog_when_it_is_delivered() {
     let link =
         |peer, initiator| Connect { peer, with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
     // Nothing leaves for the cloud until the sensor has said all.
-    gateway.replica.set_room(to_cloud, false);
+    gateway.replica.set_capacity(to_cloud, false);
     gateway.session = Some(gateway.replica.connect(link(sensor.peer, false)).unwrap());
     sensor.session = Some(sensor.replica.connect(link(gateway.peer, true)).unwrap());
     sensor.set("probe/t", 21);
     settle(&mut gateway, &mut sensor);
     assert_eq!(gateway.replica.backlog(peer).cells, 1);
-    gateway.replica.set_room(to_cloud, true);
+    gateway.replica.set_capacity(to_cloud, true);
     let frames = gateway.poll();
     gateway.events.clear();
     gateway.replica.note_delivered(to_cloud, gateway.replica.claims_sent(to_cloud));

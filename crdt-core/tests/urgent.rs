@@ -27,7 +27,7 @@ fn long_batch() -> (Side<Heap>, Side<Heap>, Vec<Vec<u8>>) {
 #[test]
 fn an_alarm_goes_ahead_of_a_long_batch() {
     let (mut device, mut cloud, mut frames) = long_batch();
-    device.replica.hurry(path("alarm"));
+    device.replica.prioritize(path("alarm"));
     frames.extend(device.poll_frames(1));
     for frame in &frames {
         cloud.take(frame).unwrap();
@@ -51,7 +51,7 @@ fn what_went_ahead_is_not_sent_twice() {
         let (mut device, mut cloud, frames) = long_batch();
         device.set("alarm/note", note.as_str());
         if hurry {
-            device.replica.hurry(path("alarm"));
+            device.replica.prioritize(path("alarm"));
         }
         frames.iter().for_each(|frame| cloud.take(frame).unwrap());
         settle(&mut device, &mut cloud)
@@ -68,7 +68,7 @@ fn frames_that_are_lost_behind_an_urgent_cell_come_again() {
     for len in 380..470 {
         let (mut device, mut cloud, mut frames) = long_batch();
         device.set("alarm/note", "x".repeat(len).as_str());
-        device.replica.hurry(path("alarm/note"));
+        device.replica.prioritize(path("alarm/note"));
         frames.extend(device.poll_frames(1));
         for frame in &frames {
             cloud.take(frame).unwrap();
@@ -85,7 +85,7 @@ fn frames_that_are_lost_behind_an_urgent_cell_come_again() {
 #[test]
 fn a_cut_after_the_urgent_cell_loses_nothing() {
     let (mut device, mut cloud, mut frames) = long_batch();
-    device.replica.hurry(path("alarm"));
+    device.replica.prioritize(path("alarm"));
     frames.extend(device.poll_frames(1));
     for frame in &frames {
         cloud.take(frame).unwrap();
@@ -102,7 +102,7 @@ fn a_cut_after_the_urgent_cell_loses_nothing() {
 fn a_change_after_it_went_ahead_is_sent_again() {
     let (mut device, mut cloud, frames) = long_batch();
     frames.iter().for_each(|frame| cloud.take(frame).unwrap());
-    device.replica.hurry(path("alarm"));
+    device.replica.prioritize(path("alarm"));
     for frame in device.poll_frames(1) {
         cloud.take(&frame).unwrap();
     }
@@ -141,7 +141,7 @@ fn a_full_batch_that_starts_over_sends_what_went_ahead_again() {
         assert!(rounds < 9, "{} frames", device.frames.len());
     }
     device.set("alarm/door", "shut");
-    device.replica.hurry(path("alarm"));
+    device.replica.prioritize(path("alarm"));
     device.poll_frames(1).iter().for_each(|frame| cloud.take(frame).unwrap());
     assert_eq!(cloud.replica.document().get(path("alarm/door")), Some(Value::Str("shut")), "it went ahead");
     forget(&mut device, "y");
@@ -161,7 +161,7 @@ fn what_went_ahead_of_earlier_batches_takes_no_place_in_this_one() {
             device.set(&format!("log/{n:03}"), n + 1_000 * round);
         }
         device.set("alarm/door", round);
-        device.replica.hurry(path("alarm"));
+        device.replica.prioritize(path("alarm"));
         device.poll_frames(1).iter().for_each(|frame| cloud.take(frame).unwrap());
         assert_eq!(
             cloud.replica.document().get(path("alarm/door")),

@@ -371,7 +371,7 @@ impl Engine {
             // Devices on lines do not wait for the aggregator.
             let (has_room, hosted) = (self.may_transmit(), &mut self.documents[index]);
             if let Some(session) = &hosted.session {
-                hosted.replica.set_room(session.id, has_room);
+                hosted.replica.set_capacity(session.id, has_room);
             }
             if self.poll_document(now, index) {
                 return true;

@@ -25,9 +25,10 @@
 //! | peers | a count, then of each: key (32 bytes), flags (1 byte: 1 active, 2 a replica id follows), replica id, acknowledged: vector |
 //! | retired ids | left out where there are none: when the last retired of which nothing is kept, a count, then id, time and when it retired of each |
 
-use super::{Config, Replica};
+use super::Replica;
 use crate::causal::{Knowledge, Retired, Stamp, VersionVector};
 use crate::cell::{Cell, Content, Kind, Path, PathError};
+use crate::config::Config;
 use crate::error::CapacityError;
 use crate::id::{DocumentName, PeerId, ReplicaId};
 use crate::limits::{DOCUMENT_NAME_LEN_MAX, VALUE_LEN_MAX};
@@ -120,7 +121,7 @@ impl<S: Memory> Replica<S> {
     /// [`handle_persisted`](Self::handle_persisted) is told. O(changes). If the disk fails, the replica must be dropped
     /// and loaded again.
     pub fn take_unsaved(&mut self, mut sink: impl FnMut(Unsaved<'_>)) -> PersistToken {
-        let cells = &self.document.cells;
+        let cells = &self.context.document.cells;
         match cells.removed() {
             _ if core::mem::take(&mut self.must_rewrite) => {
                 sink(Unsaved::Rewrite);
@@ -134,8 +135,8 @@ impl<S: Memory> Replica<S> {
             None => {}
         }
         cells.since(self.saved_seq).for_each(|cell| sink(Unsaved::Cell(cell)));
-        self.saved_seq = self.document.seq;
-        self.document.cells.clear_removed();
+        self.saved_seq = self.context.document.seq;
+        self.context.document.cells.clear_removed();
         self.taken = self.issued;
         self.issued
     }
@@ -192,27 +193,28 @@ impl<S: Memory> Replica<S> {
     ) -> Result<(), RecordError> {
         let fingerprint = self.read_state(state)?;
         for cell in cells {
-            self.document.join(cell)?;
+            self.context.document.join(cell)?;
         }
-        if self.document.fingerprint() != fingerprint {
+        if self.context.document.fingerprint() != fingerprint {
             return Err(RecordError::Fingerprint);
         }
-        self.saved_seq = self.document.seq;
-        self.document.cells.clear_removed();
-        self.unsaved = false;
-        self.note_loaded(moment);
+        self.saved_seq = self.context.document.seq;
+        self.context.document.cells.clear_removed();
+        self.context.unsaved = false;
+        self.context.begin(moment);
+        self.note_loaded();
         Ok(())
     }
 
     fn write_state(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
-        let document = &self.document;
+        let document = &self.context.document;
         writer.byte(RECORD_FORMAT)?;
-        writer.varint(self.name.as_str().len() as u64)?;
-        writer.bytes(self.name.as_str().as_bytes())?;
+        writer.varint(self.context.name.as_str().len() as u64)?;
+        writer.bytes(self.context.name.as_str().as_bytes())?;
         write_id(writer, document.replica)?;
         writer.varint(document.knowledge.clock().as_ms())?;
-        writer.varint(self.unverified.map_or(0, |time| time.as_ms() + 1))?;
-        if self.unverified.is_some() {
+        writer.varint(self.context.unverified.map_or(0, |time| time.as_ms() + 1))?;
+        if self.context.unverified.is_some() {
             write_id(writer, document.spare.unwrap_or(document.replica))?;
         }
         write_id(writer, document.knowledge.horizon().replica)?;
@@ -220,10 +222,10 @@ impl<S: Memory> Replica<S> {
         write_vector(writer, document.knowledge.vv())?;
         write_vector(writer, document.knowledge.floor())?;
         writer.bytes(&document.fingerprint().to_le_bytes())?;
-        writer.varint(self.given_up.len() as u64)?;
-        self.given_up.iter().try_for_each(|id| write_id(writer, *id))?;
-        writer.varint(self.peers.len() as u64)?;
-        for peer in self.peers.iter() {
+        writer.varint(self.context.given_up.len() as u64)?;
+        self.context.given_up.iter().try_for_each(|id| write_id(writer, *id))?;
+        writer.varint(self.context.peers.len() as u64)?;
+        for peer in self.context.peers.iter() {
             writer.bytes(&peer.id.0)?;
             writer.byte(u8::from(peer.active) | if peer.replica.is_some() { 2 } else { 0 })?;
             if let Some(replica) = peer.replica {
@@ -247,10 +249,10 @@ impl<S: Memory> Replica<S> {
     /// Takes over everything but the cells, and tells what their fingerprint must be.
     fn read_state(&mut self, state: &[u8]) -> Result<u64, RecordError> {
         let (name, id, mut reader) = read_head(state)?;
-        if name != self.name || self.document.seq != 0 || self.peers.len() != 0 {
+        if name != self.context.name || self.context.document.seq != 0 || self.context.peers.len() != 0 {
             return Err(RecordError::NotNew);
         }
-        self.document.replica = id;
+        self.context.document.replica = id;
         self.read_rest(&mut reader).map_err(|stop| match stop {
             Stop::Capacity(error) => error.into(),
             Stop::Damaged => reader.error().into(),
@@ -261,19 +263,20 @@ impl<S: Memory> Replica<S> {
     fn read_rest(&mut self, reader: &mut Reader<'_>) -> Result<u64, Stop> {
         let clock = read_time(reader)?;
         let unverified = reader.varint(crate::limits::TIME_MAX + 1)?;
-        self.unverified = unverified.checked_sub(1).and_then(Time::from_ms);
-        if self.unverified.is_some() {
-            self.document.spare = Some(read_id(reader)?).filter(|spare| *spare != self.document.replica);
+        self.context.unverified = unverified.checked_sub(1).and_then(Time::from_ms);
+        if self.context.unverified.is_some() {
+            self.context.document.spare =
+                Some(read_id(reader)?).filter(|spare| *spare != self.context.document.replica);
         }
         let horizon = read_id(reader)?;
         let horizon = Stamp::new(read_time(reader)?, horizon);
         let (vv, floor) = (read_vector(reader)?, read_vector(reader)?);
-        self.document.knowledge = Knowledge::restore(vv, floor, horizon, clock);
+        self.context.document.knowledge = Knowledge::restore(vv, floor, horizon, clock);
         let fingerprint = u64::from_le_bytes(reader.array()?);
         for _ in 0..reader.varint(u64::MAX)? {
             // Ids that do not fit are the oldest: nothing of them is left in all likelihood.
             let id = read_id(reader)?;
-            self.give_up(id);
+            self.context.give_up(id);
         }
         for _ in 0..reader.varint(u64::MAX)? {
             let mut peer = Peer::new(PeerId(reader.array()?));
@@ -283,8 +286,8 @@ impl<S: Memory> Replica<S> {
                 peer.replica = Some(read_id(reader)?);
             }
             peer.acked = read_vector(reader)?;
-            let limit = self.peers.room();
-            self.peers.insert(peer).ok_or(CapacityError::Peers { limit })?;
+            let limit = self.context.peers.room();
+            self.context.peers.insert(peer).ok_or(CapacityError::Peers { limit })?;
         }
         if reader.is_empty() {
             return Ok(fingerprint);
@@ -292,9 +295,13 @@ impl<S: Memory> Replica<S> {
         let dropped = read_time(reader)?;
         for _ in 0..reader.varint(u64::MAX)? {
             let (replica, time) = (read_id(reader)?, read_time(reader)?);
-            self.document.knowledge.restore_retired(Retired { replica, time, at: read_time(reader)? });
+            self.context.document.knowledge.restore_retired(Retired {
+                replica,
+                time,
+                at: read_time(reader)?,
+            });
         }
-        self.document.knowledge.restore_dropped(dropped);
+        self.context.document.knowledge.restore_dropped(dropped);
         if reader.is_empty() {
             Ok(fingerprint)
         } else {

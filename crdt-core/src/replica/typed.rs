@@ -21,10 +21,12 @@ impl<S: Memory> Replica<S> {
         path: impl Into<Option<Path<'p>>>,
         value: &T,
     ) -> Result<Option<Stamp>, WriteError> {
-        let before = self.document.seq();
-        let written = self.document.write(self.corrected(moment), path, value);
-        self.unsaved |= self.document.seq() != before;
-        self.note_forgotten();
+        let context = &mut self.context;
+        context.begin(moment);
+        let before = context.document.seq();
+        let written = context.document.write(context.moment, path, value);
+        context.unsaved |= context.document.seq() != before;
+        context.note_forgotten();
         written
     }
 }
@@ -42,10 +44,12 @@ impl<S: Memory> Replica<S> {
         path: impl Into<Option<Path<'p>>>,
         json: &serde_json::Value,
     ) -> Result<Option<Stamp>, WriteError> {
-        let before = self.document.seq();
-        let written = self.document.write_json(self.corrected(moment), path, json);
-        self.unsaved |= self.document.seq() != before;
-        self.note_forgotten();
+        let context = &mut self.context;
+        context.begin(moment);
+        let before = context.document.seq();
+        let written = context.document.write_json(context.moment, path, json);
+        context.unsaved |= context.document.seq() != before;
+        context.note_forgotten();
         written
     }
 }

@@ -1,37 +1,53 @@
-//! The receiving half of a session: the batch that is being received, and what is to be said about it.
+//! The receiving half of a session: the batch that is being received, and what is to be answered.
 
 use super::{Memory, Names};
 use crate::causal::{Stamp, VersionVector};
-use crate::time::Time;
 use crate::wire::{Refusal, Refused};
 
 /// See the [module](self).
 pub(crate) struct Incoming<S: Memory> {
+    pub(crate) receiving: Receiving,
     pub(crate) claims_received: u32,
     pub(crate) acks_sent: u32,
     pub(crate) ack_due: bool,
-    /// The batch being received does not fit: its cells are read, not applied.
-    pub(crate) is_skipping: bool,
-    /// A batch was refused here. The peer stops when it hears of it; what it sends until then rests on that batch.
-    pub(crate) has_refused: bool,
-    /// The frame being handled has no stamp from too far in the future.
-    pub(crate) is_admitted: bool,
-    /// A full batch is being received.
-    pub(crate) is_full: bool,
     /// Sequence numbers of the cells that a full batch has confirmed.
     pub(crate) confirmed: S::Sequences,
-    /// The last cell of a delta whose claim has not come yet.
-    pub(crate) received_through: Option<Stamp>,
     pub(crate) need_due: Option<Need>,
     pub(crate) refusal_due: Option<Refused>,
-    /// Highest time in the vector that the peer opened with: what it sends with a lower one is older than that.
-    pub(crate) opened_at: Time,
     /// The vector in an Open that may be a replay: it counts once the peer is confirmed.
     pub(crate) early_vector: Option<VersionVector<S>>,
     pub(crate) names: Names<S>,
 }
 
-/// What is to be told about a batch that did not fit.
+/// What happens to the cells of the batch that is being received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Receiving {
+    /// A delta: its cells are applied.
+    Delta {
+        /// The last one that was applied and is not claimed yet.
+        through: Option<Stamp>,
+    },
+    /// All cells of the peer: they are applied, and noted in [`Incoming::confirmed`].
+    Full,
+    /// They are read, and not applied. This lasts until a batch begins that can be applied.
+    Skipping {
+        /// The batch is a full one.
+        full: bool,
+        reason: Skipped,
+    },
+}
+
+/// Why a batch is not applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Skipped {
+    /// It takes for granted what is not here. The peer is told by a Need.
+    BaseMissing,
+    /// This or an earlier batch was refused. The peer stops when it learns of it; what it sends until then rests on the
+    /// refused batch.
+    Refused,
+}
+
+/// What is to be told about a batch that takes for granted what is not here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Need {
     pub(crate) batch: u32,
@@ -39,39 +55,60 @@ pub(crate) struct Need {
 }
 
 impl<S: Memory> Incoming<S> {
-    // Not inlined: two callers would have a copy each.
+    // Not inlined: each of the two callers would have a copy.
     #[inline(never)]
     pub(crate) fn new() -> Self {
         Self {
+            receiving: Receiving::Delta { through: None },
             claims_received: 0,
             acks_sent: 0,
             ack_due: false,
-            is_skipping: false,
-            has_refused: false,
-            is_admitted: true,
-            is_full: false,
             confirmed: S::Sequences::default(),
-            received_through: None,
             need_due: None,
             refusal_due: None,
-            opened_at: Time::ZERO,
             early_vector: None,
             names: Names::new(),
         }
     }
 
-    /// The batch being received cannot be applied: the rest of it is only read.
+    /// The batch being received cannot be applied.
     pub(crate) fn refuse(&mut self, reason: Refusal) {
-        self.is_skipping = true;
-        self.has_refused = true;
-        self.received_through = None;
+        self.receiving = Receiving::Skipping { full: self.is_full(), reason: Skipped::Refused };
         self.refusal_due = Some(Refused { batch: u64::from(self.claims_received) + 1, reason });
     }
 
-    /// A batch has ended. A peer that ends four thousand million of them is not counted any further: only its own receipts
-    /// suffer.
+    /// The end of the batch was received.
+    pub(crate) fn end_batch(&mut self) {
+        self.receiving = match self.receiving {
+            Receiving::Skipping { reason, .. } => Receiving::Skipping { full: false, reason },
+            Receiving::Delta { .. } | Receiving::Full => Receiving::Delta { through: None },
+        };
+    }
+
+    /// Counts the end of a batch. The count stops at its maximum: a peer that ends so many batches loses only its receipts.
     pub(crate) fn note_claim_received(&mut self) {
         self.claims_received = self.claims_received.saturating_add(1);
+    }
+
+    /// Whether a full batch is being received.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self.receiving, Receiving::Full | Receiving::Skipping { full: true, .. })
+    }
+
+    pub(crate) fn is_skipping(&self) -> bool {
+        matches!(self.receiving, Receiving::Skipping { .. })
+    }
+
+    pub(crate) fn has_refused(&self) -> bool {
+        matches!(self.receiving, Receiving::Skipping { reason: Skipped::Refused, .. })
+    }
+
+    /// The last cell that was applied, of a delta that is not claimed yet.
+    pub(crate) fn received_through(&self) -> Option<Stamp> {
+        match self.receiving {
+            Receiving::Delta { through } => through,
+            Receiving::Full | Receiving::Skipping { .. } => None,
+        }
     }
 }
 

@@ -1,31 +1,58 @@
-//! The state of a conversation: what is remembered of a peer for good, and of a session while it is open.
+//! Sessions: what two replicas say to each other about one document.
 //!
-//! The rules that move this state are in [`replica`](crate::replica).
+//! | file | what |
+//! |---|---|
+//! | `session`, `phase`, `carrier` | the state machine: where it stands, and what the driver set |
+//! | `open` | both sides tell what they have |
+//! | `outgoing`, `claims`, `send` | what the peer has, what was claimed, and the frames that follow from it |
+//! | `incoming`, `receive`, `apply` | frames of the peer, and the batches in them |
+//! | `repair`, `retired` | messages with rules of their own |
+//! | `context` | what all sessions of a replica work on; `counter` and `reissue` are rules on it |
+//! | `sessions`, `peer`, `event`, `conflict`, `conflicts`, `names`, `memory`, `error` | parts of these |
 
+mod apply;
 mod carrier;
+mod claims;
 mod conflict;
+mod conflicts;
+mod context;
+mod counter;
+mod error;
 mod event;
 mod incoming;
 mod memory;
 mod names;
+mod open;
 mod outgoing;
 mod peer;
+mod phase;
+mod receive;
+mod reissue;
 mod repair;
+mod retired;
+mod send;
 mod session;
 mod sessions;
 
 pub(crate) use carrier::Carrier;
+pub(crate) use claims::{Claim, Claims};
 pub use conflict::{Conflict, Version};
+pub(crate) use conflicts::Conflicts;
+pub(crate) use context::Context;
+pub use error::PeerError;
+pub(crate) use error::{Fork, Stop, Turn};
 pub use event::Event;
 pub(crate) use event::Events;
-pub(crate) use incoming::{Incoming, Need};
+pub(crate) use incoming::{Incoming, Need, Receiving, Skipped};
 pub(crate) use memory::DictionaryPath;
 pub use memory::Memory;
 pub(crate) use names::Names;
-pub(crate) use outgoing::{Batch, ClaimSent, FirstBase, Outgoing};
+pub(crate) use outgoing::{FirstBase, Outgoing, Sending};
 pub(crate) use peer::{Peer, Peers};
-pub(crate) use repair::{Compare, Phase, Repair, Task};
-pub(crate) use session::Again;
-pub(crate) use session::Session;
+pub(crate) use phase::{Awaited, Closing, Opened, Opening, Phase};
+pub(crate) use reissue::{cell_of_change, copy_path, in_order_of_stamps};
+pub(crate) use repair::Compare;
+pub use repair::Repairs;
 pub use session::SessionId;
+pub(crate) use session::{Outcome, Session};
 pub(crate) use sessions::Sessions;

@@ -1,47 +1,86 @@
-//! Where the repair of a session stands: what is still to be sent of it. 264 bytes, whatever the document.
+//! Repair: two sides that claim to know the same hold different cells. They find which, and each takes what it lacks.
+//!
+//! Every cell has a place: a hash of its path, salted anew for each repair. The side that noticed sends one digest for each
+//! sixteenth of all places. The other compares, and answers with the same for each sixteenth that differs, until few
+//! cells are left in a range; those are listed by a hash each. What one side has listed and the other lacks is asked for;
+//! what it has not listed is sent. A cell whose content changed keeps its place, so it is found in one range.
+//!
+//! One differing cell among n takes log16(n / 16) such steps of 48 bytes, one list of at most 16 hashes, and the cell. When
+//! more differs than there is room to note, both sides send all they have. Each step costs O(cells); a peer can ask for
+//! [a bounded number](Repair) of them in a session.
+//!
+//! Sources: Minsky, Trachtenberg, "Practical Set Reconciliation" (2002), for the recursive partition; Meyer,
+//! "Range-Based Set Reconciliation" (2022), for digests of ranges that answer each other. Ranges are of hashed paths here, so
+//! that they are of equal size without any memory beside the cells, and an empty digest stands for "send me all of it".
 
+use super::receive::refusal;
+use super::send::fits;
+use super::{Context, Event, Memory, Outcome, Session, Stop, Turn};
+use crate::causal::Stamp;
+use crate::cell::{Path, dominates};
+use crate::document::{Document, UpdateError};
 use crate::list::List;
-use crate::wire::repair::{Digest, PARTS_MAX, Range};
+use crate::storage::{CellStore, Stored};
+use crate::weaken::{Rule, holds};
+use crate::wire::repair::{Digest, LEVELS, LIST_MAX, PART_LEN_MAX, PARTS_MAX, Part, Range, Step, StepWriter};
+use crate::wire::{Full, MessageReader, RunWriter, Writer, tag};
 
-/// Comparing both sides of a session.
+/// What repairs have done since this replica was made or loaded. A metric: it is not stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Repairs {
+    /// Sessions in which fingerprints differed.
+    pub sessions: u64,
+    /// Ranges whose digests were compared with a peer's.
+    pub ranges_compared: u64,
+    /// Cells of peers that were lacking here, or had another content, and were taken.
+    pub cells_taken: u64,
+    /// Searches through all cells for those that peers wanted.
+    pub searches: u64,
+    /// Searches that were refused, because the session had had as many as a repair can need.
+    pub searches_refused: u64,
+}
+
+/// Where the comparison of both sides stands.
 #[derive(Debug)]
 pub(crate) struct Compare {
     /// Fingerprints are to be compared, as soon as both sides have the same.
     pub(crate) digest_due: bool,
-    /// The application was told that both sides have the same, and nothing was said since.
+    /// The application was told that both sides have the same, and no message came since.
     pub(crate) is_quiet: bool,
     pub(crate) repair: Repair,
 }
 
 impl Compare {
-    pub(crate) fn new() -> Self {
-        Self { digest_due: true, is_quiet: false, repair: Repair::new() }
+    /// `salt`: random bits for the digests of a repair.
+    pub(crate) fn new(salt: u32) -> Self {
+        Self { digest_due: true, is_quiet: false, repair: Repair::new(salt) }
     }
 }
 
 /// At most one a session.
 #[derive(Debug)]
 pub(crate) struct Repair {
-    pub(crate) phase: Phase,
-    /// Of all digests of this repair.
+    stage: Stage,
+    /// Of all digests of this repair: random bits, or what the peer that began it says.
     pub(crate) salt: u32,
-    /// The message that begins it was not written yet.
-    pub(crate) begins: bool,
+    /// The message that begins it is still to be written.
+    begins: bool,
     /// Everything is sent, tombstones too: there is nothing to find any more.
-    pub(crate) all: bool,
+    all: bool,
     /// The peer is to be told so, and to do the same.
-    pub(crate) ask_all: bool,
+    ask_all: bool,
     /// Cells up to this sequence number were looked at, if cells are being sent.
-    pub(crate) cursor: u64,
+    cursor: u64,
     /// Times that all cells may still be looked at to answer what this peer tells.
     passes_left: u16,
     /// Times that they may still be looked at to find those that it wants.
     searches_left: u16,
-    pub(crate) tasks: heapless::Vec<Task, PARTS_MAX>,
+    tasks: heapless::Vec<Task, PARTS_MAX>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+enum Stage {
     /// To be begun by this side.
     Due,
     /// The peer began it.
@@ -53,7 +92,7 @@ pub(crate) enum Phase {
 
 /// Something to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Task {
+enum Task {
     /// The cell with this hash, which the peer lacks.
     Cell(Digest),
     /// All cells of a range of which the peer has none.
@@ -67,16 +106,16 @@ pub(crate) enum Task {
 }
 
 impl Task {
-    pub(crate) fn sends_cells(self) -> bool {
+    fn sends_cells(self) -> bool {
         matches!(self, Task::Cell(_) | Task::Cells(_))
     }
 }
 
 impl Repair {
-    pub(crate) fn new() -> Self {
+    fn new(salt: u32) -> Self {
         Self {
-            phase: Phase::NotNeeded,
-            salt: 0,
+            stage: Stage::NotNeeded,
+            salt,
             begins: false,
             all: false,
             ask_all: false,
@@ -87,15 +126,15 @@ impl Repair {
         }
     }
 
-    pub(crate) fn begin(&mut self, phase: Phase, salt: u32) {
-        self.phase = phase;
+    fn begin(&mut self, stage: Stage, salt: u32) {
+        self.stage = stage;
         self.salt = salt;
-        self.begins = phase == Phase::Leading;
+        self.begins = stage == Stage::Leading;
         self.tasks.clear();
     }
 
     /// Notes what to send; when that is too much, everything is.
-    pub(crate) fn add(&mut self, task: Task) {
+    fn add(&mut self, task: Task) {
         if self.all || self.tasks.contains(&task) {
             return;
         }
@@ -109,7 +148,7 @@ impl Repair {
         }
     }
 
-    pub(crate) fn send_all(&mut self) {
+    fn send_all(&mut self) {
         if self.all {
             return;
         }
@@ -122,7 +161,7 @@ impl Repair {
 
     /// Whether a search for the cells to be sent may go on, or begin. If not, what is wanted is forgotten: the next session may
     /// want it again.
-    pub(crate) fn may_search(&mut self) -> bool {
+    fn may_search(&mut self) -> bool {
         if self.cursor > 0 {
             return true;
         }
@@ -135,12 +174,336 @@ impl Repair {
     }
 
     /// Whether all cells may be looked at once more: a peer cannot make this side work without end.
-    pub(crate) fn may_pass(&mut self) -> bool {
+    fn may_pass(&mut self) -> bool {
         let more = self.passes_left > 0;
         self.passes_left = self.passes_left.saturating_sub(1);
         more
     }
+
+    /// Whether a cell is to be sent.
+    fn sends<S: Memory>(&self, document: &Document<S>, cell: Stored<'_>) -> bool {
+        if self.all {
+            return true;
+        }
+        let (place, hash) =
+            (place(document, self.salt, cell), digest(document, self.salt, hash(document, cell)));
+        self.tasks.iter().any(|task| match task {
+            Task::Cell(wanted) => *wanted == hash,
+            Task::Cells(range) => cell.is_live() && range.contains(place),
+            Task::List(_) | Task::Split(_) | Task::Want(_) => false,
+        })
+    }
 }
 
+impl<S: Memory> Session<S> {
+    /// Compares fingerprints; both sides claim to have the same.
+    pub(super) fn compare_digests(&mut self, digest: u32, salt: u64, context: &mut Context<S>) {
+        self.compare.digest_due = false;
+        if self.compare.repair.stage == Stage::NotNeeded
+            && digest != context.document.fingerprint.digest(salt)
+        {
+            self.compare.repair.stage = Stage::Due;
+            self.note_damage(context);
+        }
+    }
+
+    fn note_damage(&self, context: &mut Context<S>) {
+        context.repairs.sessions += 1;
+        context.events.push(Event::Damaged { session: self.id });
+    }
+
+    // ---- sending ----
+
+    pub(super) fn write_repair(
+        &mut self,
+        context: &mut Context<S>,
+        writer: &mut Writer<'_>,
+    ) -> Result<(), Full> {
+        let document = &context.document;
+        let repair = &mut self.compare.repair;
+        if repair.stage == Stage::Due {
+            repair.begin(Stage::Leading, repair.salt);
+            let live = document.cells.below(None).filter(Stored::is_live).count();
+            repair.add(split_or_list(Range::ALL, live));
+        }
+        if repair.tasks.is_empty() {
+            return Ok(());
+        }
+        let start = writer.len();
+        writer.byte(tag::REPAIR)?;
+        let (begins, ask_all) = (repair.begins, repair.ask_all);
+        let step = StepWriter::begin(writer, begins.then_some(repair.salt), ask_all)?;
+        let mut anything = ask_all;
+        let salt = repair.salt;
+        List::retain(&mut repair.tasks, |task| {
+            let kept = task.sends_cells() || writer.remaining() < PART_LEN_MAX;
+            anything |= !kept;
+            kept || write_part(document, salt, &step, *task, writer).is_err()
+        });
+        let (mut run, mut sent, mut complete) = (RunWriter::default(), repair.cursor, true);
+        let wants_search = !begins && repair.tasks.iter().any(|task| task.sends_cells());
+        let begins_search = wants_search && repair.cursor == 0;
+        let may_search = wants_search && repair.may_search();
+        context.repairs.searches += u64::from(begins_search && may_search);
+        context.repairs.searches_refused += u64::from(begins_search && !may_search);
+        if may_search {
+            for cell in document.cells.since(sent) {
+                if self.compare.repair.sends(document, cell) {
+                    if !fits(&cell, writer) {
+                        complete = false;
+                        break;
+                    }
+                    self.write_cell(&mut run, writer, cell, document.replica)?;
+                }
+                sent = cell.seq;
+            }
+            if run.finish(writer) {
+                step.cells_follow(writer);
+                anything = true;
+            }
+            let repair = &mut self.compare.repair;
+            repair.cursor = if complete { 0 } else { sent };
+            if complete {
+                List::retain(&mut repair.tasks, |task| !task.sends_cells());
+            }
+        }
+        if !anything {
+            writer.truncate(start);
+            return if self.compare.repair.tasks.is_empty() { Ok(()) } else { Err(Full) };
+        }
+        self.compare.repair.begins = false;
+        self.compare.repair.ask_all = false;
+        Ok(())
+    }
+
+    // ---- receiving ----
+
+    pub(super) fn handle_repair(
+        &mut self,
+        step: Step<'_>,
+        messages: &mut MessageReader<'_>,
+        context: &mut Context<S>,
+    ) -> Result<Outcome, Stop> {
+        let stage = self.compare.repair.stage;
+        match (step.salt, stage) {
+            // Both began at once: the initiator of the session leads.
+            (Some(_), Stage::Leading) if self.carrier.initiator => return Ok(Outcome::Done),
+            (Some(_), Stage::Following) => return Err(Stop::OutOfTurn(Turn::SecondRepair)),
+            (Some(salt), _) => {
+                self.compare.repair.begin(Stage::Following, salt);
+                if stage == Stage::NotNeeded {
+                    self.note_damage(context);
+                }
+            }
+            (None, Stage::NotNeeded | Stage::Due) => return Err(Stop::OutOfTurn(Turn::RepairOfNobody)),
+            (None, _) => {}
+        }
+        if step.all {
+            self.compare.repair.send_all();
+        }
+        for part in step.parts() {
+            match part {
+                Part::List { range, hashes } => self.handle_list(range, hashes, context),
+                Part::Split { range, digests } => self.handle_split(range, digests, context),
+                Part::Want(hash) => self.compare.repair.add(Task::Cell(hash)),
+            }
+        }
+        let (mut refused, taken) = (false, context.repairs.cells_taken);
+        while let Some(wire) = messages.next_cell()? {
+            let literal = messages.literal().path_if(&wire);
+            let (stamp, slot) = self.resolve_cell(&wire, literal)?;
+            let path = match (&slot, literal) {
+                (Some(text), _) => Path::from_checked(text),
+                (None, literal) => literal.ok_or(Stop::Dangling)?,
+            };
+            if refused {
+                // The names in the rest are needed later.
+                continue;
+            }
+            let cell = Stored { path: path.as_str(), stamp, kind: wire.kind, payload: wire.payload, seq: 0 };
+            if let Err(error) = self.repair_cell(cell, context) {
+                self.refuse(context, refusal(error));
+                refused = true;
+            }
+        }
+        Ok(if context.repairs.cells_taken > taken { Outcome::Repaired } else { Outcome::Done })
+    }
+
+    /// The peer's digests of 16 ranges.
+    fn handle_split(&mut self, range: Range, theirs: &[Digest], context: &mut Context<S>) {
+        let repair = &mut self.compare.repair;
+        if repair.all || !repair.may_pass() {
+            return;
+        }
+        context.repairs.ranges_compared += theirs.len() as u64;
+        let (digests, counts) = split(&context.document, repair.salt, range);
+        for (index, theirs) in theirs.iter().enumerate().filter(|(index, theirs)| digests[*index] != **theirs)
+        {
+            let child = range.child(index);
+            repair.add(if *theirs == NONE {
+                Task::Cells(child)
+            } else {
+                split_or_list(child, counts[index])
+            });
+        }
+    }
+
+    /// All that the peer has in a range.
+    fn handle_list(&mut self, range: Range, theirs: &[Digest], context: &mut Context<S>) {
+        let repair = &mut self.compare.repair;
+        if repair.all || !repair.may_pass() {
+            return;
+        }
+        context.repairs.ranges_compared += 1;
+        let (salt, document) = (repair.salt, &context.document);
+        let (mut common, mut lacking) = (0_u32, heapless::Vec::<Digest, { LIST_MAX / 2 }>::new());
+        let mut too_many = theirs.is_empty();
+        for (_, cell) in live_in(document, salt, range) {
+            let hash = digest(document, salt, hash(document, cell));
+            match theirs.iter().position(|theirs| *theirs == hash) {
+                Some(position) => common |= 1 << position,
+                None => too_many |= lacking.push(hash).is_err(),
+            }
+        }
+        match lacking.is_empty() {
+            false if too_many => repair.add(Task::Cells(range)),
+            _ => lacking.iter().for_each(|hash| repair.add(Task::Cell(*hash))),
+        }
+        for (position, hash) in theirs.iter().enumerate() {
+            if common & 1 << position == 0 {
+                repair.add(Task::Want(*hash));
+            }
+        }
+    }
+
+    /// A cell that the peer has, and that this side perhaps lacks.
+    ///
+    /// It keeps its stamp. Under a fresh one it would make void what belongs below it and comes later: the fields of a map
+    /// that was lost with its marker, or newer writes below a delete. Whoever else lacks it finds out as this side did, and
+    /// whoever is connected does so at once.
+    ///
+    /// Two contents under one stamp: the larger one stays, on both sides. A cell that is void here is answered with the one
+    /// that makes it so: the stamps of such answers rise, so they end.
+    fn repair_cell(&mut self, theirs: Stored<'_>, context: &mut Context<S>) -> Result<(), UpdateError> {
+        let (path, stamp) = (theirs.path(), theirs.stamp);
+        let (document, repair) = (&mut context.document, &mut self.compare.repair);
+        if !document.knowledge.vv().covers(stamp) {
+            // News, which comes in a batch.
+            return Ok(());
+        }
+        match document.cells.get(path.as_str()).filter(|here| here.stamp == stamp) {
+            Some(here) => {
+                let order = (here.kind as u8, here.payload).cmp(&(theirs.kind as u8, theirs.payload));
+                if order.is_gt() {
+                    repair.add(Task::Cell(digest(document, repair.salt, hash(document, here))));
+                }
+                if order.is_ge() {
+                    return Ok(());
+                }
+                let more = theirs.payload.len() as isize - here.payload.len() as isize;
+                document.check_room_signed(0, more)?;
+                document.place_stored(theirs, &mut |_, _| {});
+            }
+            None => {
+                if let Some(above) = dominator(document, path, stamp) {
+                    repair.add(Task::Cell(digest(document, repair.salt, hash(document, above))));
+                    return Ok(());
+                }
+                if !theirs.is_live() && !deletes_any(document, path, stamp) {
+                    return Ok(());
+                }
+                document.join_stored(theirs, &mut |_, _| {})?;
+            }
+        }
+        context.unsaved = true;
+        context.repairs.cells_taken += 1;
+        Ok(())
+    }
+}
+
+/// Writes a part for which there is room.
+fn write_part<S: Memory>(
+    document: &Document<S>,
+    salt: u32,
+    step: &StepWriter,
+    task: Task,
+    writer: &mut Writer<'_>,
+) -> Result<(), Full> {
+    match task {
+        Task::Cell(_) | Task::Cells(_) => Ok(()),
+        Task::List(range) => {
+            let mut hashes = heapless::Vec::<Digest, LIST_MAX>::new();
+            for (_, cell) in live_in(document, salt, range) {
+                // There were not as many when it was decided to list them. What is left out comes as lacking here.
+                hashes.push(digest(document, salt, hash(document, cell))).ok();
+            }
+            step.list(writer, range, &hashes)
+        }
+        Task::Split(range) => step.split(writer, range, &split(document, salt, range).0),
+        Task::Want(hash) => step.want(writer, hash),
+    }
+}
+
+/// How to say what is in a range that holds `count` live cells here.
+fn split_or_list(range: Range, count: usize) -> Task {
+    if count > LIST_MAX && range.level < LEVELS { Task::Split(range) } else { Task::List(range) }
+}
+
+/// Digests and numbers of the live cells in the 16 ranges of a range. O(cells).
+fn split<S: Memory>(document: &Document<S>, salt: u32, range: Range) -> ([Digest; 16], [usize; 16]) {
+    let (mut sums, mut counts) = ([0_u64; 16], [0; 16]);
+    for (place, cell) in live_in(document, salt, range) {
+        if let Some(index) = range.index_of(place) {
+            sums[index] = sums[index].wrapping_add(hash(document, cell));
+            counts[index] += 1;
+        }
+    }
+    let digests =
+        core::array::from_fn(|i| if counts[i] == 0 { NONE } else { digest(document, salt, sums[i]) });
+    (digests, counts)
+}
+
+fn live_in<S: Memory>(
+    document: &Document<S>,
+    salt: u32,
+    range: Range,
+) -> impl Iterator<Item = (Digest, Stored<'_>)> {
+    let cells = document.cells.below(None).filter(Stored::is_live);
+    cells
+        .map(move |cell| (place(document, salt, cell), cell))
+        .filter(move |(place, _)| range.contains(*place))
+}
+
+fn place<S: Memory>(document: &Document<S>, salt: u32, cell: Stored<'_>) -> Digest {
+    let [.., high, middle, low] = document.fingerprint.place(cell.path, salt.into()).to_be_bytes();
+    [high, middle, low]
+}
+
+fn hash<S: Memory>(document: &Document<S>, cell: Stored<'_>) -> u64 {
+    let payload = if holds(Rule::RepairContent) { cell.payload } else { &[] };
+    document.fingerprint.hash(Stored { payload, ..cell })
+}
+
+/// Never [`NONE`].
+fn digest<S: Memory>(document: &Document<S>, salt: u32, sum: u64) -> Digest {
+    let [high, middle, low, _] = document.fingerprint.digest_of(sum, salt.into()).to_be_bytes();
+    if [high, middle, low] == NONE { [0, 0, 1] } else { [high, middle, low] }
+}
+
+/// The cell that makes one at `path` with `stamp` void.
+fn dominator<'a, S: Memory>(document: &'a Document<S>, path: Path<'_>, stamp: Stamp) -> Option<Stored<'a>> {
+    let mut above = path.ancestors().chain([path]).filter_map(|at| document.cells.get(at.as_str()));
+    above.find(|here| dominates(here.path(), here.stamp, path, stamp))
+}
+
+/// Whether a delete at `path` with `stamp` makes a live cell void.
+fn deletes_any<S: Memory>(document: &Document<S>, path: Path<'_>, stamp: Stamp) -> bool {
+    let at = document.cells.get(path.as_str());
+    let below = document.cells.below(Some(path.as_str()));
+    { at.into_iter().chain(below) }.any(|cell| cell.is_live() && cell.stamp < stamp)
+}
+
+/// The digest of a range without cells.
+const NONE: Digest = [0; 3];
 /// Six levels, on each of which this side answers and asks about as many ranges as there is room for.
 const PASSES_MAX: u16 = 6 * 2 * PARTS_MAX as u16;

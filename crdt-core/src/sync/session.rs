@@ -1,11 +1,18 @@
-//! One side of one conversation with one peer about one document.
+//! One side of one conversation with one peer about one document: a state machine.
+//!
+//! [`Session::handle`] takes a message of the peer, and [`Session::write_frame`] writes what is to be sent. What concerns
+//! other sessions too comes back as an [`Outcome`]; the replica carries it out.
 
 use core::fmt;
 
-use super::{Carrier, ClaimSent, Compare, FirstBase, Incoming, Memory, Outgoing};
+use super::{
+    Awaited, Carrier, Claim, Closing, Compare, Context, Event, FirstBase, Incoming, Memory, Opened, Opening,
+    Outgoing, Phase, Receiving,
+};
 use crate::causal::{Stamp, VersionVector};
 use crate::id::ReplicaId;
 use crate::time::Time;
+use crate::wire::{Cursor, Refusal};
 
 /// A session of this replica, unique in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,85 +24,206 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// The state of one session: what carries it, its two directions, and the comparison of both sides.
+/// The state of one session: what the driver set, where the session stands, its two directions, and the comparison of both
+/// sides.
 pub struct Session<S: Memory> {
     pub(crate) id: SessionId,
     pub(crate) carrier: Carrier,
     /// It stands in the queue of those that may have something to send.
     pub(crate) is_ready: bool,
-    pub(crate) open_sent: bool,
-    pub(crate) open_received: bool,
-    pub(crate) is_closing: bool,
-    /// Whether the initiator must list its vector, because the responder does not know it by name.
-    pub(crate) again: Again,
-    /// The replica id that the peer opened with.
-    pub(crate) peer_replica: Option<ReplicaId>,
-    /// The aggregator's clock when it wrote its Open.
-    pub(crate) peer_time: Option<Time>,
+    pub(super) phase: Phase,
     /// The initiator's vector in its Open: the table that both sides refer to.
-    pub(crate) table: VersionVector<S>,
-    pub(crate) outgoing: Outgoing<S>,
-    pub(crate) incoming: Incoming<S>,
-    pub(crate) compare: Compare,
+    pub(super) table: VersionVector<S>,
+    pub(super) outgoing: Outgoing<S>,
+    pub(super) incoming: Incoming<S>,
+    pub(super) compare: Compare,
 }
 
-/// Where the wish for an Open that lists its vector stands.
+/// What a message asks of the replica, because it concerns more than its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Again {
-    Asked,
-    Due,
-    No,
+#[must_use]
+pub(crate) enum Outcome {
+    /// Nothing.
+    Done,
+    /// A batch ended. It may have brought cells of ids that nobody uses.
+    BatchEnded,
+    /// The peer's Open was accepted.
+    Opened,
+    /// The peer refused what this side sent.
+    Refused(Refusal),
+    /// Cells were repaired that no claim tells of: other peers may lack them too.
+    Repaired,
 }
 
 impl<S: Memory> Session<S> {
-    pub(crate) fn new(id: SessionId, carrier: Carrier) -> Self {
+    /// `salt`: random bits for the digests of a repair.
+    pub(crate) fn new(id: SessionId, carrier: Carrier, salt: u32) -> Self {
+        let phase =
+            if carrier.initiator { Phase::Opening(Opening::Due) } else { Phase::Awaiting(Awaited::Any) };
         Self {
             id,
             carrier,
             is_ready: false,
-            open_sent: false,
-            open_received: false,
-            is_closing: false,
-            again: Again::No,
-            peer_replica: None,
-            peer_time: None,
+            phase,
             table: VersionVector::new(),
-            outgoing: Outgoing::new(),
+            outgoing: Outgoing::new(0),
             incoming: Incoming::new(),
-            compare: Compare::new(),
+            compare: Compare::new(salt),
         }
     }
 
     /// The peer does not know the vector that this side named: the next Open lists it. What the driver has set stays, and
     /// so does what it asked for.
-    pub(crate) fn open_again(&mut self) {
+    pub(super) fn open_again(&mut self) {
         let asks = self.outgoing.asks;
-        let claims_before = self.outgoing.claims_before.saturating_add(self.outgoing.claims_sent);
-        self.open_sent = false;
-        self.again = Again::Asked;
+        self.phase = Phase::Opening(Opening::ListDue);
         self.table.clear();
-        self.outgoing = Outgoing { asks, claims_before, ..Outgoing::new() };
+        self.outgoing = Outgoing { asks, ..Outgoing::new(self.outgoing.claims.total()) };
         self.incoming = Incoming::new();
-        self.compare = Compare::new();
+        self.compare = Compare::new(self.compare.repair.salt);
+    }
+
+    /// The session takes no more input, and ends once a refusal that is due is sent.
+    pub(crate) fn close(&mut self) {
+        if !self.is_closing() {
+            let was_open = self.is_open();
+            self.phase = Phase::Closing(Closing { was_open, refusal: self.incoming.refusal_due.take() });
+        }
+    }
+
+    /// The same, and nothing more is sent.
+    pub(crate) fn close_silently(&mut self) {
+        self.close();
+        if let Phase::Closing(closing) = &mut self.phase {
+            closing.refusal = None;
+        }
+    }
+
+    /// The peer is proven to be there. Tells whether its Open, which may have been a replay until now, was accepted before.
+    pub(crate) fn confirm(&mut self, context: &mut Context<S>) -> bool {
+        self.carrier.confirmed = true;
+        let Some(theirs) = self.incoming.early_vector.take() else { return false };
+        if let Some(peer) = context.peers.index_of(self.carrier.peer) {
+            context.peers[peer].acked.copy_from(&theirs);
+            context.note_acknowledged(peer);
+        }
+        true
+    }
+
+    /// The session ends: what it knows is remembered with its peer, so that the next one continues where this one stopped, if
+    /// both sides still know.
+    pub(crate) fn remember(&self, context: &mut Context<S>) {
+        let was_open = match self.phase {
+            Phase::Open(_) => true,
+            Phase::Closing(closing) => closing.was_open,
+            Phase::Awaiting(_) | Phase::Opening(_) => false,
+        };
+        let peer = context.peers.of_mut(self.carrier.peer);
+        let Some(peer) = peer.filter(|_| was_open && self.carrier.confirmed) else { return };
+        let (sending, claims) = (self.outgoing.sending, &self.outgoing.claims);
+        let is_acknowledged = sending.is_idle() && claims.are_all_acked();
+        let keeps = self.outgoing.is_in_order && !sending.is_full() && !is_acknowledged;
+        peer.sent_through = if keeps { self.outgoing.cursor } else { 0 };
+        // Field by field: a copy of the whole would link `memmove`, which nothing else needs on a small device.
+        let through = self.incoming.received_through();
+        peer.received_through = through.map(|stamp| Stamp::new(stamp.time, stamp.replica));
+        peer.guess.copy_from(&self.outgoing.peer_knows);
+    }
+
+    /// Asks the peer to tell, once, what is durable there.
+    pub(crate) fn request_acknowledgement(&mut self) {
+        self.outgoing.asks = true;
+    }
+
+    /// Fingerprints are compared at the next opportunity, which is now.
+    pub(crate) fn compare_soon(&mut self) {
+        self.compare.digest_due = true;
+        self.incoming.ack_due = true;
+    }
+
+    /// The cell of change `seq` is sent before others, if it is still to be sent. Without capacity it goes in its turn.
+    pub(crate) fn prioritize(&mut self, seq: u64, stamp: Stamp) {
+        let waits = seq > self.outgoing.cursor && !self.outgoing.peer_knows.covers(stamp);
+        if waits && self.outgoing.urgent.iter().all(|(urgent, _)| *urgent != seq) {
+            self.outgoing.urgent.push((seq, false)).ok();
+        }
+    }
+
+    /// The transport delivered the first `claims` claims of this session. Tells whether that is news.
+    pub(crate) fn note_delivered(&mut self, claims: u32) -> bool {
+        self.carrier.confirmed
+            && self.is_open()
+            && !self.outgoing.is_stopped
+            && self.outgoing.claims.note_delivered(claims)
+    }
+
+    /// The batch being received cannot be applied, and its sender is told why.
+    pub(super) fn refuse(&mut self, context: &mut Context<S>, reason: Refusal) {
+        self.incoming.refuse(reason);
+        context.events.push(Event::RefusedPeer { session: self.id, reason });
+    }
+
+    /// The peer's Open was accepted, and the session is not being closed.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(self.phase, Phase::Closing(_))
+    }
+
+    /// The session is closed, and nothing is left to send.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Closing(Closing { refusal: None, .. }))
+    }
+
+    /// What the peer's Open said, while the session is open.
+    pub(crate) fn opened(&self) -> Option<&Opened> {
+        match &self.phase {
+            Phase::Open(opened) => Some(opened),
+            Phase::Awaiting(_) | Phase::Closing(_) | Phase::Opening(_) => None,
+        }
+    }
+
+    /// The replica id that the peer opened with.
+    pub(crate) fn peer_replica(&self) -> Option<ReplicaId> {
+        self.opened().and_then(|opened| opened.peer_replica)
+    }
+
+    /// The highest time in the vector that the peer opened with.
+    pub(super) fn peer_highest_time(&self) -> Time {
+        self.opened().map_or(Time::ZERO, |opened| opened.highest_time)
+    }
+
+    /// Where the names of the incoming direction stand, for the reader of the next frame.
+    pub(crate) fn names_cursor(&self) -> Cursor {
+        self.incoming.names.cursor
+    }
+
+    /// Claims that were sent so far.
+    pub(crate) fn claims_sent(&self) -> u32 {
+        self.outgoing.claims.total()
     }
 
     /// The last claim that is durable at the peer because the transport delivered it.
-    pub(crate) fn delivered_claim(&self) -> Option<&ClaimSent> {
-        self.outgoing.delivered_claim().filter(|_| !self.is_closing)
-    }
-
-    /// Whether a frame is sent in any case, also while changes are deferred.
-    pub(crate) fn must_send(&self) -> bool {
-        self.outgoing.must_send() || self.incoming.ack_due
+    pub(crate) fn delivered_claim(&self) -> Option<Claim> {
+        self.outgoing.claims.last_delivered().filter(|_| !self.is_closing())
     }
 
     /// Whether the peer had `stamp` before anything was sent to it in this session; `own` is this side.
-    pub(crate) fn peer_came_with(&self, stamp: Stamp, own: ReplicaId) -> bool {
+    pub(super) fn peer_came_with(&self, stamp: Stamp, own: ReplicaId) -> bool {
         match self.outgoing.first_base {
             _ if !self.carrier.initiator => self.table.covers(stamp),
             Some(FirstBase::Table { own: time }) if stamp.replica == own => stamp.time <= time,
             Some(FirstBase::Table { .. }) => self.table.covers(stamp),
             Some(FirstBase::Nothing) | None => false,
+        }
+    }
+
+    /// The cells of the batch that is being received were applied up to `stamp`.
+    pub(super) fn note_applied(&mut self, stamp: Stamp) {
+        if let Receiving::Delta { through } = &mut self.incoming.receiving {
+            *through = Some(stamp);
         }
     }
 }
@@ -105,6 +233,7 @@ impl<S: Memory> fmt::Debug for Session<S> {
         f.debug_struct("Session")
             .field("id", &self.id)
             .field("peer", &self.carrier.peer)
+            .field("phase", &self.phase)
             .field("peer_knows", &self.outgoing.peer_knows)
             .finish_non_exhaustive()
     }

@@ -62,34 +62,30 @@ impl<S: Memory> Sessions<S> {
         Some(index)
     }
 
-    /// The session takes no more input; it is over once what is left to be said is said.
+    /// The session takes no more input, and ends once a refusal that is due is sent.
     pub(crate) fn close(&mut self, index: usize) {
         if let Some(session) = self.list.get_mut(index) {
-            session.is_closing = true;
+            session.close();
             self.has_closing = true;
             self.wake(index);
         }
     }
 
-    /// Closes those that `wanted` says yes to at once: nothing is left to be said.
+    /// Closes those that `wanted` says yes to; nothing more is sent in them.
     pub(crate) fn close_where(&mut self, wanted: impl Fn(&Session<S>) -> bool) {
         for session in self.list.iter_mut().filter(|session| wanted(session)) {
-            session.is_closing = true;
-            session.incoming.refusal_due = None;
+            session.close_silently();
             self.has_closing = true;
         }
     }
 
-    /// A session that is closed and has nothing left to say.
+    /// A session that is closed and has nothing left to send.
     pub(crate) fn over(&mut self) -> Option<SessionId> {
         if !self.has_closing {
             return None;
         }
-        self.has_closing = self.list.iter().any(|session| session.is_closing);
-        self.list
-            .iter()
-            .find(|session| session.is_closing && session.incoming.refusal_due.is_none())
-            .map(|over| over.id)
+        self.has_closing = self.list.iter().any(Session::is_closing);
+        self.list.iter().find(|session| session.is_over()).map(|over| over.id)
     }
 }
 

@@ -326,7 +326,7 @@ impl Hosted {
     pub(super) fn hold(&mut self, is_held: bool) {
         self.is_held = is_held;
         if let Some(session) = &self.session {
-            self.replica.hold(session.id, is_held);
+            self.replica.set_deferred(session.id, is_held);
         }
     }
 
@@ -705,7 +705,7 @@ mod tests {
                             Output::Event(_) | Output::Close { .. } => {}
                         }
                     }
-                    hosted.replica.set_room(to_cloud, cloud.is_some());
+                    hosted.replica.set_capacity(to_cloud, cloud.is_some());
                     while let Some(output) = hosted.replica.poll_output(moment, &mut buffer) {
                         match (output, &mut cloud) {
                             (Output::Persist(token), _) => hosted.replica.handle_persisted(token),

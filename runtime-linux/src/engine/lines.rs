@@ -293,7 +293,7 @@ impl Engine {
     fn tell_room(&mut self, line: LineIndex) {
         let state = &self.lines[line.0];
         for open in &state.sessions {
-            self.documents[open.document].replica.set_room(open.id, state.room > 0);
+            self.documents[open.document].replica.set_capacity(open.id, state.room > 0);
         }
     }
 

@@ -21,7 +21,7 @@ impl Engine {
             if is_change && rule.terms.priority == Priority::Urgent {
                 hosted.urgent_through = Some(written.stamp.time);
                 if let Ok(path) = Path::new(path) {
-                    hosted.replica.hurry(path);
+                    hosted.replica.prioritize(path);
                 }
             }
         }
@@ -43,7 +43,7 @@ impl Engine {
                 && let Ok(path) = Path::new(&path)
             {
                 hosted.urgent_of_device = Some((stands.stamp, stands.seq));
-                hosted.replica.hurry(path);
+                hosted.replica.prioritize(path);
             }
         }
     }
@@ -95,7 +95,7 @@ impl Engine {
             let rules = hosted.policy.placed().iter().map(|placed| &placed.rule);
             for rule in rules.filter(|rule| rule.terms.priority == Priority::Urgent) {
                 if let Ok(path) = Path::new(&rule.prefix) {
-                    hosted.replica.hurry(path);
+                    hosted.replica.prioritize(path);
                 }
             }
         }

@@ -11,36 +11,23 @@
 //!
 //! No conflict: a cell that its own writer overwrites, one that came from this peer, and an equal content at the same path.
 
-use super::Replica;
+use super::{Conflict, Memory, Peers, Session};
 use crate::causal::{Stamp, VersionVector};
 use crate::id::ReplicaId;
 use crate::list::List;
 use crate::storage::Stored;
-use crate::sync::{Conflict, Memory, Peers, Session};
-
-impl<S: Memory> Replica<S> {
-    /// The next of the conflicts that [`Event::Conflicts`](super::Event::Conflicts) told of, the oldest first.
-    pub fn take_conflict(&mut self) -> Option<Conflict<S>> {
-        self.conflicts.take()
-    }
-
-    /// Conflicts whose details were dropped because nobody took them in time.
-    pub fn dropped_conflicts(&self) -> u64 {
-        self.conflicts.dropped
-    }
-}
 
 /// Conflicts that wait. When there is no room the oldest is dropped, and counted.
-pub(super) struct Conflicts<S: Memory> {
+pub(crate) struct Conflicts<S: Memory> {
     kept: S::Conflicts,
-    dropped: u64,
+    pub(crate) dropped: u64,
     /// Conflicts there ever were.
-    pub(super) count: u64,
+    pub(crate) count: u64,
 }
 
 impl<S: Memory> Conflicts<S> {
     /// `won` replaces `lost`; `covered`: this replica covers the lost cell.
-    pub(super) fn note(
+    pub(crate) fn note(
         &mut self,
         sender: &Sender<'_, S>,
         lost: &Stored<'_>,
@@ -59,7 +46,7 @@ impl<S: Memory> Conflicts<S> {
         debug_assert!(pushed.is_ok(), "there is room for one");
     }
 
-    fn take(&mut self) -> Option<Conflict<S>> {
+    pub(crate) fn take(&mut self) -> Option<Conflict<S>> {
         (self.kept.len() > 0).then(|| self.kept.remove(0))
     }
 }
@@ -71,7 +58,7 @@ impl<S: Memory> Default for Conflicts<S> {
 }
 
 /// What is known here of what the peer had when it took or wrote a cell that it sends.
-pub(super) struct Sender<'a, S: Memory> {
+pub(crate) struct Sender<'a, S: Memory> {
     session: &'a Session<S>,
     acked: Option<&'a VersionVector<S>>,
     /// The id of this replica.
@@ -79,14 +66,14 @@ pub(super) struct Sender<'a, S: Memory> {
 }
 
 impl<'a, S: Memory> Sender<'a, S> {
-    pub(super) fn new(session: &'a Session<S>, peers: &'a Peers<S>, own: ReplicaId) -> Self {
+    pub(crate) fn new(session: &'a Session<S>, peers: &'a Peers<S>, own: ReplicaId) -> Self {
         let acked = peers.of(session.carrier.peer).map(|peer| &peer.acked);
         Self { session, acked, own }
     }
 
     fn is_conflict(&self, lost: &Stored<'_>, covered: bool, won: &Stored<'_>) -> bool {
         let writer = lost.stamp.replica;
-        let is_own = writer == won.stamp.replica || self.session.peer_replica == Some(writer);
+        let is_own = writer == won.stamp.replica || self.session.peer_replica() == Some(writer);
         // A member has what it does not cover from its aggregator.
         let is_theirs = !covered && self.session.carrier.with_aggregator;
         let is_equal = (lost.path, lost.kind, lost.payload) == (won.path, won.kind, won.payload);
@@ -99,9 +86,10 @@ impl<'a, S: Memory> Sender<'a, S> {
             return true;
         }
         let spoke_first = session.carrier.initiator && session.outgoing.first_base.is_some();
-        if won.time <= session.incoming.opened_at && (spoke_first || !session.carrier.initiator) {
+        if won.time <= session.peer_highest_time() && (spoke_first || !session.carrier.initiator) {
             return false;
         }
-        lost.seq <= session.outgoing.seen_seq || self.acked.is_some_and(|acked| acked.covers(lost.stamp))
+        lost.seq <= session.outgoing.claims.seen_seq()
+            || self.acked.is_some_and(|acked| acked.covers(lost.stamp))
     }
 }

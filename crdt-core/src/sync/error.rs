@@ -1,19 +1,43 @@
-//! Why a frame is not taken any further.
-//!
-//! Some sixty `?` hand it up, so it is small enough for a register; what the application is told, with all numbers, is made
-//! of it in one place.
+//! Why a frame is not handled any further.
 
-use super::PeerError;
 use crate::limits::REPLICAS_MAX;
-use crate::wire::{Damaged, MessageReader, Refusal, Resource, tag};
+use crate::wire::{Damaged, DecodeError, MessageReader, Refusal, Resource, tag};
 
-/// [`PeerError`] in four bytes.
+/// The peer broke the protocol: its session is gone, everything else goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// Its bytes are not a frame.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// It refers to something that this side cannot know.
+    #[error("the peer refers to something that was never defined")]
+    Dangling,
+    /// A message that must not come now.
+    #[error("the peer sent a message out of turn: {message}")]
+    OutOfTurn {
+        /// Which.
+        message: &'static str,
+    },
+    /// It was told why; the same stands here.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// Of another session than any that is open.
+    #[error("there is no such session")]
+    UnknownSession,
+}
+
+/// Why a session handles nothing more of a frame.
+///
+/// Four bytes: some sixty `?` return it in a register. [`Stop::error`] makes a [`PeerError`] of it, with all numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// The bytes are no frame: the reader keeps what is wrong.
     Damaged,
     Dangling,
     Fenced,
+    /// This copy must go on under another id. This is no error of the peer's.
+    Fork(Fork),
     /// The peer speaks another version than this.
     OtherVersion(u8),
     OutOfTurn(Turn),
@@ -21,9 +45,20 @@ pub(super) enum Stop {
     TooManyReplicas(u16),
 }
 
+/// Why this copy must go on under another id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fork {
+    /// It came from storage, and the peer holds more of its writes than were stored.
+    OldCopy,
+    /// A cell of the own past comes back that this copy never wrote.
+    OtherTimeLine,
+    /// Another copy writes under the same id.
+    Twin,
+}
+
 /// A message that must not come now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(crate) enum Turn {
     AckOfNothing,
     BeforeOpen,
     DeltaEndInFull,
@@ -40,7 +75,7 @@ pub(super) enum Turn {
 
 impl Stop {
     /// `needed` replicas, where there is no room for them.
-    pub(super) fn too_many_replicas(needed: usize) -> Self {
+    pub(crate) fn too_many_replicas(needed: usize) -> Self {
         const { assert!(REPLICAS_MAX < u16::MAX as usize) };
         Stop::TooManyReplicas(needed as u16)
     }
@@ -48,11 +83,12 @@ impl Stop {
     /// What the application is told. `messages` is the reader of the frame, `room` how many replicas there is room for.
     #[cold]
     #[inline(never)]
-    pub(super) fn error(self, messages: &MessageReader<'_>, room: usize) -> PeerError {
+    pub(crate) fn error(self, messages: &MessageReader<'_>, room: usize) -> PeerError {
         match self {
             Stop::Damaged => PeerError::Decode(messages.error()),
             Stop::Dangling => PeerError::Dangling,
-            Stop::Fenced => PeerError::Refused(Refusal::Fenced),
+            // A fork is carried out, and not told as an error.
+            Stop::Fenced | Stop::Fork(_) => PeerError::Refused(Refusal::Fenced),
             Stop::OtherVersion(ours) => {
                 PeerError::Refused(Refusal::Version { theirs: tag::PROTOCOL_VERSION, ours })
             }

@@ -5,26 +5,24 @@
 //! added there. So until the aggregator has told, it adds to a cell of its own, named by a spare id. Verified, that is
 //! folded into the total; it has never left. Forked, the spare id is the one it goes on under.
 
-use super::Replica;
+use super::{Context, Memory};
 use crate::cell::{Content, Path, Value};
 use crate::document::Document;
 use crate::id::ReplicaId;
 use crate::limits::PATH_LEN_MAX;
 use crate::storage::{CellStore, Stored};
-use crate::sync::Memory;
-use crate::time::Moment;
 use crate::types::{integer, is_total_of, own_counter_key, total_of};
 
-impl<S: Memory> Replica<S> {
+impl<S: Memory> Context<S> {
     /// This copy is the newest: what was counted since the load goes into the totals.
-    pub(super) fn fold_counters(&mut self, moment: Moment) {
+    pub(crate) fn fold_counters(&mut self) {
         if let Some(spare) = self.document.spare.take() {
-            self.move_totals(moment, spare);
+            self.move_totals(spare);
         }
     }
 
     /// Adds the totals of a spare id, which have never left, to those that this copy adds to now.
-    pub(super) fn move_totals(&mut self, moment: Moment, spare: ReplicaId) {
+    pub(crate) fn move_totals(&mut self, spare: ReplicaId) {
         let to = own_counter_key(&self.document);
         let document = &mut self.document;
         let mut folded = heapless::String::<PATH_LEN_MAX>::new();
@@ -32,7 +30,7 @@ impl<S: Memory> Replica<S> {
             let own = own_total_beside(&path, to);
             let total = document.get(Path::from_checked(&own)).map_or(Some(0), integer);
             if let Some(total) = total.and_then(|total| total.checked_add(more))
-                && let Ok(stamp) = document.tick(moment)
+                && let Ok(stamp) = document.tick(self.moment)
             {
                 document.remove_unsent(&path);
                 document.write_with(stamp, Path::from_checked(&own), Content::Value(Value::I64(total)));
@@ -46,7 +44,7 @@ impl<S: Memory> Replica<S> {
     /// The own total at the path of `cell`, if somebody else's cell is about to replace it.
     ///
     /// Whoever writes a late cell again, writes an older total again, under a newer stamp.
-    pub(super) fn total_to_defend(&self, cell: &Stored<'_>) -> Option<i64> {
+    pub(crate) fn total_to_defend(&self, cell: &Stored<'_>) -> Option<i64> {
         let own = self.document.replica;
         let is_foreign = cell.stamp.replica != own && cell.is_live();
         if !is_foreign || self.document.spare.is_some() || !is_total_of(cell.path, own) {
@@ -58,9 +56,9 @@ impl<S: Memory> Replica<S> {
     }
 
     /// Writes the own total again, unless it is what stands there.
-    pub(super) fn defend_total(&mut self, moment: Moment, path: Path<'_>, total: i64) {
+    pub(crate) fn defend_total(&mut self, path: Path<'_>, total: i64) {
         let replaced = self.document.get(path).and_then(integer).is_some_and(|here| here != total);
-        if replaced && let Ok(stamp) = self.document.tick(moment) {
+        if replaced && let Ok(stamp) = self.document.tick(self.moment) {
             self.document.write_with(stamp, path, Content::Value(Value::I64(total)));
             self.unsaved = true;
         }

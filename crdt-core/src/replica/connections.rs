@@ -1,0 +1,149 @@
+//! The sessions of a replica: connections come and go, and the driver says what each can carry.
+
+use super::Replica;
+use crate::cell::Path;
+use crate::error::CapacityError;
+use crate::id::PeerId;
+use crate::list::List;
+use crate::storage::CellStore;
+use crate::sync::{Carrier, Memory, Peer, Session, SessionId};
+use crate::time::Moment;
+
+/// A connection about to carry this document.
+#[derive(Clone, Copy, Debug)]
+pub struct Connect {
+    /// The key that the transport authenticated.
+    pub peer: PeerId,
+    /// The peer is the aggregator of this document.
+    pub with_aggregator: bool,
+    /// This side opens the document; otherwise the peer's Open is awaited.
+    pub initiator: bool,
+    /// The peer is proven to be there now (false for input of a 0-RTT handshake until it completes).
+    pub confirmed: bool,
+    /// The document's number on this connection, chosen by the initiator.
+    pub handle: u16,
+}
+
+impl<S: Memory> Replica<S> {
+    /// Begins a session. A confirmed one replaces those that are open with the same peer. `moment` gives random bits.
+    ///
+    /// # Errors
+    /// [`CapacityError::Peers`] when there is no capacity for another session or peer.
+    pub fn connect(&mut self, connect: Connect) -> Result<SessionId, CapacityError> {
+        if connect.confirmed {
+            self.close_sessions_with(connect.peer, None);
+        }
+        self.remember_peer(connect.peer)?;
+        self.next_session += 1;
+        let Connect { peer, with_aggregator, initiator, confirmed, handle } = connect;
+        let (has_capacity, is_deferred) = (true, false);
+        let carrier =
+            Carrier { peer, with_aggregator, initiator, confirmed, handle, has_capacity, is_deferred };
+        let session = Session::new(SessionId(self.next_session), carrier, 0);
+        let (id, limit) = (session.id, self.sessions.room());
+        self.sessions.add(session).map_err(|()| CapacityError::Peers { limit })?;
+        Ok(id)
+    }
+
+    /// The connection of `session` is gone.
+    pub fn disconnect(&mut self, session: SessionId) {
+        if let Some(index) = self.sessions.index_of(session) {
+            self.sessions[index].remember(&mut self.context);
+        }
+        self.sessions.remove(session);
+        self.note_presence();
+    }
+
+    /// The handshake of `session` is complete: its peer is there now, and what it said was no replay.
+    pub fn confirm(&mut self, moment: Moment, session: SessionId) {
+        let Some(index) = self.session_index(session) else { return };
+        if self.sessions[index].carrier.confirmed {
+            return;
+        }
+        let before = self.context.document.seq;
+        self.context.begin(moment);
+        self.close_sessions_with(self.sessions[index].carrier.peer, Some(session));
+        if self.sessions[index].confirm(&mut self.context) {
+            self.note_peer_present(index);
+        }
+        self.sessions.wake(index);
+        self.note_changed(before);
+    }
+
+    /// What is at `path` and below is sent before everything else that waits in the open sessions.
+    ///
+    /// It arrives, and can be seen, before the rest of a long batch; it is claimed and acknowledged with it. At most
+    /// [`URGENT_CELLS_MAX`](crate::limits::URGENT_CELLS_MAX) cells a session and batch; further ones go in their turn. O(cells
+    /// below).
+    pub fn prioritize(&mut self, path: Path<'_>) {
+        let cells = &self.context.document.cells;
+        for session in self.sessions.iter_mut() {
+            for cell in cells.get(path.as_str()).into_iter().chain(cells.below(Some(path.as_str()))) {
+                session.prioritize(cell.seq, cell.stamp);
+            }
+        }
+    }
+
+    /// While changes are deferred in `session`, they alone are no reason to send: they wait. Whatever must be sent in any case
+    /// (an Open, an acknowledgement that the peer asked for, what it needs again, the rest of a batch that has begun) is sent,
+    /// and takes along what waits. In a new session nothing is deferred.
+    pub fn set_deferred(&mut self, session: SessionId, is_deferred: bool) {
+        if let Some(index) = self.sessions.index_of(session)
+            && core::mem::replace(&mut self.sessions[index].carrier.is_deferred, is_deferred) != is_deferred
+        {
+            self.sessions.wake(index);
+        }
+    }
+
+    /// Whether the transport of `session` accepts frames now; at first it does. While it does not,
+    /// [`poll_output`](Self::poll_output) gives no frame of this session, and other sessions go on. Nothing queues up
+    /// meanwhile: a frame is computed when there is capacity again.
+    pub fn set_capacity(&mut self, session: SessionId, has_capacity: bool) {
+        if let Some(index) = self.sessions.index_of(session)
+            && core::mem::replace(&mut self.sessions[index].carrier.has_capacity, has_capacity)
+                != has_capacity
+        {
+            self.sessions.wake(index);
+        }
+    }
+
+    /// Whether a session with `peer` is open and its Open was received.
+    pub fn is_connected(&self, peer: PeerId) -> bool {
+        self.sessions.iter().any(|s| s.carrier.peer == peer && s.is_open())
+    }
+
+    /// A session that takes input.
+    pub(super) fn session_index(&self, session: SessionId) -> Option<usize> {
+        self.sessions.index_of(session).filter(|index| !self.sessions[*index].is_closing())
+    }
+
+    /// A peer came or went.
+    pub(super) fn note_presence(&mut self) {
+        self.presence = self.presence.wrapping_add(1);
+    }
+
+    /// Remembers `peer`. Without capacity, forgets one that has no session.
+    fn remember_peer(&mut self, peer: PeerId) -> Result<(), CapacityError> {
+        let peers = &mut self.context.peers;
+        if peers.index_of(peer).is_some() {
+            return Ok(());
+        }
+        let limit = peers.room();
+        if peers.len() == limit {
+            let sessions = &self.sessions;
+            let idle = peers.iter().position(|p| sessions.iter().all(|s| s.carrier.peer != p.id));
+            // Forgetting what a peer has acknowledged costs bytes, never data.
+            peers.remove(idle.ok_or(CapacityError::Peers { limit })?);
+            self.presence = self.presence.wrapping_add(1);
+        }
+        peers.insert(Peer::new(peer)).map(|_| ()).ok_or(CapacityError::Peers { limit })
+    }
+
+    pub(super) fn close_all_sessions(&mut self) {
+        self.sessions.close_where(|_| true);
+    }
+
+    fn close_sessions_with(&mut self, peer: PeerId, except: Option<SessionId>) {
+        self.sessions.close_where(|session| session.carrier.peer == peer && Some(session.id) != except);
+    }
+}

@@ -1,0 +1,109 @@
+//! Frames of peers: each message goes to its session, and what concerns more than that session is done here.
+
+use super::Replica;
+use crate::limits::FRAME_LEN_MAX;
+use crate::sync::{Memory, Outcome, PeerError, SessionId, Stop};
+use crate::time::Moment;
+use crate::wire::{DecodeError, MessageReader, Refusal};
+
+impl<S: Memory> Replica<S> {
+    /// Handles one frame of a session, as the transport delivered it: complete, in order, from the session's peer.
+    ///
+    /// A damaged frame changes nothing. O(frame) and what the cells in it cost; see
+    /// [`Document::update`](crate::Document::update).
+    ///
+    /// # Errors
+    /// [`PeerError`]: the peer broke the protocol, or cannot be served. The session is closed then (an
+    /// [`Output::Close`](super::Output::Close) follows, after what is left to be sent), and everything else goes on.
+    // Not inlined: in the large stack frame of the application's loop, far offsets need longer Thumb instructions.
+    #[inline(never)]
+    pub fn handle_frame(
+        &mut self,
+        moment: Moment,
+        session: SessionId,
+        frame: &[u8],
+    ) -> Result<(), PeerError> {
+        let index = self.session_index(session).ok_or(PeerError::UnknownSession)?;
+        let (changes, conflicts) = (self.context.document.seq, self.context.conflicts.count);
+        self.context.begin(moment);
+        let result = self.handle_messages(index, frame);
+        self.context.events.note_conflicts(self.context.conflicts.count - conflicts);
+        self.note_changed(changes);
+        if let Some(index) = self.sessions.index_of(session) {
+            if result.is_err() {
+                self.sessions.close(index);
+            }
+            self.sessions.wake(index);
+        }
+        result
+    }
+
+    fn handle_messages(&mut self, index: usize, frame: &[u8]) -> Result<(), PeerError> {
+        if frame.len() > FRAME_LEN_MAX {
+            return Err(DecodeError::TooLong { len: frame.len() }.into());
+        }
+        let mut messages = MessageReader::new(frame, self.sessions[index].names_cursor());
+        let handled = match self.handle_each(index, &mut messages) {
+            Err(Stop::Fork(fork)) => self.fork_because_of(fork),
+            handled => handled,
+        };
+        handled.map_err(|stop| stop.error(&messages, self.context.document.knowledge.vv().room()))
+    }
+
+    fn handle_each(&mut self, index: usize, messages: &mut MessageReader<'_>) -> Result<(), Stop> {
+        if !self.sessions[index].begin_frame(messages, &mut self.context)? {
+            return Ok(());
+        }
+        while let Some(message) = messages.next()? {
+            match self.sessions[index].handle(message, messages, &mut self.context)? {
+                Outcome::Done => {}
+                Outcome::BatchEnded => self.adopt_orphans(),
+                Outcome::Opened => self.note_opened(index),
+                Outcome::Refused(reason) => self.note_refused(index, reason)?,
+                Outcome::Repaired => self.compare_with_others(index),
+            }
+            // A fork closes every session: the rest of the frame was meant for the id that is gone.
+            if self.sessions[index].is_closing() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The peer's Open was accepted.
+    fn note_opened(&mut self, index: usize) {
+        let carrier = self.sessions[index].carrier;
+        if carrier.with_aggregator {
+            self.note_verified();
+        }
+        if carrier.confirmed {
+            self.note_peer_present(index);
+        }
+    }
+
+    /// The peer refused what this side sent. If this copy's id or clock is the reason, it goes on under another id.
+    fn note_refused(&mut self, index: usize, reason: Refusal) -> Result<(), Stop> {
+        match reason {
+            Refusal::Clock { .. } => self.write_again_by_the_right_clock(index),
+            Refusal::Fenced => self.leave_fenced_id(index),
+            Refusal::Access | Refusal::Capacity { .. } | Refusal::Version { .. } => Ok(()),
+        }
+    }
+
+    /// Cells were repaired that no claim tells of: other peers that are connected may lack them too.
+    fn compare_with_others(&mut self, index: usize) {
+        let repaired = self.sessions[index].id;
+        for session in self.sessions.iter_mut().filter(|session| session.id != repaired) {
+            session.compare_soon();
+        }
+        self.sessions.wake_all();
+    }
+
+    /// After input of a peer: tells what it changed. `before`: the document's last change until then.
+    pub(super) fn note_changed(&mut self, before: u64) {
+        if self.context.document.seq > before {
+            self.context.events.note_changed(before);
+        }
+        self.context.note_forgotten();
+    }
+}

@@ -1,0 +1,92 @@
+//! Receipts: what peers are known to have made durable.
+
+use super::Replica;
+use crate::causal::{Stamp, VersionVector};
+use crate::document::Limits;
+use crate::id::PeerId;
+use crate::storage::CellStore;
+use crate::sync::{Event, Memory, Peer, Session, SessionId};
+use crate::time::Time;
+
+impl<S: Memory> Replica<S> {
+    /// Asks the peer of every open session to tell, once, what is durable there.
+    pub fn request_acknowledgement(&mut self) {
+        for session in self.sessions.iter_mut() {
+            session.request_acknowledgement();
+        }
+        self.sessions.wake_all();
+    }
+
+    /// How many claims were sent in `session` so far: what [`note_delivered`](Self::note_delivered) is told of the frame that
+    /// was polled last. 0 without such a session.
+    pub fn claims_sent(&self, session: SessionId) -> u32 {
+        self.sessions.index_of(session).map_or(0, |index| self.sessions[index].claims_sent())
+    }
+
+    /// The transport delivered a frame, and all before it, after which [`claims_sent`](Self::claims_sent) was `claims`.
+    ///
+    /// For a transport whose peer acknowledges only what it has made durable: then a delivery is a receipt, and costs no
+    /// byte. [`acknowledged_through`](Self::acknowledged_through) rises, with an [`Event::Acknowledged`], as long as the
+    /// session lasts. What a peer refuses or needs anew is no receipt; its word about that has to be handed in first. What
+    /// may be forgotten, and what outlives the session, still rests on what the peer says itself
+    /// ([`request_acknowledgement`](Self::request_acknowledgement)).
+    pub fn note_delivered(&mut self, session: SessionId, claims: u32) {
+        let Some(index) = self.session_index(session) else { return };
+        if !self.sessions[index].note_delivered(claims) {
+            return;
+        }
+        let peer = self.sessions[index].carrier.peer;
+        let told = self.acknowledged_by(peer).map_or(Time::ZERO, |acked| acked.time_of(self.id()));
+        let delivered = self.sessions[index].delivered_claim().map_or(Time::ZERO, |claim| claim.own_time);
+        self.context.events.push(Event::Acknowledged { peer, through: told.max(delivered) });
+    }
+
+    /// Changes of the document up to this one ([`Document::seq`]), whoever made them, are durable at `peer`: the transport
+    /// delivered them in the session that is open. 0 without one.
+    pub fn delivered_seq(&self, peer: PeerId) -> u64 {
+        let sessions = self.sessions.iter().filter(|s| s.carrier.peer == peer);
+        sessions.filter_map(Session::delivered_claim).map(|claim| claim.seq).max().unwrap_or(0)
+    }
+
+    /// What `peer` has made durable, as far as it has said so.
+    pub fn acknowledged_by(&self, peer: PeerId) -> Option<&VersionVector<S>> {
+        self.context.peers.of(peer).map(|p| &p.acked)
+    }
+
+    /// Own writes up to this time are durable at `peer`: it said so, or the transport did in the session that is open.
+    pub fn acknowledged_through(&self, peer: PeerId) -> Time {
+        let told = self.acknowledged_by(peer).map_or(Time::ZERO, |acked| acked.time_of(self.id()));
+        let sessions = self.sessions.iter().filter(|s| s.carrier.peer == peer);
+        sessions.filter_map(Session::delivered_claim).map(|claim| claim.own_time).fold(told, Time::max)
+    }
+
+    /// The peers that are known to have the transaction `stamp`, whoever wrote it, on their disks: "has the device got it?" A
+    /// stamp comes from [`update`](Self::update), or from [`Document::stamp_of`]. O(peers x log replicas).
+    ///
+    /// What a peer says is asked for with [`request_acknowledgement`](Self::request_acknowledgement); what the transport
+    /// delivered counts for own writes ([`note_delivered`](Self::note_delivered)).
+    pub fn confirmed_by(&self, stamp: Stamp) -> impl Iterator<Item = PeerId> + '_ {
+        let delivered = move |peer: PeerId| {
+            stamp.replica == self.id()
+                && self.sessions.iter().any(|s| {
+                    s.carrier.peer == peer
+                        && s.delivered_claim().is_some_and(|claim| claim.own_time >= stamp.time)
+                })
+        };
+        let has = move |peer: &&Peer<S>| peer.acked.covers(stamp) || delivered(peer.id);
+        self.context.peers.iter().filter(has).map(|peer| peer.id)
+    }
+
+    /// Cells that `peer` is not known to have, and the bytes of their paths and payloads. O(cells).
+    pub fn backlog(&self, peer: PeerId) -> Limits {
+        let (acked, delivered) = (self.acknowledged_by(peer), self.delivered_seq(peer));
+        let mut backlog = Limits { cells: 0, bytes: 0 };
+        for cell in self.context.document.cells.below(None) {
+            if cell.seq > delivered && acked.is_none_or(|acked| !acked.covers(cell.stamp)) {
+                backlog.cells += 1;
+                backlog.bytes += cell.path.len() + cell.payload.len();
+            }
+        }
+        backlog
+    }
+}

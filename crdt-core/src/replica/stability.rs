@@ -1,0 +1,99 @@
+//! What may be forgotten: tombstones that every member has, and replica ids that nobody uses.
+//!
+//! The aggregator decides, by what its members have acknowledged. See [`crate::retiring`] for what is remembered of a retired
+//! id, and why that is enough.
+
+use super::Replica;
+use crate::causal::Retired;
+use crate::config::Role;
+use crate::id::{PeerId, ReplicaId};
+use crate::list::List;
+use crate::storage::CellStore;
+use crate::sync::Memory;
+use crate::time::{Moment, Time};
+
+impl<S: Memory> Replica<S> {
+    /// Forgets the tombstones that every active member is known to have, and retires the replica ids that nobody uses any
+    /// more. For aggregators; tells how many tombstones it forgot. O(tombstones x members), and O(cells) where ids may retire.
+    ///
+    /// Without an active member it forgets nothing. Nobody has them then, and somebody will come: a device that was never
+    /// here, with copies of what was deleted, or one that was given up. Keeping them spares it the whole document, and
+    /// where room is short they go anyway.
+    pub fn forget_stable(&mut self, moment: Moment) -> usize {
+        let members = || self.context.peers.iter().filter(|p| p.active);
+        if members().next().is_none() {
+            return 0;
+        }
+        let forgotten =
+            self.context.document.forget_tombstones(|stamp| members().all(|peer| peer.acked.covers(stamp)));
+        self.context.unsaved |= forgotten > 0;
+        self.context.begin(moment);
+        self.retire_ids();
+        forgotten
+    }
+
+    /// Whether there are replica ids that their owners have given up, and that may retire by and by.
+    pub fn has_given_up_ids(&self) -> bool {
+        !self.context.given_up.is_empty()
+    }
+
+    /// Replica ids that are no longer listed in the version vector, with what must be remembered of them; the oldest
+    /// retirement first. Aggregators and meshes keep the last [`RETIRED_MAX`](crate::limits::RETIRED_MAX).
+    pub fn retired_ids(&self) -> impl Iterator<Item = Retired> + '_ {
+        self.context.document.knowledge.retired().iter()
+    }
+
+    /// Forgets every tombstone, to make room: members that have not seen them get the whole document when they next come.
+    pub fn forget_all_tombstones(&mut self) -> usize {
+        let forgotten = self.context.document.forget_tombstones(|_| true);
+        self.context.unsaved |= forgotten > 0;
+        forgotten
+    }
+
+    /// Tombstones are no longer kept for `peer`: it was silent for too long. It is a member again when it comes back.
+    pub fn deactivate(&mut self, peer: PeerId) {
+        if let Some(peer) = self.context.peers.of_mut(peer) {
+            peer.active = false;
+            self.note_presence();
+        }
+    }
+
+    /// Retires the ids that nobody uses, of which nothing is left, and that every active member has all of.
+    fn retire_ids(&mut self) {
+        if self.context.config.role != Role::Aggregator
+            || !self.context.document.knowledge.retired().has_room()
+        {
+            return;
+        }
+        let mut retirable = S::Ids::default();
+        for id in self.context.given_up.iter().filter(|id| self.is_retirable(**id)) {
+            // Those that do not fit have their turn the next time.
+            retirable.push(*id).ok();
+        }
+        if retirable.is_empty() {
+            return;
+        }
+        for cell in self.context.document.cells.below(None) {
+            retirable.retain(|id| *id != cell.stamp.replica);
+        }
+        for id in retirable.iter() {
+            if self.context.document.retire(self.context.moment, *id).is_ok() {
+                self.context.given_up.retain(|given_up| given_up != id);
+                self.context.unsaved = true;
+            }
+        }
+    }
+
+    /// As far as version vectors tell.
+    fn is_retirable(&self, id: ReplicaId) -> bool {
+        let time = self.context.document.knowledge.vv().time_of(id);
+        let mut members = self.context.peers.iter().filter(|p| p.active);
+        time > Time::ZERO
+            && id != self.id()
+            && self.context.peers.iter().all(|p| p.replica != Some(id))
+            && self.sessions.iter().all(|s| s.peer_replica() != Some(id))
+            && members.all(|p| p.acked.time_of(id) == time)
+            // Nobody knows what an early session has brought to its peer.
+            && self.sessions.iter().all(|s| s.carrier.confirmed)
+    }
+}
