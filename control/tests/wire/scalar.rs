@@ -1,5 +1,4 @@
 //! Scalars as JSON and as words of a command line: exact, or refused with what to write instead.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use control::{Change, Scalar, ScalarError};
 use serde_json::{Value as Json, json};

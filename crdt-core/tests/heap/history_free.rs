@@ -1,15 +1,9 @@
 //! The cost of sync and of memory does not grow with history: a thousand times the writes, the same bytes, cells and heap.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "each test binary uses its own part")]
-mod common;
+use crate::common;
 
 use common::{Side, connect, disconnect, path, settle, write_w1};
 use crdt_core::{Fixed, Heap, Limits, Memory, Replica, Role, Value, Write};
-
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 /// What a history left behind.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,8 +80,7 @@ fn new_paths<S: Memory>(side: &mut Side<S>, n: u64) {
 }
 
 /// One test: the heap of a process is one.
-#[test]
-fn a_thousand_times_the_history_costs_the_same() {
+pub(crate) fn a_thousand_times_the_history_costs_the_same() {
     type Small = Fixed<48, 1280, 4>;
 
     let _profiler = dhat::Profiler::builder().testing().build();

@@ -5,9 +5,6 @@ use crdt_core::{
     Write,
 };
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 type Small = Fixed<32, 1024, 4>;
 
 /// Frames from `from` to `to`; true when there were any.
@@ -37,8 +34,7 @@ fn pump(
     any
 }
 
-#[test]
-fn a_session_in_fixed_storage_never_allocates() {
+pub(crate) fn a_session_in_fixed_storage_never_allocates() {
     let name = DocumentName::new("pump").unwrap();
     let path = |text| Path::new(text).unwrap();
     let _profiler = dhat::Profiler::builder().testing().build();

@@ -3,13 +3,9 @@
 use crdt_core::types::{Counter, List, Record, Set};
 use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId, Value};
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 type Small = Fixed<64, 2048, 4>;
 
-#[test]
-fn no_type_allocates_in_fixed_storage() {
+pub(crate) fn no_type_allocates_in_fixed_storage() {
     let name = DocumentName::new("pump").unwrap();
     let path = |text| Path::new(text).unwrap();
     let _profiler = dhat::Profiler::builder().testing().build();

@@ -1,9 +1,6 @@
 //! Clocks that are ahead, behind, jump or do not exist: nothing is lost, and nobody else's clock is spoilt.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "this file uses a part of it")]
-mod common;
+use crate::common;
 
 use common::{Side, connect, disconnect, path, settle};
 use crdt_core::{Connect, Event, Heap, Moment, Output, Refusal, Role, Value, Write};

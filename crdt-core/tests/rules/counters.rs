@@ -1,10 +1,7 @@
 //! Counters where identity is in doubt: no addition is lost by a copy that was restored, or by somebody who writes a total
 //! again that he should not have.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "this file uses a part of it")]
-mod common;
+use crate::common;
 
 use common::{Image, Side, connect, disconnect, path, settle};
 use crdt_core::types::{Counter, CounterError};

@@ -1,9 +1,6 @@
 //! A document without sessions.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "this file uses a part of it")]
-mod common;
+use crate::common;
 
 use common::{Side, path};
 use crdt_core::{

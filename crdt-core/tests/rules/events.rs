@@ -1,9 +1,6 @@
 //! What an application is told: each event is provoked here, and what must not raise one does not.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "other tests use the rest")]
-mod common;
+use crate::common;
 
 use common::{Side, connect, disconnect, path, settle};
 use crdt_core::limits::{CONFLICT_LEN, CONFLICTS_HEAP_MAX};

@@ -1,9 +1,6 @@
 //! Tombstones are forgotten where room is short; nothing else is.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "other tests use the rest")]
-mod common;
+use crate::common;
 
 use common::{Side, connect, disconnect, path, settle};
 use crdt_core::{Event, Fixed, Heap, Memory, Refusal, Resource, Role, Value, Write};

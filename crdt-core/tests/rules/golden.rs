@@ -1,10 +1,7 @@
 //! The bytes of format version 1. From the first release on they are never edited: a change of format is a new version
 //! with bytes of its own.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "this file uses a part of it")]
-mod common;
+use crate::common;
 
 use common::{Image, Side, connect, settle};
 use crdt_core::{CellRecord, Heap, Role, Value};

@@ -1,9 +1,6 @@
 //! Changes that are held back wait for company, and nothing that a peer waits for waits with them.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "this file uses a part of it")]
-mod common;
+use crate::common;
 
 use common::{Side, connect, disconnect, path, settle};
 use crdt_core::{Heap, Role, Value};

@@ -1,9 +1,6 @@
 //! Bytes from a peer may be anything: an error that says what, nothing half-applied, no panic.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "this file uses a part of it")]
-mod common;
+use crate::common;
 
 use common::{Side, connect, path, settle, write_w1};
 use crdt_core::{CellRecord, Config, DecodeError, Heap, Moment, PeerError, RecordError, Replica, Role};

@@ -1,5 +1,4 @@
 //! JSON in and out: nothing is lost, and only what differs is written. A naive model is `serde_json::Value` itself.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::BTreeMap;
 

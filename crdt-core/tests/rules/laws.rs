@@ -1,8 +1,6 @@
 //! Merging is a join: commutative, associative, idempotent, monotone. States come from random histories, so they are
 //! reachable. One set of laws, run for both storages, and against a naive model.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::collections::BTreeMap;
 
 use crdt_core::{

@@ -1,7 +1,5 @@
 //! The layers of the crate, as `lib.rs` tells them: each module uses only what stands before it.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,9 +1,6 @@
 //! A delivery as a receipt: over a transport whose peer acknowledges only what it has made durable.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "this file uses a part of it")]
-mod common;
+use crate::common;
 
 use common::{Side, connect, disconnect, settle};
 use crdt_core::{Connect, Event, Heap, Role, SessionId, Time, VersionVector};

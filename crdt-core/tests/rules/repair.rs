@@ -1,9 +1,6 @@
 //! Cells removed, changed and added behind the core's back, on either side: found, healed, and at which price.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "shared with other tests")]
-mod common;
+use crate::common;
 
 use std::collections::BTreeMap;
 

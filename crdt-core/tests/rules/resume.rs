@@ -1,9 +1,6 @@
 //! A long batch that is cut goes on where it was, where both sides still know where that is.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "this file uses a part of it")]
-mod common;
+use crate::common;
 
 use common::{Image, Side, connect, disconnect, path, settle};
 use crdt_core::{Heap, Role, Value, Write};

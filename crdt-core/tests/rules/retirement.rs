@@ -1,9 +1,6 @@
 //! Replica ids that nobody uses any more leave the version vectors, and nobody who was away is misled by it.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "this file uses a part of it")]
-mod common;
+use crate::common;
 
 use common::{Image, Side, connect, disconnect, path, settle};
 use crdt_core::{Connect, Event, Fixed, Heap, Memory, ReplicaId, Role, Value};

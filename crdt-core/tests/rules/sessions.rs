@@ -1,9 +1,6 @@
 //! Sessions between two replicas: what they say, and what it costs. Byte counts are exact and meant to be read.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "this file uses a part of it")]
-mod common;
+use crate::common;
 
 use common::{Image, Side, connect, disconnect, path, settle, write_w1};
 use crdt_core::{

@@ -1,5 +1,4 @@
 //! Structs of an application, stored and read back.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::BTreeMap;
 

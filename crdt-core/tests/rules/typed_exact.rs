@@ -1,5 +1,4 @@
 //! Every value of many types comes back as it was written, over whatever stood there before, or is refused at writing.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -1,9 +1,6 @@
 //! What is urgent goes ahead of a long batch, and nothing is claimed that has not come.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "this file uses a part of it")]
-mod common;
+use crate::common;
 
 use common::{Side, connect, disconnect, path, settle};
 use crdt_core::limits::URGENT_CELLS_MAX;

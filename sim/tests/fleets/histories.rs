@@ -142,7 +142,7 @@ const RUNS: u64 = 400;
 ///
 /// The other nine, and the duty `BelieveEarlyInput`, need a coincidence that 12,000 histories of each variant did not meet (run
 /// the survey above with `SURVEY` and `RUNS` to look), or cost bytes only, which histories do not count (`NeedOnce`,
-/// `FullAsDelta`). Each has a story of its own that notices it every time: see the table in `stories/main.rs`.
+/// `FullAsDelta`). Each has a story of its own that notices it every time: see the table in `stories/mod.rs`.
 const NOTICED_RULES: [(Rule, &str, u64); 10] = [
     (Rule::RetiredIsCovered, "star", 6_000),
     (Rule::RetiredIsDropped, "star-renewed", 2_000),

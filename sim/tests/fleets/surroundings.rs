@@ -1,8 +1,6 @@
 //! What surrounds a device in the field, datagram by datagram: a radio that sleeps, a NAT that forgets, walls, roads and
 //! garages.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::net::SocketAddr;
 use std::time::Duration;
 

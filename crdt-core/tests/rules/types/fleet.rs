@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crdt_core::{Connect, Heap, Memory, Output, Role, SessionId};
 
-use super::common::Side;
+use crate::common::Side;
 
 /// Two devices and their aggregator.
 pub(crate) struct Fleet<S: Memory> {

@@ -1,11 +1,6 @@
 //! The types built from cells: laws over reachable histories of several replicas, models, and the cases that the
 //! documentation tells. Everything runs in both storages.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
-#[expect(dead_code, reason = "this file uses a part of it")]
-#[path = "../common/mod.rs"]
-mod common;
 mod counter;
 mod fleet;
 mod list;

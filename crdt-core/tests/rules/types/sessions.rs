@@ -8,9 +8,9 @@ use crdt_core::{Content, Document, Fixed, Heap, Memory, Stamp, Value, Write};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::common::Side;
 use super::fleet::Fleet;
 use super::path;
+use crate::common::Side;
 
 /// Room for the longest history here.
 type Small = Fixed<512, 16384, 8>;

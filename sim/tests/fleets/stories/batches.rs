@@ -2,8 +2,8 @@
 
 use crdt_core::weaken::Rule;
 
-use crate::notices;
-use crate::town::{CLOUD, Ending, Town};
+use super::notices;
+use super::town::{CLOUD, Ending, Town};
 
 /// The cloud is set back to last week's backup. The pump does not know that, and builds its first flight on what was
 /// acknowledged since. It gets a receipt; then its disk dies.

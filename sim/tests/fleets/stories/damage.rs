@@ -3,7 +3,7 @@
 use crdt_core::Role;
 use crdt_core::weaken::{Rule, without};
 
-use crate::town::{CLOUD, Town, Who};
+use super::town::{CLOUD, Town, Who};
 
 /// The pump shows an alarm that the cloud knows to be deleted, and both claim to know the same.
 fn damaged() -> (Town, Who) {

@@ -1,6 +1,6 @@
 //! Early input may be a replay: it is never proof that a device is there. That is for the driver to tell the core.
 
-use crate::town::{CLOUD, Ending, Link, Town, Who};
+use super::town::{CLOUD, Ending, Link, Town, Who};
 
 /// The pump once connected with early data, which somebody on the way has recorded. Then it got a new disk.
 fn pump_with_a_new_disk() -> Result<(Town, Who, Link), String> {

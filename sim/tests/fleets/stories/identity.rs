@@ -3,8 +3,8 @@
 use crdt_core::Role;
 use crdt_core::weaken::Rule;
 
-use crate::notices;
-use crate::town::{CLOUD, Ending, Town};
+use super::notices;
+use super::town::{CLOUD, Ending, Town};
 
 /// Somebody puts last week's image back onto the pump, and it goes on writing. It had deleted the alarm since, and told
 /// the cloud. Without asking first, it would claim to know of that and show the alarm: only the fingerprints could tell.

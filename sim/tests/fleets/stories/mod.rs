@@ -29,7 +29,7 @@
 //! | neglected | what goes wrong | story | histories notice too |
 //! |---|---|---|---|
 //! | early input is early (`BelieveEarlyInput`) | an older value wins; the device is cut off | [`early`] | no |
-//! | nothing leaves before it is on disk (`LyingDisks`, `LyingAggregator`) | | `tests/world/flaws.rs` | yes |
+//! | nothing leaves before it is on disk (`LyingDisks`, `LyingAggregator`) | | `world/flaws.rs` | yes |
 //! | a new disk, a new id (`SameIdAfterWipe`) | | | yes |
 //! | a device that meets others is a `Role::Mesh` | a claim stands for a write of another time line | [`identity`] | no |
 //!
@@ -44,8 +44,6 @@
 //! | absence is judged by the stamp alone | `AbsenceByPath` |
 //! | late writes are deleted | `LateIsKept` |
 //! | the same id after a restore | `Hold`, `SameIdAfterWipe` |
-
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod batches;
 mod damage;

@@ -2,8 +2,8 @@
 
 use crdt_core::weaken::Rule;
 
-use crate::notices;
-use crate::town::{CLOUD, Ending, Town, Who};
+use super::notices;
+use super::town::{CLOUD, Ending, Town, Who};
 
 /// The panel's storage dies, and it comes back under a new id. What is left of the old one goes.
 fn renew(town: &mut Town, panel: Who) -> Ending {

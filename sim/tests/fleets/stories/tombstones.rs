@@ -3,8 +3,8 @@
 use crdt_core::Write;
 use crdt_core::weaken::Rule;
 
-use crate::notices;
-use crate::town::{CLOUD, Ending, Town, path};
+use super::notices;
+use super::town::{CLOUD, Ending, Town, path};
 
 /// A handheld comes from the drawer with a value that was deleted in the meantime; the tombstone is forgotten.
 #[test]

@@ -114,7 +114,7 @@ fn fleets_converge_and_lose_nothing_whatever_happens() {
     };
     for seed in seeds {
         if let Err(failure) = fleet::run(seed, &Options { hours: 6, ..Options::default() }) {
-            panic!("{failure}\nagain: SIM_SEED={seed} cargo test -p sim --test world whatever_happens");
+            panic!("{failure}\nagain: SIM_SEED={seed} cargo test -p sim whatever_happens");
         }
     }
 }

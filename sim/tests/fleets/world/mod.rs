@@ -1,7 +1,5 @@
 //! Whole fleets in virtual time: what they cost, to the byte, and that nothing is lost whatever happens to them.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::time::Duration;
 
 use sim::link_profiles::{Link, LinkProfile};
@@ -10,15 +8,10 @@ use sim::outages::Cut;
 use sim::world::fleet::{self, Options};
 use sim::world::{Action, Counters, Device, Edit, Flaw, Scalar, Trace, World};
 
-#[path = "world/bytes.rs"]
 mod bytes;
-#[path = "world/faults.rs"]
 mod faults;
-#[path = "world/flaws.rs"]
 mod flaws;
-#[path = "world/month.rs"]
 mod month;
-#[path = "world/times.rs"]
 mod times;
 
 fn cat_m1() -> LinkProfile {
