@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use benches::link::{Transport, TransportEvent};
 use bytes::BytesMut;
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn_proto::{
@@ -21,7 +22,6 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig as TlsClient, ServerConfig as TlsServer};
 
 use super::certificate::{SelfSigned, provider};
-use super::{Transport, TransportEvent};
 
 /// An endpoint with its connections, of which the newest counts.
 pub struct Stock {

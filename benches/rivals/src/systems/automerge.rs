@@ -8,10 +8,8 @@ use std::any::Any;
 use automerge::sync::{Message, State, SyncDoc};
 use automerge::transaction::Transactable;
 use automerge::{ActorId, AutoCommit, AutoSerde, ObjType, ROOT, ReadDoc, ScalarValue};
+use benches::systems::{CLOUD, DEVICE, FIRST_WRITER, Scalar, Side, System, Values, id, split};
 use serde_json::Value;
-
-use super::system::{CLOUD, DEVICE, FIRST_WRITER, id, split};
-use super::{Scalar, Side, System, Values};
 
 /// Two documents. A connection begins with new sync states: nothing is kept of the old ones.
 pub struct Automerge {

@@ -8,11 +8,9 @@
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use benches::systems::{CLOUD, DEVICE, FIRST_WRITER, Scalar, Side, System, Values, id, split};
 use loro::{ExportMode, LoroDoc, LoroValue, Subscription, ToJson, VersionVector};
 use serde_json::Value;
-
-use super::system::{CLOUD, DEVICE, FIRST_WRITER, id, split};
-use super::{Scalar, Side, System, Values};
 
 /// Two documents and what waits to be sent.
 pub struct Loro {

@@ -4,15 +4,13 @@
 
 use std::any::Any;
 
+use benches::systems::{CLOUD, DEVICE, FIRST_WRITER, Scalar, Side, System, Values, id, split};
 use serde_json::Value;
 use yrs::sync::{Message, SyncMessage};
 use yrs::types::ToJson;
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
 use yrs::{Any as YrsAny, Doc, Map, ReadTxn, StateVector, Transact, Update, WriteTxn};
-
-use super::system::{CLOUD, DEVICE, FIRST_WRITER, id, split};
-use super::{Scalar, Side, System, Values};
 
 /// Two documents and what waits to be sent.
 pub struct Yrs {

@@ -6,14 +6,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
+use benches::link::scenario::{GODWIT, Losses, integers};
+use benches::link::{COMMIT, Ours, Transport, TransportEvent};
+use benches::systems::{Side, System};
 use serde::{Deserialize, Serialize};
 use sim::link_profiles::Link;
 
 use super::veth::{CLOUD, Ends, Namespaces, passed_ip_bytes};
 use super::{Agreement, Inside};
-use crate::link::scenario::{LinkSystem, Losses, integers};
-use crate::link::{COMMIT, Ours, Transport, TransportEvent};
-use crate::systems::{Name, Side, System};
 
 #[derive(Serialize, Deserialize)]
 struct Counted {
@@ -29,7 +29,7 @@ pub(super) fn measure(namespaces: &Namespaces) -> anyhow::Result<Agreement> {
     ensure!(output.status.success(), "the device failed");
     let Counted { kernel_bytes, ledger_bytes } = serde_json::from_slice(&output.stdout)?;
 
-    let mut world = LinkSystem::Godwit.world(Link::Loopback, Losses::None)?;
+    let mut world = GODWIT.world(Link::Loopback, Losses::None);
     let mut virtual_bytes = 0;
     for n in 0..UPDATES {
         world.write(&integers(1, n));
@@ -94,7 +94,7 @@ impl End {
             side,
             socket: UdpSocket::bind(address)?,
             transport,
-            system: Name::Godwit.pair(),
+            system: (GODWIT.document.pair)(),
             begun: Instant::now(),
             told_ms: 0,
             undelivered: 0,

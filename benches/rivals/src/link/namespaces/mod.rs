@@ -12,8 +12,8 @@ mod veth;
 use std::fmt;
 
 use anyhow::Context;
+use benches::link::{Measured, Method};
 
-use super::{Measured, Method};
 use veth::Namespaces;
 
 /// What to do in a namespace.

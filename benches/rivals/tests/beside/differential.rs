@@ -1,8 +1,6 @@
 //! Random histories of maps and counters, played on Automerge and on the core: where the two mean the same, they must end
 //! with the same; where they do not, each must do what `docs/semantics.md` says of it.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::transaction::Transactable;
