@@ -14,44 +14,32 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use object::{Object, ObjectSection, SectionFlags};
 
-use crate::systems::Name;
+use crate::systems::GODWIT;
 use crate::workload::Target;
 
 /// The workload, as the tables call it.
 pub const NAME: &str = "binary_size";
+/// Target of executables, as tables and JSON lines call it.
+pub const X86_64: &str = "x86_64";
+/// Target of firmware, as tables and JSON lines call it.
+pub const THUMBV7M: &str = "thumbv7m";
 
 /// A probe of one system on one target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// An executable for 64-bit Linux.
-    Executable(Name),
+    /// An executable for 64-bit Linux, of the system of this name.
+    Executable(&'static str),
     /// Ours as firmware for a Cortex-M3, in fixed storage.
     Firmware,
 }
 
 impl Probe {
-    /// Ours on both targets, then the rivals.
-    pub const ALL: [Probe; 5] = [
-        Probe::Executable(Name::Godwit),
-        Probe::Firmware,
-        Probe::Executable(Name::Automerge),
-        Probe::Executable(Name::Loro),
-        Probe::Executable(Name::Yrs),
-    ];
-
-    /// As tables and JSON lines call its target.
-    pub fn target(self) -> &'static str {
-        match self {
-            Probe::Executable(_) => "x86_64",
-            Probe::Firmware => "thumbv7m",
-        }
-    }
-
-    /// Of which system it is.
-    pub fn system(self) -> Name {
-        match self {
-            Probe::Executable(name) => name,
-            Probe::Firmware => Name::Godwit,
+    /// That of a system on a target; only ours runs on a microcontroller.
+    pub fn of(system: &'static str, target: &str) -> Option<Self> {
+        match target {
+            X86_64 => Some(Probe::Executable(system)),
+            THUMBV7M if system == GODWIT.name => Some(Probe::Firmware),
+            _ => None,
         }
     }
 
@@ -70,7 +58,7 @@ impl Probe {
     pub fn measure(self) -> anyhow::Result<u64> {
         match self {
             Probe::Executable(name) => {
-                let package = format!("probe-{}", name.as_str());
+                let package = format!("probe-{name}");
                 let whole = file_len(&build(&package, &package, HOST)?)?;
                 let empty = file_len(&build("probe-baseline", "probe-baseline", HOST)?)?;
                 Ok(whole.saturating_sub(empty))

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use crate::systems::Name;
 use crate::workload::{Figure, Target};
 
 /// One figure of one system.
@@ -13,7 +12,7 @@ pub struct Row<'a> {
     /// The workload.
     pub workload: &'a str,
     /// The system.
-    pub system: Name,
+    pub system: &'a str,
     /// The figure.
     pub figure: Figure,
     /// For programs: what they were built for.
@@ -27,7 +26,7 @@ pub struct Row<'a> {
 pub fn json_line(out: &mut impl Write, row: Row<'_>) -> io::Result<()> {
     let mut line = json!({
         "workload": row.workload,
-        "system": row.system.as_str(),
+        "system": row.system,
         row.figure.unit(): row.figure.number(),
     });
     if let Some(target) = row.target {
@@ -36,19 +35,19 @@ pub fn json_line(out: &mut impl Write, row: Row<'_>) -> io::Result<()> {
     writeln!(out, "{line}")
 }
 
-/// Writes the head of the table.
+/// Writes the head of the table: one column for each system.
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub fn table_head(out: &mut impl Write) -> io::Result<()> {
+pub fn table_head<'a>(out: &mut impl Write, systems: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
     write!(out, "{:<27}", "")?;
-    for name in Name::ALL {
-        write!(out, "{:>11}", name.as_str())?;
+    for system in systems {
+        write!(out, "{system:>11}")?;
     }
     writeln!(out, "{:>13}       what", "target")
 }
 
-/// Writes one line of the table: the figures in the order of [`Name::ALL`], then the target and whether ours reaches it.
+/// Writes one line of the table: the figures in the order of the head, ours first; then the target and whether ours reaches it.
 ///
 /// # Errors
 /// When `out` cannot be written.

@@ -1,6 +1,7 @@
-//! The figures of the README that are the same each time, as literals: bytes on the wire and bytes on the heap.
+//! The figures of the README that are the same each time, as literals: bytes on the wire and bytes on the
+//! heap. A binary of its own, because it counts the heap of the whole process.
 
-use benches::systems::Name;
+use benches::systems::GODWIT;
 use benches::workload::{ALLOCATOR, WORKLOADS};
 use stats_alloc::StatsAlloc;
 
@@ -12,7 +13,7 @@ static GLOBAL: &StatsAlloc<std::alloc::System> = ALLOCATOR;
 fn bytes_are_what_the_readme_says() {
     for (name, figure) in FIGURES {
         let workload = WORKLOADS.iter().find(|workload| workload.name == name);
-        let measured = workload.map(|workload| (workload.run)(Name::Godwit).figure.number());
+        let measured = workload.map(|workload| (workload.run)(GODWIT).figure.number());
         assert_eq!(measured, Some(figure), "{name}");
     }
 }

@@ -1,6 +1,6 @@
 //! What a metered link is charged for godwit, to the byte: a change of any of these is a change of what users pay.
 
-use benches::link::{LinkSystem, SCENARIOS};
+use benches::link::{GODWIT, SCENARIOS};
 use sim::link_profiles::Link;
 
 /// IP bytes of all exchanges of a scenario, and how many there are, on `cat-m1` and on `nb-iot`.
@@ -26,7 +26,7 @@ fn every_figure_is_what_it_was() {
     let mut differing = Vec::new();
     for (scenario, (name, figures)) in SCENARIOS.iter().zip(FIGURES) {
         for (link, figure) in LINKS.into_iter().zip(figures) {
-            let measured = scenario.run(LinkSystem::Godwit, link).unwrap().unwrap();
+            let measured = scenario.run(GODWIT, link).unwrap();
             let measured = (measured.total_bytes, measured.exchanges);
             if measured != figure {
                 differing.push(format!("{name} on {link}: {measured:?}, was {figure:?}"));
@@ -39,17 +39,8 @@ fn every_figure_is_what_it_was() {
 #[test]
 fn figures_repeat() {
     let warm = SCENARIOS.iter().find(|scenario| scenario.name == "update_after_rebind").unwrap();
-    let run = || warm.run(LinkSystem::Godwit, Link::CatM1).unwrap();
+    let run = || warm.run(GODWIT, Link::CatM1).unwrap();
     assert_eq!(run(), run());
-}
-
-#[test]
-fn rivals_are_played_too_and_mqtt_is_not_played_in_virtual_time() {
-    let set_up = SCENARIOS.iter().find(|scenario| scenario.name == "cold_sync").unwrap();
-    let cost = |system| set_up.run(system, Link::CatM1).unwrap().map(|measured| measured.ip_bytes());
-    let [ours, automerge, quinn] = [LinkSystem::Godwit, LinkSystem::Automerge, LinkSystem::Quinn].map(cost);
-    assert!(ours < automerge && automerge < quinn, "{ours:?} {automerge:?} {quinn:?}");
-    assert_eq!(cost(LinkSystem::Mqtt), None);
 }
 
 /// An update is durable at the aggregator within 1.5 round trips of at most 300 ms, a packet's time on the air, and the
@@ -57,6 +48,6 @@ fn rivals_are_played_too_and_mqtt_is_not_played_in_virtual_time() {
 #[test]
 fn a_warm_update_is_known_to_be_durable_within_one_and_a_half_round_trips() {
     let warm = SCENARIOS.iter().find(|scenario| scenario.name == "update_warm_receipt").unwrap();
-    let seconds = warm.run(LinkSystem::Godwit, Link::CatM1).unwrap().unwrap().seconds.unwrap();
+    let seconds = warm.run(GODWIT, Link::CatM1).unwrap().seconds.unwrap();
     assert!(seconds <= 1.5 * 0.3 + 0.01, "{seconds} s");
 }

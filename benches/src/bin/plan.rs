@@ -104,7 +104,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 const NOTE: &str = "A day was played in virtual time and multiplied out. MQTT (QoS 1, TLS 1.3) was not
-played: its exchanges were measured without losses (--bin link), and added up.";
+played: its exchanges were measured without losses (benches/rivals), and added up.";
 
 /// What a SIM has a month. A number alone would be bytes, which nobody means.
 fn plan_size(text: &str) -> Result<u64, String> {

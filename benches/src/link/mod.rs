@@ -1,17 +1,16 @@
 //! What a metered link is charged, headers and acknowledgements included, measured the same way for every system.
 //!
 //! A device and an aggregator hold one document each and talk over a simulated access link, in virtual time: real
-//! replicas, real QUIC, real TLS, and a network that counts every IP packet both ways. MQTT cannot run in virtual time:
-//! it runs between two network namespaces, whose interfaces count.
+//! replicas, real QUIC, real TLS, and a network that counts every IP packet both ways. The rivals are in `benches/rivals`.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`Transport`] | one connection of a device, its bytes and times |
-//! | `ours`, `stock` | ours, and quinn's core as it comes |
+//! | [`Ours`] | ours |
 //! | [`World`] | both ends, their disks and the link between them |
-//! | [`namespaces`] | MQTT, and ours once more, where a kernel counts |
-//! | [`report`] | tables and JSON lines |
 //! | [`scenario`] | what is played, and what is charged for it |
+//! | [`report`] | tables and JSON lines |
+//! | [`program`] | what prints them, for as many systems as it is given |
 //!
 //! # What is counted
 //!
@@ -22,17 +21,14 @@
 //! Exchanges are measured on a link that loses nothing, so that their figure is what one exchange costs; months and days
 //! with the losses of the profile. Both repeat exactly.
 
-mod certificate;
-pub mod namespaces;
 mod ours;
+pub mod program;
 pub mod report;
 pub mod scenario;
-mod stock;
 mod transport;
 mod world;
 
 pub use ours::Ours;
-pub use scenario::{LinkSystem, Measured, Method, SCENARIOS, Scenario};
-pub use stock::Stock;
+pub use scenario::{GODWIT, LinkSystem, Measured, Method, SCENARIOS, Scenario};
 pub use transport::{Transport, TransportEvent};
 pub use world::{COMMIT, Counts, Exchange, World};

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::json;
 use sim::link_profiles::Link;
 
-use super::{LinkSystem, Measured, Method, Scenario};
+use super::{Measured, Method, Scenario};
 use crate::report::grouped;
 
 /// One figure of one system on one link.
@@ -14,7 +14,7 @@ pub struct Row<'a> {
     /// The scenario.
     pub scenario: &'a str,
     /// The system.
-    pub system: LinkSystem,
+    pub system: &'a str,
     /// The link.
     pub link: Link,
     /// The figure.
@@ -29,7 +29,7 @@ pub fn json_line(out: &mut impl Write, row: Row<'_>) -> io::Result<()> {
     let Row { scenario, system, link, measured } = row;
     let line = json!({
         "scenario": scenario,
-        "system": system.as_str(),
+        "system": system,
         "link": link,
         "ip_bytes": measured.ip_bytes(),
         "seconds": measured.seconds.map(|seconds| (seconds * 1_000.0).round() / 1_000.0),
@@ -38,19 +38,23 @@ pub fn json_line(out: &mut impl Write, row: Row<'_>) -> io::Result<()> {
     writeln!(out, "{line}")
 }
 
-/// Writes the head of the table of a link.
+/// Writes the head of the table of a link: one column for each system.
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub fn table_head(out: &mut impl Write, link: Link) -> io::Result<()> {
+pub fn table_head<'a>(
+    out: &mut impl Write,
+    link: Link,
+    systems: impl IntoIterator<Item = &'a str>,
+) -> io::Result<()> {
     write!(out, "\n{:<25}", format!("{link}, IP bytes"))?;
-    for system in LinkSystem::ALL {
-        write!(out, "{:>13}", system.as_str())?;
+    for system in systems {
+        write!(out, "{system:>13}")?;
     }
     writeln!(out, "{:>12}       what", "target")
 }
 
-/// Writes one line of the table: the figures in the order of [`LinkSystem::ALL`], then the target and whether ours reaches it.
+/// Writes one line of the table: the figures in the order of the head, ours first; then the target and whether ours reaches it.
 ///
 /// # Errors
 /// When `out` cannot be written.
@@ -58,7 +62,7 @@ pub fn table_line(
     out: &mut impl Write,
     scenario: &Scenario,
     link: Link,
-    figures: &[Option<Measured>; 4],
+    figures: &[Option<Measured>],
 ) -> io::Result<()> {
     write!(out, "{:<25}", scenario.name)?;
     for figure in figures {
@@ -67,7 +71,7 @@ pub fn table_line(
         write!(out, "{:>13}", text + mark)?;
     }
     let target = scenario.target(link);
-    let verdict = match figures[0] {
+    let verdict = match figures.first().copied().flatten() {
         Some(ours) if ours.ip_bytes() <= target => "pass",
         Some(_) => "MISS",
         None => "",

@@ -2,58 +2,42 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use sim::link_profiles::Link;
 
-use super::{Exchange, Ours, Stock, Transport, World};
-use crate::systems::{Name, Scalar};
+use super::{Exchange, Ours, Transport, World};
+use crate::systems::{self, Contender, Scalar};
 
-/// What is measured over a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkSystem {
-    /// Ours.
-    Godwit,
-    /// Automerge's sync protocol over the same transport.
-    Automerge,
-    /// Our documents over quinn's core as it comes.
-    Quinn,
-    /// MQTT 3.1.1, QoS 1, over TLS 1.3: values, without a document.
-    Mqtt,
+/// What is measured over a link, in virtual time: a transport, and the document that is synced over it.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkSystem {
+    /// As the tables call it.
+    pub name: &'static str,
+    /// Device and aggregator.
+    pub ends: fn(Link) -> Ends,
+    /// What they sync.
+    pub document: Contender,
+    /// A receipt needs a word of its own, because an acknowledgement does not say that anything is durable.
+    pub must_ask: bool,
+    /// One of so many parts of the day of a million overwrites is played, and multiplied out.
+    pub day_parts: u64,
 }
 
+/// Device and aggregator.
+pub type Ends = (Box<dyn Transport>, Box<dyn Transport>);
+
+/// Ours.
+pub const GODWIT: LinkSystem =
+    LinkSystem { name: "godwit", ends: ours, document: systems::GODWIT, must_ask: false, day_parts: 1 };
+
 impl LinkSystem {
-    /// Ours first.
-    pub const ALL: [Self; 4] = [Self::Godwit, Self::Automerge, Self::Quinn, Self::Mqtt];
-
-    /// As the tables call it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Godwit => "godwit",
-            Self::Automerge => "automerge",
-            Self::Quinn => "quinn",
-            Self::Mqtt => "mqtt",
-        }
-    }
-
     /// The two ends on a link.
-    ///
-    /// # Errors
-    /// [`NotVirtual`] for what does not run in virtual time.
-    pub(crate) fn world(self, link: Link, losses: Losses) -> Result<World, NotVirtual> {
+    pub fn world(&self, link: Link, losses: Losses) -> World {
         let profile = match losses {
             Losses::None => link.profile().lossless(),
             Losses::OfTheLink => link.profile(),
         };
-        let (ends, document): (Ends, Name) = match self {
-            Self::Mqtt => return Err(NotVirtual),
-            Self::Quinn => {
-                let (device, cloud) = Stock::pair();
-                ((Box::new(device), Box::new(cloud)), Name::Godwit)
-            }
-            Self::Godwit => (ours(link), Name::Godwit),
-            Self::Automerge => (ours(link), Name::Automerge),
-        };
-        Ok(World::new(profile, SEED, ends, document.pair()))
+        World::new(profile, SEED, (self.ends)(link), (self.document.pair)())
     }
 }
 
@@ -70,15 +54,13 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Plays it, or tells that this system does not run in virtual time.
+    /// Plays it.
     ///
     /// # Errors
     /// When the two documents differ in the end, or a message was not delivered: a figure would be worth nothing.
-    pub fn run(&self, system: LinkSystem, link: Link) -> anyhow::Result<Option<Measured>> {
-        (self.play)(&mut Stage { system, link }).map(Some).or_else(|error| match error.is::<NotVirtual>() {
-            true => Ok(None),
-            false => Err(error.context(format!("{} of {} on {link}", self.name, system.as_str()))),
-        })
+    pub fn run(&self, system: LinkSystem, link: Link) -> anyhow::Result<Measured> {
+        (self.play)(&mut Stage { system, link })
+            .with_context(|| format!("{} of {} on {link}", self.name, system.name))
     }
 
     /// What ours may cost on `link`.
@@ -186,9 +168,6 @@ pub const SCENARIOS: [Scenario; 11] = [
     },
 ];
 
-/// Device and aggregator.
-type Ends = (Box<dyn Transport>, Box<dyn Transport>);
-
 /// Who plays, and where.
 struct Stage {
     system: LinkSystem,
@@ -196,13 +175,13 @@ struct Stage {
 }
 
 impl Stage {
-    fn world(&self, losses: Losses) -> anyhow::Result<World> {
-        Ok(self.system.world(self.link, losses)?)
+    fn world(&self, losses: Losses) -> World {
+        self.system.world(self.link, losses)
     }
 
     /// A connection over which ten integers have been updated sixteen times: later updates all cost the same.
     fn warm(&self, losses: Losses) -> anyhow::Result<World> {
-        let mut world = self.world(losses)?;
+        let mut world = self.world(losses);
         world.write(&integers(10, 0));
         world.report(SETTLED);
         for n in 1..=16 {
@@ -218,11 +197,6 @@ impl Stage {
         Duration::from_secs(if self.link == Link::NbIot { 16 } else { 8 })
     }
 
-    /// Whether a receipt needs a word of its own: not where an acknowledgement says that it is durable.
-    fn must_ask(&self) -> bool {
-        self.system == LinkSystem::Quinn
-    }
-
     fn updates(&self, update: Update) -> anyhow::Result<Measured> {
         let mut world = self.warm(Losses::None)?;
         let gap = update.gap.unwrap_or(self.gap());
@@ -232,7 +206,7 @@ impl Stage {
             if update.rebinds {
                 world.rebind();
             }
-            if update.asks && self.must_ask() {
+            if update.asks && self.system.must_ask {
                 world.ask();
             }
             sum.add(world.report(gap));
@@ -266,9 +240,11 @@ enum Receipts {
 }
 
 /// Whether packets get lost.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Losses {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Losses {
+    /// None of them.
     None,
+    /// As its profile says.
     OfTheLink,
 }
 
@@ -302,20 +278,15 @@ impl Sum {
     }
 }
 
-/// The system runs in namespaces, not in virtual time.
-#[derive(Debug, thiserror::Error)]
-#[error("not in virtual time")]
-pub(crate) struct NotVirtual;
-
 fn set_up(stage: &mut Stage) -> anyhow::Result<Measured> {
-    let mut world = stage.world(Losses::None)?;
+    let mut world = stage.world(Losses::None);
     let mut sum = Sum::default();
     sum.add(world.set_up(SETTLED));
     Ok(sum.mean())
 }
 
 fn cold_sync(stage: &mut Stage) -> anyhow::Result<Measured> {
-    let mut world = stage.world(Losses::None)?;
+    let mut world = stage.world(Losses::None);
     world.write(&integers(1, 17));
     world.ask();
     let mut sum = Sum::default();
@@ -325,14 +296,14 @@ fn cold_sync(stage: &mut Stage) -> anyhow::Result<Measured> {
 }
 
 fn month(stage: &mut Stage, receipts: Receipts) -> anyhow::Result<Measured> {
-    let mut world = stage.world(Losses::OfTheLink)?;
+    let mut world = stage.world(Losses::OfTheLink);
     let mut sum = Sum::default();
     for n in 0..2_880 {
         world.write(&integers(1, n));
         world.rebind();
         let asks = match receipts {
             Receipts::Daily => n % 96 == 0,
-            Receipts::Each => stage.must_ask(),
+            Receipts::Each => stage.system.must_ask,
         };
         if asks {
             world.ask();
@@ -344,9 +315,8 @@ fn month(stage: &mut Stage, receipts: Receipts) -> anyhow::Result<Measured> {
 }
 
 fn day_million_overwrites(stage: &mut Stage) -> anyhow::Result<Measured> {
-    // Automerge keeps every overwrite: an hour shows what a day costs.
-    let parts: u64 = if stage.system == LinkSystem::Automerge { 24 } else { 1 };
-    let mut world = stage.world(Losses::OfTheLink)?;
+    let parts = stage.system.day_parts;
+    let mut world = stage.world(Losses::OfTheLink);
     let mut numbers = RandomWalk::default();
     let (minutes, overwrites) = (1_440 / parts, 1_000_000 / parts);
     for minute in 0..minutes {
@@ -374,12 +344,13 @@ fn idle_day(stage: &mut Stage) -> anyhow::Result<Measured> {
     Ok(Measured { total_bytes, exchanges: 1, seconds: None, method: Method::Measured })
 }
 
-fn ours(link: Link) -> Ends {
+/// Our transport on both ends.
+pub fn ours(link: Link) -> Ends {
     (Box::new(Ours::device(link)), Box::new(Ours::cloud(link)))
 }
 
 /// The first `cells` of ten integers, each of one byte on the wire, and each another one than at `n - 1`.
-pub(crate) fn integers(cells: usize, n: u64) -> Vec<(String, Scalar)> {
+pub fn integers(cells: usize, n: u64) -> Vec<(String, Scalar)> {
     (0..cells)
         .map(|key| (format!("live/k{key}"), Scalar::I64(((n + key as u64) % 128) as i64 - 64)))
         .collect()

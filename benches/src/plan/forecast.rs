@@ -5,7 +5,7 @@ use std::time::Duration;
 use runtime_linux::show_duration;
 use sim::link_profiles::Link;
 
-use crate::link::scenario::{LinkSystem, Losses, integers};
+use crate::link::scenario::{GODWIT, Losses, integers};
 use crate::link::{Counts, World};
 
 /// What a device is to do.
@@ -140,7 +140,7 @@ struct Day {
 
 impl Day {
     fn play(traffic: Traffic, losses: Losses, keep_alive: Option<Duration>) -> Self {
-        let mut world = LinkSystem::Godwit.world(traffic.link, losses).expect("ours runs in virtual time");
+        let mut world = GODWIT.world(traffic.link, losses);
         world.write(&integers(traffic.cells, 0));
         let set_up_bytes = world.report(SETTLED).counts.ip_bytes();
         // The first messages of a connection are cheaper by some bytes, and they are few in a month.
@@ -204,7 +204,7 @@ struct MqttExchanges {
     ping: u64,
 }
 
-/// IP bytes of MQTT 3.1.1 at QoS 1 over TLS 1.3, as `--bin link` measured them between two network namespaces: mosquitto
+/// IP bytes of MQTT 3.1.1 at QoS 1 over TLS 1.3, as `benches/rivals` measured them between two network namespaces: mosquitto
 /// 2.0.11, Linux, ECDSA certificates on both sides, November 2026.
 const MQTT: MqttExchanges = MqttExchanges { connect: 3_504, publish: 220, publish_ten: 1_534, ping: 204 };
 /// How many reports are put together to show what batching saves.

@@ -4,45 +4,19 @@ use std::any::Any;
 
 use serde_json::Value;
 
-use super::{Automerge, Godwit, Loro, Yrs};
+use super::Godwit;
 
-/// Which system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name {
-    /// Ours.
-    Godwit,
-    /// Automerge 0.12.
-    Automerge,
-    /// Loro 1.17.
-    Loro,
-    /// Yrs 0.28, the Rust port of Yjs.
-    Yrs,
-}
-
-impl Name {
-    /// Ours first.
-    pub const ALL: [Name; 4] = [Name::Godwit, Name::Automerge, Name::Loro, Name::Yrs];
-
+/// A system that is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Contender {
     /// As the tables call it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Name::Godwit => "godwit",
-            Name::Automerge => "automerge",
-            Name::Loro => "loro",
-            Name::Yrs => "yrs",
-        }
-    }
-
+    pub name: &'static str,
     /// Two empty copies of one document, not connected.
-    pub fn pair(self) -> Box<dyn System> {
-        match self {
-            Name::Godwit => Box::new(Godwit::default()),
-            Name::Automerge => Box::new(Automerge::default()),
-            Name::Loro => Box::new(Loro::default()),
-            Name::Yrs => Box::new(Yrs::default()),
-        }
-    }
+    pub pair: fn() -> Box<dyn System>,
 }
+
+/// Ours.
+pub const GODWIT: Contender = Contender { name: "godwit", pair: || Box::new(Godwit::default()) };
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,19 +94,24 @@ pub trait System {
 }
 
 /// Splits `map/key`.
-pub(super) fn split(path: &str) -> (&str, &str) {
+///
+/// # Panics
+/// Without a slash: workloads write nothing else.
+pub fn split(path: &str) -> (&str, &str) {
     path.split_once('/').expect("workloads write to map/key")
 }
 
 /// Ids that are as long as random ones and the same in each run: splitmix64, Steele et al. (2014).
-pub(super) fn id(n: u64) -> u64 {
+pub fn id(n: u64) -> u64 {
     let z = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
 
-/// Ids of the two sides and of further writers.
-pub(super) const DEVICE: u64 = 1;
-pub(super) const CLOUD: u64 = 2;
-pub(super) const FIRST_WRITER: u64 = 16;
+/// Number of the device, for [`id`].
+pub const DEVICE: u64 = 1;
+/// Number of the cloud, for [`id`].
+pub const CLOUD: u64 = 2;
+/// Number of the first further writer, for [`id`].
+pub const FIRST_WRITER: u64 = 16;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{bytes, heap, merge};
-use crate::systems::Name;
+use crate::systems::Contender;
 
 /// A workload.
 pub struct Workload {
@@ -12,7 +12,7 @@ pub struct Workload {
     /// What it measures, in a line.
     pub what: &'static str,
     /// Plays it on a system.
-    pub run: fn(Name) -> Measured,
+    pub run: fn(Contender) -> Measured,
 }
 
 /// What a workload gave.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Figure;
 use super::Measured;
-use crate::systems::{Name, Scalar, Side, System};
+use crate::systems::{Contender, Scalar, Side, System};
 
 /// The small int of the workloads.
 pub(super) const SMALL_INT: &str = "sense/report_period_s";
@@ -27,8 +27,8 @@ pub(super) fn set(system: &mut dyn System, side: Side, path: &str, value: Scalar
 }
 
 /// Both have W1, of which the cloud wrote one value anew, and are in conversation.
-pub(super) fn in_session(name: Name) -> Box<dyn System> {
-    let mut system = name.pair();
+pub(super) fn in_session(who: Contender) -> Box<dyn System> {
+    let mut system = (who.pair)();
     system.write(Side::Device, &w1());
     system.reconnect();
     system.settle();
@@ -55,14 +55,10 @@ pub(super) fn day(keys: u64) -> impl Iterator<Item = (String, Scalar)> {
 }
 
 /// A figure of a sync that did not work is none: both sides must have the same.
-pub(super) fn agreed(name: Name, system: &mut dyn System, figure: Figure) -> Measured {
+pub(super) fn agreed(who: Contender, system: &mut dyn System, figure: Figure) -> Measured {
     let (device, cloud) = (normal(system.json(Side::Device)), normal(system.json(Side::Cloud)));
-    assert_eq!(device, cloud, "{} did not converge", name.as_str());
-    assert!(
-        cloud.as_object().is_some_and(|maps| !maps.is_empty()),
-        "{} has an empty document",
-        name.as_str()
-    );
+    assert_eq!(device, cloud, "{} did not converge", who.name);
+    assert!(cloud.as_object().is_some_and(|maps| !maps.is_empty()), "{} has an empty document", who.name);
     Measured { figure, note: None, json: Some(cloud) }
 }
 

@@ -7,14 +7,14 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 use super::documents::{day, normal, w1};
 use super::{Figure, Measured};
-use crate::systems::{Godwit, Name, Scalar, Side, System};
+use crate::systems::{Contender, GODWIT, Godwit, Scalar, Side, System};
 
 /// Counts every byte that is asked for and given back.
 pub static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
 
-pub(super) fn config_doc(name: Name) -> Measured {
-    let mut measured = measure(name, |system| system.write(Side::Device, &w1()));
-    if name == Name::Godwit {
+pub(super) fn config_doc(who: Contender) -> Measured {
+    let mut measured = measure(who, |system| system.write(Side::Device, &w1()));
+    if who.name == GODWIT.name {
         let (replica, document) = Godwit::fixed_bytes();
         let heap = measured.note.take().unwrap_or_default();
         measured.note = Some(format!(
@@ -24,8 +24,8 @@ pub(super) fn config_doc(name: Name) -> Measured {
     measured
 }
 
-pub(super) fn before_day(name: Name) -> Measured {
-    let mut measured = measure(name, |system| {
+pub(super) fn before_day(who: Contender) -> Measured {
+    let mut measured = measure(who, |system| {
         system.write(Side::Device, &w1());
         let ten: Vec<_> = (0..10).map(|k| (format!("live/k{k}"), Scalar::F64(20.0))).collect();
         system.write(Side::Device, &ten);
@@ -34,8 +34,8 @@ pub(super) fn before_day(name: Name) -> Measured {
     measured
 }
 
-pub(super) fn after_day(name: Name) -> Measured {
-    let mut measured = measure(name, |system| {
+pub(super) fn after_day(who: Contender) -> Measured {
+    let mut measured = measure(who, |system| {
         system.write(Side::Device, &w1());
         for write in day(10) {
             system.wait(1000);
@@ -46,8 +46,8 @@ pub(super) fn after_day(name: Name) -> Measured {
     measured
 }
 
-fn measure(name: Name, play: impl FnOnce(&mut dyn System)) -> Measured {
-    let mut system = name.pair();
+fn measure(who: Contender, play: impl FnOnce(&mut dyn System)) -> Measured {
+    let mut system = (who.pair)();
     play(&mut *system);
     let json = normal(system.json(Side::Device));
     let device = system.into_device();
@@ -55,7 +55,7 @@ fn measure(name: Name, play: impl FnOnce(&mut dyn System)) -> Measured {
     let with = live();
     drop(device);
     let bytes = u64::try_from(with - live()).unwrap_or(0).saturating_sub(value as u64);
-    let note = format!("{}: the value itself has {value} B", name.as_str());
+    let note = format!("{}: the value itself has {value} B", who.name);
     Measured { figure: Figure::HeapBytes(bytes), note: Some(note), json: Some(json) }
 }
 

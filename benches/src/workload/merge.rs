@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::documents::{agreed, day, in_session};
 use super::{Figure, Measured};
-use crate::systems::{Name, Side};
+use crate::systems::{Contender, Side};
 
 const MESSAGES: usize = 100_000;
 /// Between two looks at the clock.
@@ -12,8 +12,8 @@ const CHUNK: usize = 1_000;
 /// Longer than this nobody waits: then the rate is that of the messages merged so far.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
-pub(super) fn run(name: Name) -> Measured {
-    let mut system = in_session(name);
+pub(super) fn run(who: Contender) -> Measured {
+    let mut system = in_session(who);
     let (mut written, mut merged) = (0, 0);
     let mut spent = Duration::ZERO;
     let mut fields = day(10).chain(day(10));
@@ -38,10 +38,10 @@ pub(super) fn run(name: Name) -> Measured {
         }
     }
     let per_second = (merged as f64 / spent.as_secs_f64()) as u64;
-    let mut measured = agreed(name, &mut *system, Figure::PerSecond(per_second));
+    let mut measured = agreed(who, &mut *system, Figure::PerSecond(per_second));
     if written < MESSAGES {
         measured.json = None;
-        measured.note = Some(format!("{}: only the first {merged} messages, its rate falls", name.as_str()));
+        measured.note = Some(format!("{}: only the first {merged} messages, its rate falls", who.name));
     }
     measured
 }

@@ -1,6 +1,7 @@
-//! Two links joined by a pipe, in virtual time.
+//! Two links joined by a pipe, in virtual time; and the driver over real sockets.
 
 mod bytes;
+mod driver;
 mod faults;
 mod floor;
 mod hostile;

@@ -1,0 +1,23 @@
+//! Every system ends a workload with the same document. The byte figures of the README that repeat, as literals.
+
+use benches::workload::WORKLOADS;
+use rivals::systems::CONTENDERS;
+
+#[test]
+fn bytes_are_what_the_readme_says_and_documents_are_equal() {
+    for (name, figures) in FIGURES {
+        let workload = WORKLOADS.iter().find(|workload| workload.name == name).unwrap();
+        let measured = CONTENDERS.map(|who| (workload.run)(who));
+        assert_eq!(measured.each_ref().map(|measured| measured.figure.number()), figures, "{name}");
+        assert!(measured.iter().all(|other| other.json == measured[0].json), "{name}");
+    }
+}
+
+/// In the order of [`CONTENDERS`]. The days take minutes: the program `document` plays them.
+const FIGURES: [(&str, [u64; 4]); 5] = [
+    ("one_int_in_session", [7, 273, 103, 39]),
+    ("one_int_reconnect", [50, 436, 157, 99]),
+    ("idle_reconnect", [27, 122, 44, 74]),
+    ("full_sync", [562, 964, 840, 1_043]),
+    ("fleet_idle_reconnect", [956, 9_749, 2_100, 1_810]),
+];
