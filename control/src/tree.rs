@@ -12,8 +12,8 @@ use crate::scalar::Scalar;
 /// use crdt_core::{Document, DocumentName, Heap, Limits, Moment, Path, ReplicaId};
 /// let name = DocumentName::new("site")?;
 /// let mut document = Document::<Heap>::new(&name, ReplicaId::new(1), Limits::default());
-/// document.set(Moment::new(1, 1), Path::new("pump/3/speed")?, 1450)?;
-/// document.set(Moment::new(2, 2), Path::new("pump/3/mode")?, "auto")?;
+/// document.set(Moment::new(1), Path::new("pump/3/speed")?, 1450)?;
+/// document.set(Moment::new(2), Path::new("pump/3/mode")?, "auto")?;
 /// let pump = Path::new("pump")?;
 /// let json = control::tree(Some(pump), document.iter(Some(pump))).unwrap();
 /// assert_eq!(json.to_string(), r#"{"3":{"mode":"auto","speed":1450}}"#);
@@ -80,8 +80,8 @@ mod tests {
             Write::list(path("l")),
             Write::set(path("gone"), true),
         ];
-        document.update(Moment::new(1, 1), &writes).unwrap();
-        document.delete(Moment::new(2, 2), path("gone")).unwrap();
+        document.update(Moment::new(1), &writes).unwrap();
+        document.delete(Moment::new(2), path("gone")).unwrap();
         assert_eq!(shown(&document, None).unwrap(), r#"{"a":{"b":{"c":1},"bb":2.5},"l":[],"m":{}}"#);
         assert_eq!(shown(&document, Some("a/b")).unwrap(), r#"{"c":1}"#);
         assert_eq!(shown(&document, Some("a/b/c")).unwrap(), "1");

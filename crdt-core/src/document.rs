@@ -104,8 +104,8 @@ pub enum Joined {
 /// let mut here = Document::<Heap>::new(&name, ReplicaId::new(1), Limits::default());
 /// let mut there = Document::<Heap>::new(&name, ReplicaId::new(2), Limits::default());
 /// let setpoint = Path::new("pump/3/setpoint")?;
-/// here.set(Moment::new(1_000, 7), setpoint, Value::F64(4.5))?;
-/// there.set(Moment::new(2_000, 8), setpoint, Value::F64(5.0))?;
+/// here.set(Moment::new(1_000), setpoint, Value::F64(4.5))?;
+/// there.set(Moment::new(2_000), setpoint, Value::F64(5.0))?;
 /// here.merge(&there)?;
 /// there.merge(&here)?;
 /// assert_eq!(here.get(setpoint), Some(Value::F64(5.0)));
@@ -119,6 +119,8 @@ pub struct Document<S: Storage> {
     pub(crate) replica: ReplicaId,
     /// Names the totals of counters as long as it is not sure that `replica` is nobody else's.
     pub(crate) spare: Option<ReplicaId>,
+    /// Random bits of this copy, new with each load: two copies that were one give different ids to the elements of lists.
+    pub(crate) salt: u64,
     /// Sequence number of the last change.
     pub(crate) seq: u64,
     /// Every cell up to this sequence number is covered. Back to zero when the version vector is lowered.
@@ -139,6 +141,7 @@ impl<S: Storage> Document<S> {
             knowledge: Knowledge::new(),
             replica,
             spare: None,
+            salt: 0,
             seq: 0,
             covered_seq: 0,
             forgotten_for_room: 0,
@@ -277,7 +280,7 @@ impl<S: Storage> Document<S> {
     /// ```
     /// # use crdt_core::{Document, DocumentName, Heap, Limits, Moment, ReplicaId, path};
     /// # let mut document = Document::<Heap>::new(&DocumentName::new("pump")?, ReplicaId::new(7), Limits::default());
-    /// document.set(Moment::new(1_770_000_000_000, 1), path!("speed"), 1450)?;
+    /// document.set(Moment::new(1_770_000_000_000), path!("speed"), 1450)?;
     /// let stamp = document.stamp_of(path!("speed")).expect("it was set");
     /// let age_ms = 1_770_000_060_000 - stamp.time.as_ms();
     /// assert_eq!((age_ms, stamp.replica), (60_000, ReplicaId::new(7)));

@@ -4,12 +4,13 @@
 //! commands) as cells, merges it from any side, and says what to send. Files, sockets and clocks are the driver's.
 //!
 //! ```
-//! use crdt_core::{Config, Fixed, DocumentName, Moment, Path, Replica, ReplicaId, Role, Value, Write};
+//! use crdt_core::{Config, CountingRng, Fixed, DocumentName, Moment, Path, Replica, Role, Value, Write};
 //!
 //! // 32 cells, 1 KiB of paths and values, 4 replicas: no heap.
 //! let name = DocumentName::new("pump-42")?;
-//! let mut replica = Replica::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0x1234), Config::new(Role::Member));
-//! let now = Moment::new(1_770_000_000_000, 0x5678);
+//! let rng = CountingRng::new(0x1234); // A device gives its hardware's random numbers.
+//! let mut replica = Replica::<Fixed<32, 1024, 4>, _>::new(&name, Config::new(Role::Member), rng);
+//! let now = Moment::new(1_770_000_000_000);
 //! replica.update(now, &[
 //!     Write::set(Path::new("pump/3/setpoint")?, 4.5),
 //!     Write::set(Path::new("pump/3/mode")?, "auto"),
@@ -61,6 +62,7 @@ pub mod limits;
 mod list;
 mod replica;
 mod retiring;
+mod rng;
 mod storage;
 mod sync;
 mod time;
@@ -81,7 +83,11 @@ pub use config::{Config, Role};
 pub use document::{Document, Joined, Limits, MergeError, Node, UpdateError};
 pub use error::CapacityError;
 pub use id::{DocumentName, NameError, PeerId, ReplicaId};
-pub use replica::{CellRecord, Connect, Output, PersistToken, RecordError, Replica, Unsaved};
+pub use rand_core;
+pub use replica::{
+    CellRecord, Connect, Output, PersistToken, RecordError, Replica, Side, StateRecord, Unsaved,
+};
+pub use rng::CountingRng;
 pub use storage::{CellStore, Fixed, FixedCells, Storage, Stored};
 #[cfg(feature = "alloc")]
 pub use storage::{Heap, HeapCells};

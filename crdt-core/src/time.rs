@@ -4,7 +4,6 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::ReplicaId;
 use crate::limits::TIME_MAX;
 
 /// Milliseconds since 1970-01-01, in 48 bits.
@@ -44,31 +43,25 @@ impl fmt::Display for Time {
     }
 }
 
-/// What a replica cannot know by itself and is told with every input: the time, and 64 fresh random bits.
-///
-/// The bits become a replica id only when one is needed. Giving the same bits twice is a bug of the driver:
-/// two histories could end up with one id.
-#[derive(Clone, Copy, Debug)]
+/// When an input came, by the device's clock. A replica has no clock of its own, so it is told with every input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The device's clock, or `None` when it has none it can trust.
     pub now: Option<Time>,
-    /// Fresh random bits.
-    pub random: u64,
 }
 
 impl Moment {
-    /// A moment at `ms` milliseconds since 1970 with fresh random bits.
-    pub const fn new(ms: u64, random: u64) -> Self {
-        Self { now: Some(Time::from_clock_ms(ms)), random }
+    /// The device has no clock that it can trust.
+    pub const UNKNOWN: Moment = Moment { now: None };
+
+    /// A moment at `ms` milliseconds since 1970.
+    pub const fn new(ms: u64) -> Self {
+        Self { now: Some(Time::from_clock_ms(ms)) }
     }
 
     /// The same, by a clock that is `ms` milliseconds further.
     pub(crate) fn moved_by(self, ms: i64) -> Self {
         let moved = |now: Time| Time::from_clock_ms(now.as_ms().saturating_add_signed(ms));
-        Self { now: self.now.map(moved), ..self }
-    }
-
-    pub(crate) const fn fresh_replica_id(self) -> ReplicaId {
-        ReplicaId::new(if self.random == 0 { 1 } else { self.random })
+        Self { now: self.now.map(moved) }
     }
 }

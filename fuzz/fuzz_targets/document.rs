@@ -26,7 +26,7 @@ fuzz_target!(|steps: Vec<Step>| {
                 let at = usize::from(*replica) % 3;
                 let list: Vec<Write<'_>> =
                     writes.iter().take(8).map(|(path, value)| AnyValue::write(value, *path)).collect();
-                let moment = Moment::new((*now).into(), 0);
+                let moment = Moment::new((*now).into());
                 let result = fixed[at].update(moment, &list);
                 if result.is_ok() {
                     assert_eq!(heap[at].update(moment, &list), result);

@@ -175,12 +175,12 @@ fn perform<S: Storage>(document: &mut Document<S>, now: u64, at: Path<'_>, act: 
         }
         Act::Typed(shape) => {
             let before = image(document);
-            let written = document.write(Moment::new(now, now), at, shape);
+            let written = document.write(Moment::new(now), at, shape);
             match &written {
                 Ok(_) => {
                     let read = document.read::<Shape>(at).expect("it was just written");
                     assert_eq!(format!("{read:?}"), format!("{shape:?}"));
-                    let again = document.write(Moment::new(now, now), at, shape);
+                    let again = document.write(Moment::new(now), at, shape);
                     assert_eq!(again, Ok(None), "nothing differs any more");
                 }
                 Err(_) => assert_eq!(image(document), before, "nothing is half applied"),
@@ -259,7 +259,7 @@ fn edit_list<S: Storage>(document: &mut Document<S>, now: u64, list: List<'_>, a
 /// Makes the transaction. When it is refused, everything that can be read is as it was.
 fn commit<S: Storage>(document: &mut Document<S>, now: u64, writes: &[Write<'_>]) -> String {
     let before = image(document);
-    let result = document.update(Moment::new(now, now), writes);
+    let result = document.update(Moment::new(now), writes);
     assert!(result.is_ok() || image(document) == before, "nothing is half applied");
     format!("{result:?}")
 }

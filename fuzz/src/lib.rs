@@ -1,7 +1,7 @@
 //! What the fuzz targets share: a pair of replicas with a wire between them that may lose its end.
 
 use arbitrary::Arbitrary;
-use crdt_core::{
+use crdt_core::{CountingRng, 
     CellRecord, Config, Connect, DocumentName, Memory, Moment, Output, Path, PeerId, Replica, ReplicaId,
     Role, SessionId, Value, Write,
 };
@@ -47,7 +47,7 @@ impl AnyValue {
 
 /// One end.
 pub struct Side<S: Memory> {
-    pub replica: Replica<S>,
+    pub replica: Replica<S, CountingRng>,
     pub session: Option<SessionId>,
     key: u8,
     random: u64,
@@ -60,7 +60,7 @@ impl<S: Memory> Side<S> {
     /// A new replica.
     pub fn new(key: u8, role: Role) -> Self {
         let name = DocumentName::new("fuzz").expect("a name");
-        let replica = Replica::new(&name, ReplicaId::new(key.into()), Config::new(role));
+        let replica = Replica::new(&name, Config::new(role), CountingRng::new(key.into()));
         let mut side = Self {
             replica,
             session: None,
@@ -77,7 +77,7 @@ impl<S: Memory> Side<S> {
     pub fn moment(&mut self) -> Moment {
         self.random += 1;
         self.now_ms += 1;
-        Moment::new(self.now_ms, self.random)
+        Moment::new(self.now_ms)
     }
 
     /// What comes out, at most `limit` frames; saved as it should be.
@@ -88,7 +88,7 @@ impl<S: Memory> Side<S> {
             let moment = self.moment();
             match self.replica.poll_output(moment, &mut buffer) {
                 None => break,
-                Some(Output::Persist(token)) => {
+                Some(Output::Persist) => {
                     self.save();
                     self.replica.handle_persisted(token);
                 }
@@ -113,8 +113,8 @@ impl<S: Memory> Side<S> {
         });
         let cells: Vec<_> = cells.collect();
         self.random += 1;
-        let moment = Moment::new(self.now_ms, self.random);
-        self.replica = Replica::load(moment, Config::new(role), &self.disk.0, cells).expect("it was saved");
+        let moment = Moment::new(self.now_ms);
+        self.replica = Replica::load(moment, Config::new(role), RNG_HERE, &self.disk.0, cells).expect("it was saved");
         self.session = None;
     }
 
@@ -126,19 +126,13 @@ impl<S: Memory> Side<S> {
             (cell.path.to_owned(), buffer[..len].to_vec())
         });
         let cells = cells.collect();
-        self.disk = (self.replica.state_record(), cells);
+        self.disk = (self.replica.state_record().to_vec(), cells);
     }
 }
 
 /// Opens a session; `a` begins.
 pub fn connect<A: Memory, B: Memory>(a: &mut Side<A>, b: &mut Side<B>) {
-    let link = |key: u8, initiator| Connect {
-        peer: PeerId([key; 32]),
-        with_aggregator: initiator,
-        initiator,
-        confirmed: true,
-        handle: 0,
-    };
+    let link = |key: u8, initiator| Connect { peer: PeerId([key; 32]), peer_role: if initiator { Role::Aggregator } else { Role::Member }, side: if initiator { crdt_core::Side::Initiator } else { crdt_core::Side::Responder }, is_early: false, handle: 0 };
     disconnect(a, b);
     a.session = a.replica.connect(link(b.key, true)).ok();
     b.session = b.replica.connect(link(a.key, false)).ok();

@@ -33,7 +33,7 @@ pub(crate) enum Done {
     Loaded {
         document: String,
         /// The error is about this document alone.
-        loaded: Box<Result<Option<Replica<Heap>>, String>>,
+        loaded: Box<Result<Option<Replica<Heap, ChaCha12Rng>>, String>>,
     },
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn load(
     store: &Store,
     document: &str,
     moment: Moment,
-) -> Result<Result<Option<Replica<Heap>>, String>, StoreError> {
+) -> Result<Result<Option<Replica<Heap, ChaCha12Rng>>, String>, StoreError> {
     match storage_redb::load(store, document, replica_config(), moment) {
         Ok(loaded) => Ok(Ok(loaded)),
         Err(LoadError::Store(error @ StoreError::Damaged { .. })) => Ok(Err(error.to_string())),

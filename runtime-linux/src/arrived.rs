@@ -22,7 +22,7 @@ pub(crate) struct Arrived {
 
 impl Arrived {
     /// What is known of a document that is open. Cost: `[cells]`.
-    pub(crate) fn of(replica: &Replica<Heap>, aggregator: PublicKey) -> Self {
+    pub(crate) fn of(replica: &Replica<Heap, ChaCha12Rng>, aggregator: PublicKey) -> Self {
         let peer = PeerId(aggregator.0);
         let (acked, delivered) = (replica.acknowledged_by(peer), replica.delivered_seq(peer));
         let mut newest: BTreeMap<ReplicaId, Time> = BTreeMap::new();

@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_watcher_is_told_what_lies_in_its_part() {
         let mut document = document();
-        let at = |ms| Moment::new(ms, ms);
+        let at = |ms| Moment::new(ms);
         document.set(at(1), path("a/x"), 1).unwrap();
         document.set(at(2), path("b"), 2).unwrap();
         let changes = since(&document, None, START);
@@ -136,7 +136,7 @@ mod tests {
                 1 => Write::map(at),
                 _ => Write::set(at, ms as i64),
             };
-            document.update(Moment::new(ms, ms), &[write]).unwrap();
+            document.update(Moment::new(ms), &[write]).unwrap();
             if !(random >> 50).is_multiple_of(3) {
                 continue;
             }

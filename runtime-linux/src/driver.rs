@@ -33,7 +33,7 @@ pub(crate) enum StoredRequest {
     /// All that are not open.
     List { reply: Reply<Vec<UnopenedDocument>> },
     /// As it stands there; `None` if there is none of this name.
-    Load { document: String, reply: Reply<Option<Box<Replica<Heap>>>> },
+    Load { document: String, reply: Reply<Option<Box<Replica<Heap, ChaCha12Rng>>>> },
     /// Open it, as it stands there; `None` if there is none of this name.
     Open { document: String, reply: Reply<Option<DocumentIndex>> },
     /// Take it out of the store, with all that was not sent; tells what was in it.
@@ -59,7 +59,7 @@ pub(crate) struct Driver {
 enum StoreChange {
     None,
     /// A document is to be opened, and who waits for it.
-    Opened(Box<Replica<Heap>>, Reply<Option<DocumentIndex>>),
+    Opened(Box<Replica<Heap, ChaCha12Rng>>, Reply<Option<DocumentIndex>>),
     /// A document is not there any more.
     Removed(String),
 }

@@ -310,14 +310,18 @@ impl Engine {
     }
 
     /// A document and its sessions.
-    pub fn replica(&self, document: DocumentIndex) -> Option<&Replica<Heap>> {
+    pub fn replica(&self, document: DocumentIndex) -> Option<&Replica<Heap, ChaCha12Rng>> {
         self.documents.get(usize::from(document.0)).map(|hosted| &hosted.replica)
     }
 
     // ---- the documents ----
 
     /// Takes one more document; it is opened at the aggregator at once if there is a connection.
-    fn open_document(&mut self, now: Now, replica: Replica<Heap>) -> Result<DocumentIndex, EdgeError> {
+    fn open_document(
+        &mut self,
+        now: Now,
+        replica: Replica<Heap, ChaCha12Rng>,
+    ) -> Result<DocumentIndex, EdgeError> {
         let place = self.documents.iter().position(|hosted| hosted.replica.name() == replica.name());
         let index = match place {
             Some(index) => index,
@@ -389,7 +393,7 @@ impl Engine {
             crdt_core::Output::Close { session } if self.close_on_line(session, index) => {}
             crdt_core::Output::Close { session } => self.close_session(now, index, session),
             crdt_core::Output::Event(event) => self.take_event(now, index, event),
-            crdt_core::Output::Persist(_) => {
+            crdt_core::Output::Persist => {
                 let token = stage(&mut self.staged.batch, &mut self.documents[index].replica);
                 self.staged.tokens.push((index, token));
             }

@@ -10,7 +10,8 @@ pub(crate) fn kind_of(frame: &[u8]) -> MessageKind {
 #[cfg(test)]
 mod tests {
     use crdt_core::{
-        Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, Write,
+        Config, Connect, CountingRng, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId,
+        Role, Side, Write,
     };
 
     use super::*;
@@ -18,31 +19,27 @@ mod tests {
     #[test]
     fn an_open_is_control_and_a_write_is_content() {
         let name = DocumentName::new("pump").unwrap();
-        let mut device = Replica::<Heap>::new(&name, ReplicaId::new(7), Config::new(Role::Member));
-        let mut cloud = Replica::<Heap>::new(&name, ReplicaId::new(8), Config::new(Role::Aggregator));
-        let connect = |peer, initiator| Connect {
-            peer: PeerId([peer; 32]),
-            with_aggregator: initiator,
-            initiator,
-            confirmed: true,
-            handle: 300,
-        };
-        let sessions = [device.connect(connect(8, true)).unwrap(), cloud.connect(connect(7, false)).unwrap()];
+        let mut device = Replica::<Heap, _>::new(&name, Config::new(Role::Member), CountingRng::new(7));
+        let mut cloud = Replica::<Heap, _>::new(&name, Config::new(Role::Aggregator), CountingRng::new(8));
+        let sessions = [device.connect(Connect::initiator(PeerId([8; 32]), Role::Aggregator, 300)).unwrap(), cloud.connect(Connect::responder(PeerId([7; 32]), Role::Member, 300)).unwrap()];
         let mut frames = vec![];
         for round in 0..3 {
             if round > 0 {
                 let path = Path::new("speed").unwrap();
-                device.update(Moment::new(1_000 * round, round), &[Write::set(path, 5)]).unwrap();
+                device.update(Moment::new(1_000 * round), &[Write::set(path, 5)]).unwrap();
             }
             for _ in 0..4 {
                 for from_device in [true, false] {
-                    let moment = Moment::new(1_000 * round + 500, 9);
+                    let moment = Moment::new(1_000 * round + 500);
                     let mut buffer = [0; 1200];
                     let from = if from_device { &mut device } else { &mut cloud };
                     let mut sent = vec![];
                     while let Some(output) = from.poll_output(moment, &mut buffer) {
                         match output {
-                            Output::Persist(token) => from.handle_persisted(token),
+                            Output::Persist => {
+                                let token = from.take_unsaved(|_| {});
+                                from.handle_persisted(token);
+                            }
                             Output::Transmit { len, .. } => sent.push(buffer[..len].to_vec()),
                             _ => {}
                         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use control::Scalar;
-use crdt_core::{Config, DocumentName, Heap, Moment, Replica, ReplicaId, Role};
+use crdt_core::{Config, CountingRng, DocumentName, Heap, Moment, Replica, ReplicaId, Role};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::Value as Json;
@@ -241,7 +241,7 @@ impl Edge {
         removed.map_or_else(|| Err(self.unknown(name)), Ok)
     }
 
-    async fn load_stored(&self, name: &str) -> Result<Replica<Heap>, EdgeError> {
+    async fn load_stored(&self, name: &str) -> Result<Replica<Heap, ChaCha12Rng>, EdgeError> {
         let document = name.to_owned();
         let loaded = self.ask_stored(|reply| StoredRequest::Load { document, reply }).await?;
         loaded.map(|replica| *replica).ok_or_else(|| self.unknown(name))
@@ -370,7 +370,7 @@ pub fn ledger(directory: &Path) -> Result<LedgerReport, OpenError> {
 struct Opened {
     store: Store,
     identity: Identity,
-    replicas: Vec<Replica<Heap>>,
+    replicas: Vec<Replica<Heap, ChaCha12Rng>>,
     lines: Vec<LineParts>,
     books: Books,
     budget: Option<Budget>,
@@ -406,7 +406,7 @@ impl Opened {
             let moment = Moment { now: Now::read().wall, random: random.next_u64() };
             let id = ReplicaId::new(random.next_u64());
             let replica = load(&store, name.as_str(), config, moment)?;
-            replicas.push(replica.unwrap_or_else(|| Replica::new(name, id, config)));
+            replicas.push(replica.unwrap_or_else(|| Replica::new(name, config, CountingRng::new(id.get()))));
         }
         if !names.iter().map(DocumentName::as_str).eq(&remembered) {
             remember(&store, &names)?;

@@ -85,7 +85,11 @@ impl UnopenedDocument {
 }
 
 /// Cells that the aggregator is not known to have, and the bytes of their paths and payloads.
-fn unsent(replica: &Replica<Heap>, arrived: Option<Arrived>, aggregator: Option<PublicKey>) -> Limits {
+fn unsent(
+    replica: &Replica<Heap, ChaCha12Rng>,
+    arrived: Option<Arrived>,
+    aggregator: Option<PublicKey>,
+) -> Limits {
     let key = aggregator.or(arrived.as_ref().map(|arrived| arrived.aggregator));
     let arrived = arrived.filter(|arrived| Some(arrived.aggregator) == key);
     let acked = key.and_then(|key| replica.acknowledged_by(PeerId(key.0)));
@@ -107,6 +111,6 @@ pub(crate) fn load_unopened(
     name: &str,
     limits: Limits,
     moment: Moment,
-) -> Result<Option<Replica<Heap>>, LoadError> {
+) -> Result<Option<Replica<Heap, ChaCha12Rng>>, LoadError> {
     load(store, name, Config { limits, ..Config::new(Role::Member) }, moment)
 }

@@ -67,7 +67,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crdt_core::{DocumentName, Heap, PathError, Replica, Role, Stamp};
+use crdt_core::{CountingRng, DocumentName, Heap, PathError, Replica, Role, Stamp};
 use transport_quic::{Config, Ledger};
 
 use crate::clock::{Clock, SimTime, WallClock};
@@ -299,7 +299,7 @@ impl World {
 
     /// A node's copy of a document, while the node is up and has it.
     #[must_use]
-    pub fn replica(&self, node: NodeId, document: &DocumentName) -> Option<&Replica<Heap>> {
+    pub fn replica(&self, node: NodeId, document: &DocumentName) -> Option<&Replica<Heap, CountingRng>> {
         self.node(node).process.as_ref()?.documents.get(document).map(|document| &document.replica)
     }
 

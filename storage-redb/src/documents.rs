@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crdt_core::{Cell, CellRecord, Config, Heap, Moment, Path, PersistToken, RecordError, Replica, Unsaved};
+use crdt_core::{
+    Cell, CellRecord, Config, CountingRng, Heap, Moment, Path, PersistToken, RecordError, Replica, Unsaved,
+};
 
 use crate::{Batch, DocumentCommit, Store, StoreError};
 
@@ -31,7 +33,7 @@ pub enum LoadError {
 /// [`Output::Persist`](crdt_core::Output::Persist) and before any other input. When the batch is committed, give the
 /// token to [`Replica::handle_persisted`]. Cost: `[changes]`, and the replica's state record.
 pub fn stage(batch: &mut Batch<'_>, replica: &mut Replica<Heap>) -> PersistToken {
-    let mut commit = DocumentCommit::new(replica.name().as_str().to_owned(), replica.state_record());
+    let mut commit = DocumentCommit::new(replica.name().as_str().to_owned(), replica.state_record().to_vec());
     let mut record = [0; CellRecord::LEN_MAX];
     let token = replica.take_unsaved(|unsaved| match unsaved {
         Unsaved::Rewrite => {
@@ -68,7 +70,7 @@ pub fn load(
     };
     let cells = stored.cells.iter().map(|(path, record)| decode(path, record));
     let cells = cells.collect::<Result<Vec<_>, _>>().map_err(fail)?;
-    Replica::load(moment, config, &stored.meta, cells).map(Some).map_err(fail)
+    Replica::load(moment, config, rng, &stored.meta, cells).map(Some).map_err(fail)
 }
 
 fn decode<'a>(path: &'a str, record: &'a [u8]) -> Result<Cell<'a>, RecordError> {
@@ -87,10 +89,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("store.redb")).unwrap();
         let name = DocumentName::new("pump").unwrap();
-        let mut replica = Replica::<Heap>::new(&name, ReplicaId::new(7), Config::new(Role::Member));
+        let mut replica = Replica::<Heap, _>::new(&name, Config::new(Role::Member), CountingRng::new(7));
         let path = |text| Path::new(text).unwrap();
         let save = |replica: &mut Replica<Heap>| {
-            let Some(Output::Persist(token)) = replica.poll_output(Moment::new(9, 9), &mut []) else {
+            let Some(Output::Persist) = replica.poll_output(Moment::new(9), &mut []) else {
                 panic!("a change is to be saved");
             };
             let mut batch = Batch::new();
@@ -99,16 +101,16 @@ mod tests {
             replica.handle_persisted(token);
         };
         let writes = [Write::set(path("a/x"), 1), Write::set(path("a/y"), 2), Write::set(path("b"), "text")];
-        replica.update(Moment::new(1_000, 1), &writes).unwrap();
+        replica.update(Moment::new(1_000), &writes).unwrap();
         save(&mut replica);
-        replica.update(Moment::new(2_000, 1), &[Write::delete(path("a"))]).unwrap();
+        replica.update(Moment::new(2_000), &[Write::delete(path("a"))]).unwrap();
         save(&mut replica);
 
-        let loaded = load(&store, "pump", Config::new(Role::Member), Moment::new(3_000, 3)).unwrap().unwrap();
+        let loaded = load(&store, "pump", Config::new(Role::Member), Moment::new(3_000)).unwrap().unwrap();
         assert_eq!(loaded.document(), replica.document());
         assert_eq!(loaded.document().get(path("b")), Some(Value::Str("text")));
         assert_eq!(loaded.id(), replica.id());
         assert!(loaded.is_unverified(), "it may be an old copy");
-        assert!(load(&store, "other", Config::new(Role::Member), Moment::new(0, 0)).unwrap().is_none());
+        assert!(load(&store, "other", Config::new(Role::Member), Moment::new(0)).unwrap().is_none());
     }
 }

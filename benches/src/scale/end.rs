@@ -1,14 +1,14 @@
 //! A replica in heap storage with a clock, and a driver whose disk takes no time.
 
 use crdt_core::{
-    Config, Connect, DocumentName, Event, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role,
-    SessionId, Write,
+    Config, Connect, CountingRng, DocumentName, Event, Heap, Moment, Output, Path, PeerId, Replica,
+    ReplicaId, Role, SessionId, Side, Write,
 };
 
 /// One side of conversations.
 pub struct End {
     /// The replica.
-    pub replica: Replica<Heap>,
+    pub replica: Replica<Heap, CountingRng>,
     /// Its key.
     pub peer: PeerId,
     /// Its clock, in milliseconds since 1970.
@@ -27,12 +27,12 @@ impl End {
     /// Never: the name is one.
     pub fn new(n: u64, role: Role) -> anyhow::Result<Self> {
         let name = DocumentName::new("scale")?;
-        Ok(Self::of(Replica::new(&name, ReplicaId::new(n + 1), Config::new(role)), n))
+        Ok(Self::of(Replica::new(&name, Config::new(role), CountingRng::new(n + 1)), n))
     }
 
     /// A replica that was loaded.
     #[must_use]
-    pub fn of(replica: Replica<Heap>, n: u64) -> Self {
+    pub fn of(replica: Replica<Heap, CountingRng>, n: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&n.to_le_bytes());
         Self {
@@ -48,7 +48,7 @@ impl End {
     /// Now, with bits that were never given before.
     pub fn moment(&mut self) -> Moment {
         self.random += 1;
-        Moment::new(self.now_ms, self.random)
+        Moment::new(self.now_ms)
     }
 
     /// Opens a session with another one.
@@ -56,7 +56,13 @@ impl End {
     /// # Errors
     /// Without room for another session.
     pub fn connect(&mut self, peer: PeerId, initiator: bool) -> anyhow::Result<SessionId> {
-        let connect = Connect { peer, with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
+        let connect = Connect {
+            peer: peer,
+            peer_role: if initiator { Role::Aggregator } else { Role::Member },
+            side: if initiator { Side::Initiator } else { Side::Responder },
+            is_early: false,
+            handle: 0,
+        };
         Ok(self.replica.connect(connect)?)
     }
 
@@ -78,7 +84,7 @@ impl End {
             let moment = self.moment();
             let Some(output) = self.replica.poll_output(moment, &mut buffer) else { return frames };
             match output {
-                Output::Persist(_) => {
+                Output::Persist => {
                     let token = self.replica.take_unsaved(|_| {});
                     self.replica.handle_persisted(token);
                 }

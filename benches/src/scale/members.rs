@@ -161,7 +161,7 @@ impl Member {
             let moment = self.end.moment();
             match self.end.replica.poll_output(moment, &mut buffer) {
                 None => return Ok(()),
-                Some(Output::Persist(_)) => {
+                Some(Output::Persist) => {
                     let token = self.end.replica.take_unsaved(|_| {});
                     self.end.replica.handle_persisted(token);
                 }

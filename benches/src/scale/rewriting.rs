@@ -1,7 +1,7 @@
 //! Cells that are written again under another stamp, all of them while one frame is taken.
 
 use anyhow::ensure;
-use crdt_core::{CellRecord, Config, Heap, Moment, Path, Replica, Role};
+use crdt_core::{CellRecord, Config, CountingRng, Heap, Moment, Path, Replica, Role};
 
 use super::{Cost, End, Workload, settle, timed};
 
@@ -83,7 +83,7 @@ struct Image {
 
 fn image(end: &End) -> anyhow::Result<Image> {
     let mut buffer = vec![0; 1 << 16];
-    let Some(len) = end.replica.encode_state(&mut buffer) else { anyhow::bail!("the state is too long") };
+    let Some(len) = end.replica.state_record().encode(&mut buffer) else { anyhow::bail!("the state is too long") };
     let state = buffer[..len].to_vec();
     let cells = end.replica.document().changes_since(0).filter_map(|cell| {
         let len = CellRecord::encode(&cell, &mut buffer)?;
@@ -92,8 +92,8 @@ fn image(end: &End) -> anyhow::Result<Image> {
     Ok(Image { state, cells: cells.collect() })
 }
 
-fn load(image: &Image, moment: Moment) -> anyhow::Result<Replica<Heap>> {
+fn load(image: &Image, moment: Moment) -> anyhow::Result<Replica<Heap, CountingRng>> {
     let cells = image.cells.iter().map(|(path, record)| Ok(CellRecord::decode(Path::new(path)?, record)?));
     let cells = cells.collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(Replica::load(moment, Config::new(Role::Member), &image.state, cells)?)
+    Ok(Replica::load(moment, Config::new(Role::Member), RNG_HERE, &image.state, cells)?)
 }

@@ -3,8 +3,8 @@
 use std::any::Any;
 
 use crdt_core::{
-    Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, SessionId,
-    Value, Write,
+    Config, Connect, CountingRng, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role,
+    SessionId, Value, Write,
 };
 use serde_json::Value as Json;
 
@@ -19,7 +19,7 @@ pub struct Godwit {
 }
 
 struct End {
-    replica: Replica<Heap>,
+    replica: Replica<Heap, CountingRng>,
     session: Option<SessionId>,
     peer: PeerId,
 }
@@ -46,7 +46,7 @@ impl End {
         let mut peer = [0; 32];
         peer[..8].copy_from_slice(&id(n).to_le_bytes());
         Self {
-            replica: Replica::new(&name, ReplicaId::new(id(n)), Config::new(role)),
+            replica: Replica::new(&name, Config::new(role), CountingRng::new(id(n))),
             session: None,
             peer: PeerId(peer),
         }
@@ -56,7 +56,13 @@ impl End {
         if let Some(session) = self.session.take() {
             self.replica.disconnect(session);
         }
-        let connect = Connect { peer, with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
+        let connect = Connect {
+            peer: peer,
+            peer_role: if initiator { Role::Aggregator } else { Role::Member },
+            side: if initiator { Side::Initiator } else { Side::Responder },
+            is_early: false,
+            handle: 0,
+        };
         self.session = Some(self.replica.connect(connect).expect("one session fits"));
     }
 
@@ -71,7 +77,7 @@ impl End {
         let mut frames = Vec::new();
         while let Some(output) = self.replica.poll_output(clock.moment(), &mut buffer) {
             match output {
-                Output::Persist(_) => {
+                Output::Persist => {
                     let token = self.replica.take_unsaved(|_| {});
                     self.replica.handle_persisted(token);
                 }
@@ -91,7 +97,7 @@ impl End {
 impl Clock {
     fn moment(&mut self) -> Moment {
         self.random += 1;
-        Moment::new(self.now_ms, self.random)
+        Moment::new(self.now_ms)
     }
 }
 
@@ -101,7 +107,7 @@ impl Godwit {
     /// 40 cells, 1 KiB of paths and values, 4 replicas: the smallest that W1 fits in, rounded up.
     pub fn fixed_bytes() -> (usize, usize) {
         type Small = crdt_core::Fixed<40, 1024, 4>;
-        (size_of::<Replica<Small>>(), size_of::<crdt_core::Document<Small>>())
+        (size_of::<Replica<Small, CountingRng>>(), size_of::<crdt_core::Document<Small>>())
     }
 
     fn end(&mut self, side: Side) -> (&mut End, &mut Clock) {

@@ -483,7 +483,7 @@ mod tests {
                     peers.iter_mut().for_each(|peer| peer.since = 0);
                 }
                 Step::Retire(id) => {
-                    knowledge.retire(Moment::new(1, 1), ReplicaId::new(id)).unwrap();
+                    knowledge.retire(Moment::new(1), ReplicaId::new(id)).unwrap();
                 }
                 Step::RollBack(id, ms) => {
                     let (id, common) = (ReplicaId::new(id), Time::from_clock_ms(ms));

@@ -4,6 +4,8 @@
 //! (see [`Config::admission_ahead_ms`](crate::Config::admission_ahead_ms)), and the device, which still has everything,
 //! writes it again by the aggregator's clock and under a new id, because the old one has a future that nobody may see.
 
+use rand_core::Rng;
+
 use super::Replica;
 use crate::causal::Stamp;
 use crate::document::Document;
@@ -12,7 +14,7 @@ use crate::storage::CellStore;
 use crate::sync::{Memory, Stop};
 use crate::time::Time;
 
-impl<S: Memory> Replica<S> {
+impl<S: Memory, R: Rng> Replica<S, R> {
     /// What is added to the readings of the driver's clock, in milliseconds. It is not stored: each session with the
     /// aggregator finds it anew.
     pub fn clock_correction_ms(&self) -> i64 {

@@ -1,7 +1,10 @@
 //! The sessions of a replica: connections come and go, and the driver says what each can carry.
 
+use rand_core::Rng;
+
 use super::Replica;
 use crate::cell::Path;
+use crate::config::Role;
 use crate::error::CapacityError;
 use crate::id::PeerId;
 use crate::list::List;
@@ -9,37 +12,76 @@ use crate::storage::CellStore;
 use crate::sync::{Carrier, Memory, Peer, Session, SessionId};
 use crate::time::Moment;
 
-/// A connection about to carry this document.
+/// A connection that is to carry this document.
+///
+/// ```
+/// use crdt_core::{Connect, PeerId, Role};
+/// let (aggregator, device) = (PeerId([2; 32]), PeerId([1; 32]));
+/// let on_the_device = Connect::initiator(aggregator, Role::Aggregator, 0);
+/// let at_the_aggregator = Connect::responder(device, Role::Member, 0);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Connect {
     /// The key that the transport authenticated.
     pub peer: PeerId,
-    /// The peer is the aggregator of this document.
-    pub with_aggregator: bool,
-    /// This side opens the document; otherwise the peer's Open is awaited.
-    pub initiator: bool,
-    /// The peer is proven to be there now (false for input of a 0-RTT handshake until it completes).
-    pub confirmed: bool,
+    /// What the peer is.
+    pub peer_role: Role,
+    /// Who opens the document on this connection.
+    pub side: Side,
+    /// The peer is not proven to be there now: until the handshake completes, its input may be a replay (0-RTT). Then
+    /// [`Replica::confirm`] follows.
+    pub is_early: bool,
     /// The document's number on this connection, chosen by the initiator.
     pub handle: u16,
 }
 
-impl<S: Memory> Replica<S> {
-    /// Begins a session. A confirmed one replaces those that are open with the same peer. `moment` gives random bits.
+/// A side of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// This side opens the document.
+    Initiator,
+    /// The peer's Open is awaited.
+    Responder,
+}
+
+impl Connect {
+    /// This side opens the document with a peer that is proven to be there.
+    pub const fn initiator(peer: PeerId, peer_role: Role, handle: u16) -> Self {
+        Self { peer, peer_role, side: Side::Initiator, is_early: false, handle }
+    }
+
+    /// A peer that is proven to be there opens the document.
+    pub const fn responder(peer: PeerId, peer_role: Role, handle: u16) -> Self {
+        Self { peer, peer_role, side: Side::Responder, is_early: false, handle }
+    }
+
+    /// The same, before the handshake is complete.
+    pub const fn early(self) -> Self {
+        Self { is_early: true, ..self }
+    }
+}
+
+impl<S: Memory, R: Rng> Replica<S, R> {
+    /// Begins a session. A confirmed one replaces those that are open with the same peer.
     ///
     /// # Errors
     /// [`CapacityError::Peers`] when there is no capacity for another session or peer.
     pub fn connect(&mut self, connect: Connect) -> Result<SessionId, CapacityError> {
-        if connect.confirmed {
+        if !connect.is_early {
             self.close_sessions_with(connect.peer, None);
         }
         self.remember_peer(connect.peer)?;
         self.next_session += 1;
-        let Connect { peer, with_aggregator, initiator, confirmed, handle } = connect;
-        let (has_capacity, is_deferred) = (true, false);
-        let carrier =
-            Carrier { peer, with_aggregator, initiator, confirmed, handle, has_capacity, is_deferred };
-        let session = Session::new(SessionId(self.next_session), carrier, 0);
+        let carrier = Carrier {
+            peer: connect.peer,
+            with_aggregator: connect.peer_role == Role::Aggregator,
+            initiator: connect.side == Side::Initiator,
+            confirmed: !connect.is_early,
+            handle: connect.handle,
+            has_capacity: true,
+            is_deferred: false,
+        };
+        let session = Session::new(SessionId(self.next_session), carrier, self.rng.next_u32());
         let (id, limit) = (session.id, self.sessions.room());
         self.sessions.add(session).map_err(|()| CapacityError::Peers { limit })?;
         Ok(id)

@@ -1,12 +1,14 @@
 //! Frames of peers: each message goes to its session, and what concerns more than that session is done here.
 
+use rand_core::Rng;
+
 use super::Replica;
 use crate::limits::FRAME_LEN_MAX;
 use crate::sync::{Memory, Outcome, PeerError, SessionId, Stop};
 use crate::time::Moment;
 use crate::wire::{DecodeError, MessageReader, Refusal};
 
-impl<S: Memory> Replica<S> {
+impl<S: Memory, R: Rng> Replica<S, R> {
     /// Handles one frame of a session, as the transport delivered it: complete, in order, from the session's peer.
     ///
     /// A damaged frame changes nothing. O(frame) and what the cells in it cost; see

@@ -1,21 +1,23 @@
 //! Identity: a replica id belongs to one continuous history.
 
+use rand_core::Rng;
+
 use super::Replica;
 use crate::causal::Stamp;
 use crate::cell::Path;
 use crate::config::Role;
 use crate::id::PeerId;
 use crate::list::List;
+use crate::rng::fresh_replica_id;
 use crate::storage::Stored;
 use crate::sync::{Event, Fork, Memory, Session, Stop, cell_of_change, copy_path, in_order_of_stamps};
 use crate::time::Time;
 use crate::weaken::{Rule, holds};
 
-impl<S: Memory> Replica<S> {
+impl<S: Memory, R: Rng> Replica<S, R> {
     /// This copy came from storage: its id may have gone further than it knows.
     pub(super) fn note_loaded(&mut self) {
         let context = &mut self.context;
-        let fresh = context.moment.fresh_replica_id();
         match context.config.role {
             // Nobody can verify these: they simply go on under an id that was never used.
             Role::Aggregator | Role::Mesh => {
@@ -24,6 +26,7 @@ impl<S: Memory> Replica<S> {
                     self.fork(loaded).ok();
                     return;
                 }
+                let fresh = fresh_replica_id(&mut self.rng);
                 let before = core::mem::replace(&mut context.document.replica, fresh);
                 if context.document.knowledge.vv().time_of(before) > Time::ZERO {
                     // Of a member's, the aggregator learns by its next Open.
@@ -35,7 +38,7 @@ impl<S: Memory> Replica<S> {
                 let loaded = context.document.knowledge.vv().time_of(context.document.replica);
                 context.loaded = *context.unverified.get_or_insert(loaded);
                 // A copy of this storage has the stored one too.
-                let stored = context.document.spare.replace(fresh);
+                let stored = context.document.spare.replace(fresh_replica_id(&mut self.rng));
                 if let Some(stored) = stored {
                     context.move_totals(stored);
                 }
@@ -88,7 +91,7 @@ impl<S: Memory> Replica<S> {
         let context = &mut self.context;
         let document = &mut context.document;
         let (old, highest) = (document.replica, document.knowledge.vv().time_of(document.replica));
-        let new = document.spare.unwrap_or(context.moment.fresh_replica_id());
+        let new = document.spare.unwrap_or_else(|| fresh_replica_id(&mut self.rng));
         if !document.knowledge.vv().fits(1) {
             // Without capacity for another id there is nothing to go on under: the copy stays as it is, and talks to nobody.
             return Err(Stop::too_many_replicas(document.knowledge.vv().len() + 1));

@@ -20,8 +20,10 @@ mod record;
 mod stability;
 mod typed;
 
-pub use connections::Connect;
-pub use record::{CellRecord, RecordError, Unsaved};
+pub use connections::{Connect, Side};
+pub use record::{CellRecord, RecordError, StateRecord, Unsaved};
+
+use rand_core::Rng;
 
 use core::fmt;
 
@@ -29,7 +31,7 @@ use crate::causal::Stamp;
 use crate::config::Config;
 use crate::document::{Document, UpdateError};
 use crate::id::{DocumentName, ReplicaId};
-use crate::storage::CellStore;
+use crate::rng::fresh_replica_id;
 use crate::sync::{Conflict, Context, Event, Memory, Repairs, SessionId, Sessions};
 use crate::time::Moment;
 use crate::write::Write;
@@ -45,8 +47,9 @@ pub enum Output {
     },
     /// Tell the application.
     Event(Event),
-    /// Take what is unsaved with [`Replica::take_unsaved`], make it durable, then call [`Replica::handle_persisted`].
-    Persist(PersistToken),
+    /// Make durable what [`Replica::take_unsaved`] gives, then hand its token to [`Replica::handle_persisted`]. Nothing is sent
+    /// before.
+    Persist,
     /// Send the first `len` bytes of the buffer as one message, in order.
     Transmit {
         /// On which session.
@@ -56,8 +59,9 @@ pub enum Output {
     },
 }
 
-/// Names one state that is to be made durable. Later tokens include earlier ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Names one state that was taken to be made durable: [`Replica::take_unsaved`] gives it. Later tokens include earlier ones.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[must_use = "nothing is sent until it is handed to `handle_persisted`"]
 pub struct PersistToken(u64);
 
 /// One copy of one document, in conversation with others.
@@ -66,14 +70,14 @@ pub struct PersistToken(u64);
 /// ```
 /// use crdt_core::*;
 /// let name = DocumentName::new("pump-42")?;
-/// let mut device = Replica::<Heap>::new(&name, ReplicaId::new(1), Config::new(Role::Member));
-/// let mut cloud = Replica::<Heap>::new(&name, ReplicaId::new(2), Config::new(Role::Aggregator));
-/// let at = |ms| Moment::new(ms, ms);
+/// // A device gives the random numbers of its system.
+/// let mut device = Replica::<Heap, _>::new(&name, Config::new(Role::Member), CountingRng::new(1));
+/// let mut cloud = Replica::<Heap, _>::new(&name, Config::new(Role::Aggregator), CountingRng::new(2));
+/// let at = Moment::new;
 /// device.update(at(1_000), &[Write::set(Path::new("pump/3/setpoint")?, 4.5)])?;
 ///
-/// let link = |peer, initiator| Connect { peer: PeerId([peer; 32]), with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
-/// let up = device.connect(link(2, true))?;
-/// let down = cloud.connect(link(1, false))?;
+/// let up = device.connect(Connect::initiator(PeerId([2; 32]), Role::Aggregator, 0))?;
+/// let down = cloud.connect(Connect::responder(PeerId([1; 32]), Role::Member, 0))?;
 /// let mut buffer = [0; 1024];
 /// loop {
 ///     let mut idle = true;
@@ -81,8 +85,10 @@ pub struct PersistToken(u64);
 ///         let (from, to, session) = if sender_is_device { (&mut device, &mut cloud, down) } else { (&mut cloud, &mut device, up) };
 ///         while let Some(output) = from.poll_output(at(2_000), &mut buffer) {
 ///             match output {
-///                 // Here a driver writes to its disk; this one has none.
-///                 Output::Persist(token) => from.handle_persisted(token),
+///                 Output::Persist => {
+///                     let token = from.take_unsaved(|_change| { /* here a driver writes to its disk */ });
+///                     from.handle_persisted(token);
+///                 }
 ///                 Output::Transmit { len, .. } => to.handle_frame(at(2_000), session, &buffer[..len])?,
 ///                 Output::Event(_) | Output::Close { .. } => {}
 ///             }
@@ -94,17 +100,16 @@ pub struct PersistToken(u64);
 /// assert_eq!(cloud.document().get(Path::new("pump/3/setpoint")?), Some(Value::F64(4.5)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Replica<S: Memory> {
+pub struct Replica<S: Memory, R> {
     /// Everything but the sessions.
     context: Context<S>,
+    rng: R,
     sessions: Sessions<S>,
     next_session: u32,
-    issued: PersistToken,
-    /// What was handed over with it was taken.
-    taken: PersistToken,
-    persisted: PersistToken,
-    /// Removals were not taken, so the next one who takes what is unsaved has to write everything anew.
-    must_rewrite: bool,
+    /// Counts the states that were to be made durable.
+    issued: u64,
+    /// Up to here they are.
+    persisted: u64,
     /// Cells up to this sequence number were handed to the driver.
     saved_seq: u64,
     /// Counts peers that came or went.
@@ -125,7 +130,7 @@ struct SharedState {
 }
 
 impl SharedState {
-    fn of<S: Memory>(replica: &Replica<S>) -> Self {
+    fn of<S: Memory, R>(replica: &Replica<S, R>) -> Self {
         let (context, document) = (&replica.context, &replica.context.document);
         Self {
             seq: document.seq,
@@ -136,17 +141,25 @@ impl SharedState {
     }
 }
 
-impl<S: Memory> Replica<S> {
-    /// A new replica: an empty document and an id that was never used.
-    pub fn new(name: &DocumentName, id: ReplicaId, config: Config) -> Self {
+impl<S: Memory, R: Rng> Replica<S, R> {
+    /// A new replica: an empty document, and an id that `rng` gives.
+    ///
+    /// `rng` is asked for 64 bits whenever this copy needs an id, and for 32 with each session. It must be seeded from the system,
+    /// or be a hardware generator: if two replicas draw the same id, their histories mix, and writes are lost.
+    /// [`CountingRng`](crate::CountingRng) is for tests.
+    pub fn new(name: &DocumentName, config: Config, mut rng: R) -> Self {
+        let id = fresh_replica_id(&mut rng);
+        Self::with_id(name, id, config, rng)
+    }
+
+    fn with_id(name: &DocumentName, id: ReplicaId, config: Config, mut rng: R) -> Self {
         Self {
-            context: Context::new(name, id, config),
+            context: Context::new(name, id, config, rng.next_u64()),
+            rng,
             sessions: Sessions::default(),
             next_session: 0,
-            issued: PersistToken(0),
-            taken: PersistToken(0),
-            persisted: PersistToken(0),
-            must_rewrite: false,
+            issued: 0,
+            persisted: 0,
             saved_seq: 0,
             presence: 0,
             somebody_is_away_at: None,
@@ -167,14 +180,9 @@ impl<S: Memory> Replica<S> {
         stamp
     }
 
-    /// What was handed over with `token`, and all before, is durable.
+    /// What was taken with `token`, and all before, is durable.
     pub fn handle_persisted(&mut self, token: PersistToken) {
-        self.persisted = self.persisted.max(token.min(self.issued));
-        if self.persisted > self.taken {
-            // The driver has no disk, or saves in a way of its own: nobody asks what was removed.
-            self.must_rewrite |= self.context.document.cells.has_removed();
-            self.context.document.cells.clear_removed();
-        }
+        self.persisted = self.persisted.max(token.0);
     }
 
     /// Marks state that changes without gating (what peers have acknowledged) to be saved too, before a shutdown.
@@ -195,8 +203,8 @@ impl<S: Memory> Replica<S> {
             return Some(Output::Close { session });
         }
         if core::mem::take(&mut self.context.unsaved) {
-            self.issued.0 += 1;
-            return Some(Output::Persist(self.issued));
+            self.issued += 1;
+            return Some(Output::Persist);
         }
         if self.persisted < self.issued {
             return None;
@@ -264,7 +272,7 @@ impl<S: Memory> Replica<S> {
     }
 }
 
-impl<S: Memory> fmt::Debug for Replica<S> {
+impl<S: Memory, R> fmt::Debug for Replica<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Replica")
             .field("name", &self.context.name)

@@ -1,5 +1,7 @@
 //! Receipts: what peers are known to have made durable.
 
+use rand_core::Rng;
+
 use super::Replica;
 use crate::causal::{Stamp, VersionVector};
 use crate::document::Limits;
@@ -8,7 +10,7 @@ use crate::storage::CellStore;
 use crate::sync::{Event, Memory, Peer, Session, SessionId};
 use crate::time::Time;
 
-impl<S: Memory> Replica<S> {
+impl<S: Memory, R: Rng> Replica<S, R> {
     /// Asks the peer of every open session to tell, once, what is durable there.
     pub fn request_acknowledgement(&mut self) {
         for session in self.sessions.iter_mut() {

@@ -25,7 +25,11 @@
 //! | peers | a count, then of each: key (32 bytes), flags (1 byte: 1 active, 2 a replica id follows), replica id, acknowledged: vector |
 //! | retired ids | left out where there are none: when the last retired of which nothing is kept, a count, then id, time and when it retired of each |
 
+use rand_core::Rng;
+
 use super::Replica;
+use core::fmt;
+
 use crate::causal::{Knowledge, Retired, Stamp, VersionVector};
 use crate::cell::{Cell, Content, Kind, Path, PathError};
 use crate::config::Config;
@@ -35,7 +39,7 @@ use crate::limits::{DOCUMENT_NAME_LEN_MAX, VALUE_LEN_MAX};
 use crate::list::List;
 use crate::replica::PersistToken;
 use crate::storage::{CellStore, Stored};
-use crate::sync::{Memory, Peer};
+use crate::sync::{Context, Memory, Peer};
 use crate::time::{Moment, Time};
 use crate::wire::{Damaged, DecodeError, Full, Reader, Writer};
 
@@ -73,13 +77,52 @@ pub enum RecordError {
 /// Something to be made durable, all of one token in one atomic step.
 #[derive(Clone, Copy, Debug)]
 pub enum Unsaved<'a> {
-    /// Drop every cell of this document; those that are held follow. From fixed storage, and where what was removed before
-    /// was never taken.
+    /// Drop every cell of this document; those that are held follow. Only from fixed storage.
     Rewrite,
     /// The cell at this path is gone.
     Removed(&'a str),
-    /// The cell at this path is new or has changed.
+    /// The cell at this path is new or has changed. [`CellRecord`] is what to store of it.
     Cell(Stored<'a>),
+    /// Everything that is no cell: one record, which replaces the one before. It comes last.
+    State(StateRecord<'a>),
+}
+
+/// The state record of a replica, to be written to where the driver keeps it.
+#[derive(Clone, Copy)]
+pub struct StateRecord<'a>(&'a dyn EncodeState);
+
+/// A [`Context`], of whatever memory.
+trait EncodeState {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), Full>;
+}
+
+impl StateRecord<'_> {
+    /// Writes the record to the front of `buffer` and tells its length; `None` when it does not fit. O(replicas + peers).
+    pub fn encode(&self, buffer: &mut [u8]) -> Option<usize> {
+        let mut writer = Writer::new(buffer);
+        self.0.encode(&mut writer).ok().map(|()| writer.len())
+    }
+
+    /// The record.
+    #[cfg(feature = "alloc")]
+    pub fn to_vec(&self) -> alloc::vec::Vec<u8> {
+        let mut buffer = alloc::vec![0; 512];
+        loop {
+            match self.encode(&mut buffer) {
+                Some(len) => {
+                    buffer.truncate(len);
+                    return buffer;
+                }
+                None => buffer.resize(2 * buffer.len(), 0),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for StateRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateRecord").finish_non_exhaustive()
+    }
 }
 
 /// A cell's record, to be stored under its path.
@@ -113,20 +156,14 @@ impl CellRecord {
     }
 }
 
-impl<S: Memory> Replica<S> {
-    /// Gives `sink` everything that changed since the last call, after [`Output::Persist`](super::Output::Persist) and
-    /// before any other input. The state record comes apart: [`encode_state`](Self::encode_state).
+impl<S: Memory, R: Rng> Replica<S, R> {
+    /// Gives `sink` everything that changed since the last call, after [`Output::Persist`](super::Output::Persist).
     ///
-    /// All of it goes to disk in one atomic step, together with the state record; then
-    /// [`handle_persisted`](Self::handle_persisted) is told. O(changes). If the disk fails, the replica must be dropped
-    /// and loaded again.
+    /// All of it goes to disk in one atomic step; then [`handle_persisted`](Self::handle_persisted) is given the token. O(changes).
+    /// If the disk fails, the replica must be dropped and loaded again.
     pub fn take_unsaved(&mut self, mut sink: impl FnMut(Unsaved<'_>)) -> PersistToken {
         let cells = &self.context.document.cells;
         match cells.removed() {
-            _ if core::mem::take(&mut self.must_rewrite) => {
-                sink(Unsaved::Rewrite);
-                self.saved_seq = 0;
-            }
             Some(paths) => paths.for_each(|path| sink(Unsaved::Removed(path))),
             None if cells.has_removed() => {
                 sink(Unsaved::Rewrite);
@@ -137,29 +174,14 @@ impl<S: Memory> Replica<S> {
         cells.since(self.saved_seq).for_each(|cell| sink(Unsaved::Cell(cell)));
         self.saved_seq = self.context.document.seq;
         self.context.document.cells.clear_removed();
-        self.taken = self.issued;
-        self.issued
+        sink(Unsaved::State(self.state_record()));
+        PersistToken(self.issued)
     }
 
-    /// Writes the state record to the front of `buffer` and tells its length; `None` when it does not fit.
-    pub fn encode_state(&self, buffer: &mut [u8]) -> Option<usize> {
-        let mut writer = Writer::new(buffer);
-        self.write_state(&mut writer).ok().map(|()| writer.len())
-    }
-
-    /// The state record. See [`encode_state`](Self::encode_state).
-    #[cfg(feature = "alloc")]
-    pub fn state_record(&self) -> alloc::vec::Vec<u8> {
-        let mut buffer = alloc::vec![0; 512];
-        loop {
-            match self.encode_state(&mut buffer) {
-                Some(len) => {
-                    buffer.truncate(len);
-                    return buffer;
-                }
-                None => buffer.resize(2 * buffer.len(), 0),
-            }
-        }
+    /// The state record as it is now, whether it changed or not. What is saved with the cells of a commit comes from
+    /// [`take_unsaved`](Self::take_unsaved).
+    pub fn state_record(&self) -> StateRecord<'_> {
+        StateRecord(&self.context)
     }
 
     /// A replica from its state record and the records of its cells, in any order.
@@ -171,11 +193,12 @@ impl<S: Memory> Replica<S> {
     pub fn load<'a>(
         moment: Moment,
         config: Config,
+        rng: R,
         state: &[u8],
         cells: impl IntoIterator<Item = Cell<'a>>,
     ) -> Result<Self, RecordError> {
         let (name, id, _) = read_head(state)?;
-        let mut replica = Self::new(&name, id, config);
+        let mut replica = Self::with_id(&name, id, config, rng);
         replica.restore(moment, state, cells)?;
         Ok(replica)
     }
@@ -203,46 +226,6 @@ impl<S: Memory> Replica<S> {
         self.context.unsaved = false;
         self.context.begin(moment);
         self.note_loaded();
-        Ok(())
-    }
-
-    fn write_state(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
-        let document = &self.context.document;
-        writer.byte(RECORD_FORMAT)?;
-        writer.varint(self.context.name.as_str().len() as u64)?;
-        writer.bytes(self.context.name.as_str().as_bytes())?;
-        write_id(writer, document.replica)?;
-        writer.varint(document.knowledge.clock().as_ms())?;
-        writer.varint(self.context.unverified.map_or(0, |time| time.as_ms() + 1))?;
-        if self.context.unverified.is_some() {
-            write_id(writer, document.spare.unwrap_or(document.replica))?;
-        }
-        write_id(writer, document.knowledge.horizon().replica)?;
-        writer.varint(document.knowledge.horizon().time.as_ms())?;
-        write_vector(writer, document.knowledge.vv())?;
-        write_vector(writer, document.knowledge.floor())?;
-        writer.bytes(&document.fingerprint().to_le_bytes())?;
-        writer.varint(self.context.given_up.len() as u64)?;
-        self.context.given_up.iter().try_for_each(|id| write_id(writer, *id))?;
-        writer.varint(self.context.peers.len() as u64)?;
-        for peer in self.context.peers.iter() {
-            writer.bytes(&peer.id.0)?;
-            writer.byte(u8::from(peer.active) | if peer.replica.is_some() { 2 } else { 0 })?;
-            if let Some(replica) = peer.replica {
-                write_id(writer, replica)?;
-            }
-            write_vector(writer, &peer.acked)?;
-        }
-        let retired = document.knowledge.retired();
-        if retired.len() > 0 || retired.dropped() > Time::ZERO {
-            writer.varint(retired.dropped().as_ms())?;
-            writer.varint(retired.len() as u64)?;
-        }
-        for entry in retired.iter() {
-            write_id(writer, entry.replica)?;
-            writer.varint(entry.time.as_ms())?;
-            writer.varint(entry.at.as_ms())?;
-        }
         Ok(())
     }
 
@@ -308,6 +291,48 @@ impl<S: Memory> Replica<S> {
             let len = reader.offset() + reader.rest().len();
             Err(reader.fail(DecodeError::TooLong { len }).into())
         }
+    }
+}
+
+impl<S: Memory> EncodeState for Context<S> {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let document = &self.document;
+        writer.byte(RECORD_FORMAT)?;
+        writer.varint(self.name.as_str().len() as u64)?;
+        writer.bytes(self.name.as_str().as_bytes())?;
+        write_id(writer, document.replica)?;
+        writer.varint(document.knowledge.clock().as_ms())?;
+        writer.varint(self.unverified.map_or(0, |time| time.as_ms() + 1))?;
+        if self.unverified.is_some() {
+            write_id(writer, document.spare.unwrap_or(document.replica))?;
+        }
+        write_id(writer, document.knowledge.horizon().replica)?;
+        writer.varint(document.knowledge.horizon().time.as_ms())?;
+        write_vector(writer, document.knowledge.vv())?;
+        write_vector(writer, document.knowledge.floor())?;
+        writer.bytes(&document.fingerprint().to_le_bytes())?;
+        writer.varint(self.given_up.len() as u64)?;
+        self.given_up.iter().try_for_each(|id| write_id(writer, *id))?;
+        writer.varint(self.peers.len() as u64)?;
+        for peer in self.peers.iter() {
+            writer.bytes(&peer.id.0)?;
+            writer.byte(u8::from(peer.active) | if peer.replica.is_some() { 2 } else { 0 })?;
+            if let Some(replica) = peer.replica {
+                write_id(writer, replica)?;
+            }
+            write_vector(writer, &peer.acked)?;
+        }
+        let retired = document.knowledge.retired();
+        if retired.len() > 0 || retired.dropped() > Time::ZERO {
+            writer.varint(retired.dropped().as_ms())?;
+            writer.varint(retired.len() as u64)?;
+        }
+        for entry in retired.iter() {
+            write_id(writer, entry.replica)?;
+            writer.varint(entry.time.as_ms())?;
+            writer.varint(entry.at.as_ms())?;
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,8 @@
 //! The aggregator decides, by what its members have acknowledged. See [`crate::retiring`] for what is remembered of a retired
 //! id, and why that is enough.
 
+use rand_core::Rng;
+
 use super::Replica;
 use crate::causal::Retired;
 use crate::config::Role;
@@ -12,7 +14,7 @@ use crate::storage::CellStore;
 use crate::sync::Memory;
 use crate::time::{Moment, Time};
 
-impl<S: Memory> Replica<S> {
+impl<S: Memory, R: Rng> Replica<S, R> {
     /// Forgets the tombstones that every active member is known to have, and retires the replica ids that nobody uses any
     /// more. For aggregators; tells how many tombstones it forgot. O(tombstones x members), and O(cells) where ids may retire.
     ///

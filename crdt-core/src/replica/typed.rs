@@ -1,5 +1,7 @@
 //! Values of the application's types, stored as cells.
 
+use rand_core::Rng;
+
 use serde::Serialize;
 
 use super::Replica;
@@ -9,7 +11,7 @@ use crate::sync::Memory;
 use crate::time::Moment;
 use crate::typed::WriteError;
 
-impl<S: Memory> Replica<S> {
+impl<S: Memory, R: Rng> Replica<S, R> {
     /// Stores `value` at `path`. See [`Document::write`](crate::Document::write).
     ///
     /// # Errors
@@ -32,7 +34,7 @@ impl<S: Memory> Replica<S> {
 }
 
 #[cfg(feature = "std")]
-impl<S: Memory> Replica<S> {
+impl<S: Memory, R: Rng> Replica<S, R> {
     /// Stores `json` at `path`. See [`Document::write_json`](crate::Document::write_json).
     ///
     /// # Errors

@@ -373,8 +373,8 @@ mod tests {
         for n in 0..70_000_u64 {
             let path = alloc::format!("log/{n}");
             let path = Path::new(&path).unwrap();
-            document.set(Moment::new(n, n), path, 1).unwrap();
-            document.delete(Moment::new(n, n), path).unwrap();
+            document.set(Moment::new(n), path, 1).unwrap();
+            document.delete(Moment::new(n), path).unwrap();
             document.forget_tombstones(|_| true);
         }
         assert_eq!((document.cells.removed.len(), document.cells.count()), (0, 0));

@@ -34,17 +34,19 @@ pub(crate) struct Context<S: Memory> {
 }
 
 impl<S: Memory> Context<S> {
-    pub(crate) fn new(name: &DocumentName, id: ReplicaId, config: Config) -> Self {
-        let id = if id == ReplicaId::RETIREMENTS { ReplicaId::new(1) } else { id };
+    /// `salt`: random bits, for the ids of list elements.
+    pub(crate) fn new(name: &DocumentName, id: ReplicaId, config: Config, salt: u64) -> Self {
+        let mut document = Document::with_removals(name, id, config.limits);
+        document.salt = salt;
         Self {
             name: name.clone(),
             config,
-            document: Document::with_removals(name, id, config.limits),
+            document,
             peers: Peers::default(),
             events: Events::new(),
             conflicts: Conflicts::default(),
             repairs: Repairs::default(),
-            moment: Moment { now: None, random: 0 },
+            moment: Moment::UNKNOWN,
             clock_correction_ms: 0,
             unsaved: true,
             unverified: None,

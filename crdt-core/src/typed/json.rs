@@ -43,7 +43,7 @@ impl<S: Storage> Document<S> {
     /// let name = DocumentName::new("pump-42")?;
     /// let mut document = Document::<Heap>::new(&name, ReplicaId::new(1), Limits::default());
     /// let settings = json!({"setpoint": 4.5, "alarms": ["dry-run", "leak"], "in/out": null});
-    /// document.write_json(Moment::new(1, 1), Path::new("pump/3")?, &settings)?;
+    /// document.write_json(Moment::new(1), Path::new("pump/3")?, &settings)?;
     /// assert_eq!(document.to_json(Path::new("pump/3")?)?, Some(settings));
     /// assert_eq!(document.to_json(Path::new("pump/3/setpoint")?)?, Some(json!(4.5)));
     /// assert_eq!(document.to_json(Path::new("pump/4")?)?, None);

@@ -24,7 +24,7 @@
 //! let name = DocumentName::new("pump-42")?;
 //! let mut replica = Replica::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0x1234), Config::new(Role::Member));
 //! let path = Path::new("pump/3")?;
-//! let now = |ms| Moment::new(1_770_000_000_000 + ms, ms);
+//! let now = |ms| Moment::new(1_770_000_000_000 + ms);
 //!
 //! let mut pump = Pump { setpoint: 4.5, mode: Mode::Auto, max_starts_per_hour: Some(6) };
 //! assert!(replica.write(now(0), path, &pump)?.is_some());
@@ -136,12 +136,12 @@ impl<S: Storage> Document<S> {
     /// }
     /// let name = DocumentName::new("pump-42")?;
     /// let mut document = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(1), Limits::default());
-    /// document.set(Moment::new(1, 1), Path::new("pump/3/name")?, "west")?;
+    /// document.set(Moment::new(1), Path::new("pump/3/name")?, "west")?;
     /// let pump = Path::new("pump/3")?;
     /// let error = document.read::<Pump>(pump).unwrap_err();
     /// assert_eq!(error.to_string(), "pump/3/speed: nothing is stored here, and the type needs a value");
     ///
-    /// document.set(Moment::new(2, 2), Path::new("pump/3/speed")?, 70_000)?;
+    /// document.set(Moment::new(2), Path::new("pump/3/speed")?, 70_000)?;
     /// let error = document.read::<Pump>(pump).unwrap_err();
     /// assert_eq!(error.to_string(), "pump/3/speed: expected u16, found the integer 70000, which it cannot hold");
     /// # Ok::<(), Box<dyn std::error::Error>>(())

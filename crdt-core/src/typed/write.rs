@@ -352,7 +352,7 @@ impl<'d, S: Storage> Writer<'d, S> {
     /// Different bits each time, for ids of elements.
     pub(super) fn next_random(&mut self) -> u64 {
         self.drawn += 1;
-        self.moment.random.wrapping_add(self.drawn)
+        self.document.salt.wrapping_add(self.drawn)
     }
 
     // ---- private ----

@@ -28,11 +28,11 @@ use crate::storage::{CellStore, Storage, Stored};
 /// let mut a = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0xa), Limits::default());
 /// let mut b = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0xb), Limits::default());
 /// let starts = Counter::at(Path::new("pump/3/starts")?)?;
-/// a.update(Moment::new(1_000, 0), &starts.add(&a, 7)?.writes())?;
+/// a.update(Moment::new(1_000), &starts.add(&a, 7)?.writes())?;
 /// b.merge(&a)?;
 ///
-/// a.update(Moment::new(2_000, 0), &starts.reset(&a)?.writes())?;
-/// b.update(Moment::new(2_000, 0), &starts.add(&b, 1)?.writes())?; // at the same time
+/// a.update(Moment::new(2_000), &starts.reset(&a)?.writes())?;
+/// b.update(Moment::new(2_000), &starts.add(&b, 1)?.writes())?; // at the same time
 /// a.merge(&b)?;
 /// assert_eq!(starts.value(&a)?, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -15,7 +15,7 @@
 //!
 //! let started = starts.add(replica.document(), 1)?;
 //! let raised = alarms.insert("dry-run")?;
-//! replica.update(Moment::new(1_770_000_000_000, 0x5678), &[started.write(), raised.write()])?;
+//! replica.update(Moment::new(1_770_000_000_000), &[started.write(), raised.write()])?;
 //!
 //! assert_eq!(starts.value(replica.document())?, 1);
 //! assert!(alarms.contains(replica.document(), "dry-run"));

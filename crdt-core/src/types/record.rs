@@ -33,7 +33,7 @@ use crate::write::Write;
 ///
 /// let mut buffer = [0; 16];
 /// let write = depot.encode(&Position { latitude: 47.37, longitude: 8.54 }, &mut buffer)?;
-/// document.update(Moment::new(1_000, 0), &[write])?;
+/// document.update(Moment::new(1_000), &[write])?;
 /// assert_eq!(depot.read(&document)?.map(|p| p.latitude), Some(47.37));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -28,8 +28,8 @@ use crate::storage::{CellStore, Storage};
 /// let mut document = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(1), Limits::default());
 /// let topics = Set::at(Path::new("mqtt/topics")?);
 /// let (pump, tank) = (topics.insert("site/1/pump")?, topics.insert("site/1/tank")?);
-/// document.update(Moment::new(1_000, 0), &[pump.write(), tank.write()])?;
-/// document.update(Moment::new(2_000, 0), &topics.remove("site/1/pump")?.writes())?;
+/// document.update(Moment::new(1_000), &[pump.write(), tank.write()])?;
+/// document.update(Moment::new(2_000), &topics.remove("site/1/pump")?.writes())?;
 /// assert!(topics.iter(&document).map(|topic| topic.to_string()).eq(["site/1/tank"]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

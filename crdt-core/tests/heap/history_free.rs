@@ -3,7 +3,7 @@
 use crate::common;
 
 use common::{Side, connect, disconnect, path, settle, write_w1};
-use crdt_core::{Fixed, Heap, Limits, Memory, Replica, Role, Value, Write};
+use crdt_core::{CountingRng, Fixed, Heap, Limits, Memory, Replica, Role, Value, Write};
 
 /// What a history left behind.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ fn cost<S: Memory>(writes: u64, write: impl Fn(&mut Side<S>, u64)) -> Cost {
     let idle_bytes = settle(&mut device, &mut cloud);
     disconnect(&mut device, &mut cloud);
     let size = device.replica.document().size();
-    let state_bytes = device.replica.encode_state(&mut [0; 4096]).unwrap();
+    let state_bytes = device.replica.state_record().encode(&mut [0; 4096]).unwrap();
     drop(cloud);
     let replica = alone(device);
     let heap_bytes = dhat::HeapStats::get().curr_bytes - before;
@@ -55,7 +55,7 @@ fn cost<S: Memory>(writes: u64, write: impl Fn(&mut Side<S>, u64)) -> Cost {
 }
 
 /// What the test itself remembers is no cost.
-fn alone<S: Memory>(side: Side<S>) -> Replica<S> {
+fn alone<S: Memory>(side: Side<S>) -> Replica<S, CountingRng> {
     side.replica
 }
 

@@ -1,7 +1,7 @@
 //! The fixed path never allocates: every allocation of the process is counted while a session runs.
 
 use crdt_core::{
-    Config, Connect, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, Value,
+    Config, Connect, CountingRng, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica, Role, Value,
     Write,
 };
 
@@ -9,8 +9,8 @@ type Small = Fixed<32, 1024, 4>;
 
 /// Frames from `from` to `to`; true when there were any.
 fn pump(
-    from: &mut Replica<Small>,
-    to: &mut Replica<Small>,
+    from: &mut Replica<Small, CountingRng>,
+    to: &mut Replica<Small, CountingRng>,
     session: crdt_core::SessionId,
     moment: Moment,
     buffer: &mut [u8; 512],
@@ -18,10 +18,10 @@ fn pump(
     let mut any = false;
     while let Some(output) = from.poll_output(moment, buffer) {
         match output {
-            Output::Persist(_) => {
+            Output::Persist => {
                 let token = from.take_unsaved(|_| {});
                 let mut state = [0; 1024];
-                from.encode_state(&mut state).expect("the state record fits");
+                from.state_record().encode(&mut state).expect("the state record fits");
                 from.handle_persisted(token);
             }
             Output::Transmit { len, .. } => {
@@ -44,20 +44,13 @@ pub(crate) fn a_session_in_fixed_storage_never_allocates() {
     assert_eq!(dhat::HeapStats::get().total_blocks - before, 1);
 
     let before = dhat::HeapStats::get().total_blocks;
-    let mut device = Replica::<Small>::new(&name, ReplicaId::new(1), Config::new(Role::Member));
-    let mut cloud = Replica::<Small>::new(&name, ReplicaId::new(2), Config::new(Role::Aggregator));
-    let link = |peer, initiator| Connect {
-        peer: PeerId([peer; 32]),
-        with_aggregator: initiator,
-        initiator,
-        confirmed: true,
-        handle: 0,
-    };
-    let up = device.connect(link(2, true)).unwrap();
-    let down = cloud.connect(link(1, false)).unwrap();
+    let mut device = Replica::<Small, _>::new(&name, Config::new(Role::Member), CountingRng::new(1));
+    let mut cloud = Replica::<Small, _>::new(&name, Config::new(Role::Aggregator), CountingRng::new(2));
+    let up = device.connect(Connect::initiator(PeerId([2; 32]), Role::Aggregator, 0)).unwrap();
+    let down = cloud.connect(Connect::responder(PeerId([1; 32]), Role::Member, 0)).unwrap();
     let mut buffer = [0; 512];
     for round in 0..20_u64 {
-        let moment = Moment::new(1_000 + round, round);
+        let moment = Moment::new(1_000 + round);
         device
             .update(
                 moment,
@@ -74,7 +67,7 @@ pub(crate) fn a_session_in_fixed_storage_never_allocates() {
             | pump(&mut cloud, &mut device, up, moment, &mut buffer)
         {}
     }
-    assert!(device.update(Moment::new(0, 0), &[Write::set(path("full"), [b'x'; 1024].as_slice())]).is_err());
+    assert!(device.update(Moment::new(0), &[Write::set(path("full"), [b'x'; 1024].as_slice())]).is_err());
     let after = dhat::HeapStats::get().total_blocks;
     assert_eq!(after - before, 0, "allocations");
     assert!(device.document() == cloud.document());

@@ -25,7 +25,7 @@ pub(crate) fn no_type_allocates_in_fixed_storage() {
         let started = starts.add(&document, 1).unwrap();
         let raised = alarms.insert("dry/run").unwrap();
         let moved = depot.encode(&(round as f64, 8.5), &mut buffer).unwrap();
-        let moment = Moment::new(1_000 + round, round);
+        let moment = Moment::new(1_000 + round);
         document.update(moment, &[started.write(), raised.write(), moved]).unwrap();
         let valve = program.insert(&document, round, 0, round as i64).unwrap();
         document.update(moment, &valve.writes()).unwrap();
@@ -33,7 +33,7 @@ pub(crate) fn no_type_allocates_in_fixed_storage() {
         document.update(moment, &last.writes()).unwrap();
     }
     assert_eq!(starts.value(&document), Ok(10));
-    document.update(Moment::new(0, 0), &starts.reset(&document).unwrap().writes()).unwrap();
+    document.update(Moment::new(0), &starts.reset(&document).unwrap().writes()).unwrap();
     assert_eq!(starts.value(&document), Ok(0));
     assert!(alarms.iter(&document).any(|alarm| &*alarm == "dry/run"));
     assert_eq!(depot.read(&document), Ok(Some((9.0, 8.5))));

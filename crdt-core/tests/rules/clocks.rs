@@ -141,16 +141,19 @@ fn a_clock_that_jumps_back_or_stands_at_1970_still_orders_its_own_writes() {
 #[test]
 fn a_device_without_a_clock_is_told_the_time() {
     let (mut device, mut cloud) = pair();
-    let moment = Moment { now: None, random: 7 };
+    let moment = Moment::UNKNOWN;
     device.replica.update(moment, &[Write::set(path("a"), 1)]).unwrap();
     assert_eq!(highest_ms(&device), 1, "nothing but order");
     connect(&mut device, &mut cloud);
     let mut buffer = [0; 1024];
     let mut told = None;
-    for random in 100..200 {
-        while let Some(output) = device.replica.poll_output(Moment { now: None, random }, &mut buffer) {
+    for _ in 0..100 {
+        while let Some(output) = device.replica.poll_output(Moment::UNKNOWN, &mut buffer) {
             match output {
-                Output::Persist(token) => device.replica.handle_persisted(token),
+                Output::Persist => {
+                    let token = device.replica.take_unsaved(|_| {});
+                    device.replica.handle_persisted(token);
+                }
                 Output::Transmit { len, .. } => cloud.take(&buffer[..len]).unwrap(),
                 Output::Event(Event::ClockCorrected { now, by_ms: None }) => told = Some(now),
                 Output::Event(_) | Output::Close { .. } => {}
@@ -158,10 +161,7 @@ fn a_device_without_a_clock_is_told_the_time() {
         }
         for frame in cloud.poll() {
             let session = device.session.unwrap();
-            device
-                .replica
-                .handle_frame(Moment { now: None, random: 1_000 + random }, session, &frame)
-                .unwrap();
+            device.replica.handle_frame(Moment::UNKNOWN, session, &frame).unwrap();
         }
     }
     assert_eq!(told.map(crdt_core::Time::as_ms), Some(cloud.now_ms));
@@ -195,12 +195,14 @@ fn a_clock_that_jumps_again_is_corrected_again() {
 /// Early input may be a replay, years old; and somebody else's aggregator has no say here.
 #[test]
 fn only_the_own_aggregator_sets_a_clock_and_only_when_it_is_proven_to_be_there() {
-    for (with_aggregator, confirmed) in [(true, false), (false, true)] {
+    let early = |peer| Connect::initiator(peer, Role::Aggregator, 0).early();
+    let to_a_member = |peer| Connect::initiator(peer, Role::Member, 0);
+    let connections: [&dyn Fn(crdt_core::PeerId) -> Connect; 2] = [&early, &to_a_member];
+    for connect in connections {
         let (mut device, mut cloud) = pair();
         device.now_ms += HOUR_MS;
-        let link = |peer, initiator| Connect { peer, with_aggregator, initiator, confirmed, handle: 0 };
-        device.session = Some(device.replica.connect(link(cloud.peer, true)).unwrap());
-        let answers = Connect { with_aggregator: false, confirmed: true, ..link(device.peer, false) };
+        device.session = Some(device.replica.connect(connect(cloud.peer)).unwrap());
+        let answers = Connect::responder(device.peer, Role::Member, 0);
         cloud.session = Some(cloud.replica.connect(answers).unwrap());
         settle(&mut device, &mut cloud);
         assert_eq!(device.replica.clock_correction_ms(), 0);

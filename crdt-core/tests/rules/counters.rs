@@ -123,8 +123,7 @@ fn two_copies_of_an_image_with_a_spare_id_in_it_do_not_count_under_the_same() {
     let started = Image::of(&old.restore(&device));
     let (mut a, mut b) = (started.restore(&device), started.restore(&device));
     b.random += 1_000_000;
-    let moment = b.moment();
-    b.replica = started.load(moment, Role::Member);
+    b.replica = started.load(&mut b, Role::Member);
     add(&mut a, 2);
     add(&mut b, 4);
     meet(&mut a, &mut cloud);
@@ -145,8 +144,7 @@ fn an_id_that_was_fenced_leaves_nothing_in_the_version_vector() {
     let copy = |key: u8| {
         let mut copy = Side::<Heap>::new(key, Role::Member);
         copy.random = u64::from(key) << 48;
-        let moment = copy.moment();
-        copy.replica = started.load(moment, Role::Member);
+        copy.replica = started.load(&mut copy, Role::Member);
         copy
     };
     let mut third = copy(5);

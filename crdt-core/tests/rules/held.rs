@@ -98,17 +98,12 @@ fn a_batch_under_way_is_finished() {
 fn another_session_is_not_held() {
     let (mut device, mut cloud) = pair();
     let mut third = Side::<Heap>::new(3, Role::Member);
-    let link = |peer, initiator| crdt_core::Connect {
-        peer,
-        with_aggregator: initiator,
-        initiator,
-        confirmed: true,
-        handle: 0,
-    };
     hold(&mut device, true);
     let first = device.session.take();
-    device.session = Some(device.replica.connect(link(third.peer, false)).unwrap());
-    third.session = Some(third.replica.connect(link(device.peer, true)).unwrap());
+    device.session =
+        Some(device.replica.connect(crdt_core::Connect::responder(third.peer, Role::Member, 0)).unwrap());
+    third.session =
+        Some(third.replica.connect(crdt_core::Connect::initiator(device.peer, Role::Aggregator, 0)).unwrap());
     settle(&mut device, &mut third);
     device.set("speed", 1);
     settle(&mut device, &mut third);

@@ -151,7 +151,14 @@ fn damaged_records_are_errors() {
     let load = |state: &[u8], cells: &[(String, Vec<u8>)]| -> Result<(), RecordError> {
         let cells: Result<Vec<_>, _> =
             cells.iter().map(|(at, record)| CellRecord::decode(path(at), record)).collect();
-        Replica::<Heap>::load(Moment::new(0, 0), Config::new(Role::Member), state, cells?).map(|_| ())
+        Replica::<Heap, _>::load(
+            Moment::new(0),
+            Config::new(Role::Member),
+            crdt_core::CountingRng::new(1),
+            state,
+            cells?,
+        )
+        .map(|_| ())
     };
     assert_eq!(load(&image.state, &image.cells), Ok(()));
     for len in 0..image.state.len() {

@@ -78,7 +78,7 @@ fn play<S: Memory>(steps: &[Step]) -> Vec<Document<S>> {
         .collect();
     let mut naive = vec![Naive::default(); REPLICAS];
     for (now, step) in steps.iter().enumerate() {
-        let moment = Moment::new(now as u64, 0);
+        let moment = Moment::new(now as u64);
         let touched = match step {
             Step::Set { replica, path: at, value } => {
                 documents[*replica].set(moment, path(*at), *value).unwrap();
@@ -216,7 +216,7 @@ proptest! {
         let mut document = Document::<Tiny>::new(&name, ReplicaId::new(1), Limits::default());
         for step in steps {
             if let Step::Set { path: at, value, .. } = step {
-                document.set(Moment::new(0, 0), path(at), value % 100).ok();
+                document.set(Moment::new(0), path(at), value % 100).ok();
                 document.check_invariants().unwrap();
             }
         }
@@ -225,7 +225,7 @@ proptest! {
             .iter()
             .map(|(at, value)| value.as_ref().map_or(Write::delete(path(*at)), |v| Write::set(path(*at), Value::Str(v))))
             .collect();
-        let result = document.update(Moment::new(5, 0), &list);
+        let result = document.update(Moment::new(5), &list);
         document.check_invariants().unwrap();
         let size = document.size();
         prop_assert!(size.cells <= 6 && size.bytes <= 60, "{size:?}");

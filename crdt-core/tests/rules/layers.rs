@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the layers. Those of one line are one layer: its files may use each other.
-const LAYERS: [&[&str]; 18] = [
+const LAYERS: [&[&str]; 19] = [
     &["weaken"],
     &["limits"],
     &["id"],
     &["time"],
+    &["rng"],
     &["error"],
     &["list"],
     &["varint"],

@@ -3,7 +3,7 @@
 use crate::common;
 
 use common::{Side, connect, disconnect, settle};
-use crdt_core::{Connect, Event, Heap, Role, SessionId, Time, VersionVector};
+use crdt_core::{Connect, CountingRng, Event, Heap, Role, SessionId, Time, VersionVector};
 
 fn pair() -> (Side<Heap>, Side<Heap>) {
     let (mut device, mut cloud) = (Side::new(1, Role::Member), Side::new(2, Role::Aggregator));
@@ -167,7 +167,7 @@ fn small_cloud() -> Side<Heap> {
     let mut config = crdt_core::Config::new(Role::Aggregator);
     config.limits = crdt_core::Limits { cells: 3, bytes: 100 };
     let name = crdt_core::DocumentName::new("w1").unwrap();
-    cloud.replica = crdt_core::Replica::new(&name, crdt_core::ReplicaId::new(0x2222), config);
+    cloud.replica = crdt_core::Replica::new(&name, config, CountingRng::new(0x2222));
     cloud
 }
 
@@ -203,12 +203,12 @@ fn what_others_wrote_is_no_backlog_when_it_is_delivered() {
     let (mut gateway, mut cloud) = pair();
     let (to_cloud, peer) = (gateway.session.take().unwrap(), cloud.peer);
     let mut sensor = Side::<Heap>::new(3, Role::Member);
-    let link =
-        |peer, initiator| Connect { peer, with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
     // Nothing leaves for the cloud until the sensor has said all.
     gateway.replica.set_capacity(to_cloud, false);
-    gateway.session = Some(gateway.replica.connect(link(sensor.peer, false)).unwrap());
-    sensor.session = Some(sensor.replica.connect(link(gateway.peer, true)).unwrap());
+    gateway.session =
+        Some(gateway.replica.connect(Connect::responder(sensor.peer, Role::Member, 0)).unwrap());
+    sensor.session =
+        Some(sensor.replica.connect(Connect::initiator(gateway.peer, Role::Aggregator, 0)).unwrap());
     sensor.set("probe/t", 21);
     settle(&mut gateway, &mut sensor);
     assert_eq!(gateway.replica.backlog(peer).cells, 1);
@@ -230,17 +230,12 @@ fn what_others_wrote_is_no_backlog_when_it_is_delivered() {
 fn what_a_peer_said_before_it_was_confirmed_counts_as_it_was_said() {
     let (mut device, mut cloud) =
         (Side::<Heap>::new(1, Role::Member), Side::<Heap>::new(2, Role::Aggregator));
-    let link = |peer, initiator| Connect {
-        peer,
-        with_aggregator: initiator,
-        initiator,
-        confirmed: false,
-        handle: 0,
-    };
     (0..200).for_each(|n| device.set(&format!("log/{n:03}"), n));
     device.frame_len = 512;
-    device.session = Some(device.replica.connect(link(cloud.peer, true)).unwrap());
-    cloud.session = Some(cloud.replica.connect(link(device.peer, false)).unwrap());
+    device.session =
+        Some(device.replica.connect(Connect::initiator(cloud.peer, Role::Aggregator, 0).early()).unwrap());
+    cloud.session =
+        Some(cloud.replica.connect(Connect::responder(device.peer, Role::Member, 0).early()).unwrap());
     // The Open and a part of the batch, no claim.
     let part = device.poll_frames(1);
     part.iter().for_each(|frame| cloud.take(frame).unwrap());

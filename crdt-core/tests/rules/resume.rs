@@ -18,7 +18,8 @@ fn write_log_in_transactions(side: &mut Side<Heap>) {
     let paths: Vec<String> = (0..CELLS).map(|n| format!("log/{n:03}")).collect();
     for at in paths.chunks(7) {
         let moment = side.moment();
-        let writes: Vec<_> = at.iter().map(|at| Write::set(path(at), moment.random as i64)).collect();
+        let number = side.number();
+        let writes: Vec<_> = at.iter().map(|at| Write::set(path(at), number)).collect();
         side.replica.update(moment, &writes).unwrap();
     }
 }
@@ -93,13 +94,11 @@ fn what_changed_meanwhile_is_sent_and_what_was_under_way_too() {
 fn a_side_that_started_anew_in_between_gets_or_sends_all_of_it() {
     let restart_receiver = |_: &mut Side<Heap>, cloud: &mut Side<Heap>| {
         let image = Image::of(cloud);
-        let moment = cloud.moment();
-        cloud.replica = image.load(moment, Role::Aggregator);
+        cloud.replica = image.load(cloud, Role::Aggregator);
     };
     let restart_sender = |device: &mut Side<Heap>, _: &mut Side<Heap>| {
         let image = Image::of(device);
-        let moment = device.moment();
-        device.replica = image.load(moment, Role::Member);
+        device.replica = image.load(device, Role::Member);
     };
     let all = cut_after(0, false, |_, _| {}).0;
     assert!(cut_after(4, false, restart_receiver).0 > all / 10 * 9);

@@ -355,10 +355,8 @@ fn what_was_deleted_of_an_id_goes_although_more_of_it_is_known_here() {
     first.now_ms = cloud.now_ms + 5;
     first.set("extra", 9);
     near.now_ms = first.now_ms;
-    let link =
-        |peer, initiator| Connect { peer, with_aggregator: false, initiator, confirmed: true, handle: 0 };
-    near.session = Some(near.replica.connect(link(first.peer, true)).unwrap());
-    first.session = Some(first.replica.connect(link(near.peer, false)).unwrap());
+    near.session = Some(near.replica.connect(Connect::initiator(first.peer, Role::Member, 0)).unwrap());
+    first.session = Some(first.replica.connect(Connect::responder(near.peer, Role::Member, 0)).unwrap());
     settle(&mut near, &mut first);
     disconnect(&mut near, &mut first);
     assert_eq!(near.replica.document().get(path("extra")), Some(Value::I64(9)));
@@ -395,8 +393,7 @@ fn a_delta_ahead_of_a_retirement_does_not_hide_it() {
     assert_eq!(cloud.replica.retired_ids().count(), 1);
 
     connect(&mut device, &mut cloud);
-    let early =
-        Connect { peer: device.peer, with_aggregator: false, initiator: false, confirmed: false, handle: 0 };
+    let early = Connect::responder(device.peer, Role::Member, 0).early();
     cloud.session.take().into_iter().for_each(|session| cloud.replica.disconnect(session));
     cloud.session = Some(cloud.replica.connect(early).unwrap());
     settle(&mut device, &mut cloud);

@@ -4,8 +4,8 @@ use crate::common;
 
 use common::{Image, Side, connect, disconnect, path, settle, write_w1};
 use crdt_core::{
-    Config, Event, Fixed, Heap, Memory, Moment, Output, PeerError, Refusal, Replica, ReplicaId, Resource,
-    Role, Value, Write,
+    Config, CountingRng, Event, Fixed, Heap, Memory, Moment, Output, PeerError, Refusal, Replica, ReplicaId,
+    Resource, Role, Value, Write,
 };
 
 type Small = Fixed<64, 4096, 4>;
@@ -37,7 +37,7 @@ fn a_full_sync_to_an_empty_peer_takes_few_bytes() {
 fn a_device_is_sent_no_longer_frames_than_it_takes() {
     let (mut device, mut cloud) = pair();
     let config = Config { frame_len_max: 700, ..Config::new(Role::Member) };
-    let like = Replica::new(device.replica.name(), device.replica.id(), config);
+    let like = Replica::new(device.replica.name(), config, CountingRng::new(device.replica.id().get()));
     device.replica = like;
     let text = "x".repeat(120);
     let names: Vec<String> = (0..30).map(|i| format!("log/{i}")).collect();
@@ -78,7 +78,10 @@ fn one_peer_takes_one_session_after_another() {
         assert_eq!(device.replica.document(), cloud.replica.document());
         disconnect(&mut device, &mut cloud);
     }
-    assert!(size_of::<Replica<Fixed<64, 4096, 4, 1>>>() + 2048 < size_of::<Replica<Fixed<64, 4096, 4>>>());
+    assert!(
+        size_of::<Replica<Fixed<64, 4096, 4, 1>, CountingRng>>() + 2048
+            < size_of::<Replica<Fixed<64, 4096, 4>, CountingRng>>()
+    );
 }
 
 #[test]
@@ -244,15 +247,13 @@ fn nothing_leaves_before_it_is_durable() {
     settle(&mut device, &mut cloud);
     device.set("a", 1);
     let mut buffer = [0; 1024];
-    let moment = Moment::new(device.now_ms, 99);
-    let Some(Output::Persist(first)) = device.replica.poll_output(moment, &mut buffer) else {
-        panic!("to be saved")
-    };
+    let moment = Moment::new(device.now_ms);
+    assert_eq!(device.replica.poll_output(moment, &mut buffer), Some(Output::Persist));
+    let first = device.replica.take_unsaved(|_| {});
     assert_eq!(device.replica.poll_output(moment, &mut buffer), None, "nothing else until it is");
     device.set("b", 2);
-    let Some(Output::Persist(second)) = device.replica.poll_output(moment, &mut buffer) else {
-        panic!("to be saved")
-    };
+    assert_eq!(device.replica.poll_output(moment, &mut buffer), Some(Output::Persist));
+    let second = device.replica.take_unsaved(|_| {});
     device.replica.handle_persisted(first);
     assert_eq!(device.replica.poll_output(moment, &mut buffer), None, "the second change is not durable");
     device.replica.handle_persisted(second);

@@ -20,7 +20,7 @@ fn path(text: &str) -> Path<'_> {
 }
 
 fn at(ms: u64) -> Moment {
-    Moment::new(ms, ms.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    Moment::new(ms)
 }
 
 /// The paths of what was written since `seq`.

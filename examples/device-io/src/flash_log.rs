@@ -24,7 +24,9 @@
 //! | | 1 | 0 |
 //! | | rest | state record |
 
-use crdt_core::{Cell, CellRecord, Memory, Moment, Path, RecordError, Replica, Stored, Unsaved};
+use crdt_core::{
+    Cell, CellRecord, CountingRng, Memory, Moment, Path, RecordError, Replica, Role, Stored, Unsaved,
+};
 
 use crate::checksum::{checksum, digest};
 
@@ -35,20 +37,20 @@ use crate::checksum::{checksum, digest};
 /// use device_io::FlashLog;
 /// # fn main() -> Result<(), Box<dyn core::error::Error>> {
 /// type Pump = Replica<Fixed<16, 512, 3>>;
-/// let (now, config) = (Moment::new(1_000, 7), Config::new(Role::Member));
+/// let (now, config) = (Moment::new(1_000), Config::new(Role::Member));
 /// let name = DocumentName::new("pump-42")?;
-/// let mut pump = Pump::new(&name, ReplicaId::new(1), config);
+/// let mut pump = Pump::new(&name, config, CountingRng::new(1));
 /// let mut region = [0; 2048]; // On a device: where its flash is mapped.
 /// let mut log = FlashLog::open(&mut region);
 /// assert!(!log.restore(&mut pump, now)?, "nothing was stored yet");
 ///
 /// pump.update(now, &[Write::set(Path::new("setpoint")?, 4.5)])?;
 /// let mut frame = [0; 256];
-/// if let Some(Output::Persist(token)) = pump.poll_output(now, &mut frame) {
+/// if let Some(Output::Persist) = pump.poll_output(now, &mut frame) {
 ///     log.commit(&mut pump)?;
 ///     pump.handle_persisted(token);
 /// }
-/// let mut again = Pump::new(&name, ReplicaId::new(2), config);
+/// let mut again = Pump::new(&name, config, CountingRng::new(2));
 /// assert!(log.restore(&mut again, now)?);
 /// assert_eq!(again.document().get(Path::new("setpoint")?), Some(Value::F64(4.5)));
 /// # Ok(())
@@ -346,7 +348,7 @@ impl<'w, 'a> CommitWriter<'w, 'a> {
         self.write(&[0]);
         let room = self.page_end.saturating_sub(self.at);
         let mut state = [0; STATE_LEN_MAX];
-        match replica.encode_state(&mut state[..room.min(STATE_LEN_MAX)]) {
+        match replica.state_record().encode(&mut state[..room.min(STATE_LEN_MAX)]) {
             Some(len) if !self.full => self.write(&state[..len]),
             _ => return false,
         }

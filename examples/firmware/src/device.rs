@@ -1,6 +1,6 @@
 //! A device with a document, from power-up to power-off: all that it takes. The README quotes it.
 
-use crdt_core::{Config, DocumentName, Fixed, Output, Replica, ReplicaId, Role};
+use crdt_core::{CountingRng, Config, DocumentName, Fixed, Output, Replica, ReplicaId, Role};
 use device_io::FlashLog;
 use static_cell::StaticCell;
 use transport_serial::FRAME_LEN_MAX;
@@ -15,7 +15,7 @@ type Done = (Order, &'static Pump);
 
 // README: from here
 /// 48 cells, 2 KiB of paths and values, 4 replicas, 1 peer: a fixed piece of memory, no heap.
-pub type Pump = Replica<Fixed<48, 2048, 4, 1>>;
+pub type Pump = Replica<Fixed<48, 2048, 4, 1>, CountingRng>;
 
 pub fn run(random: &mut Random, flash: &mut FlashLog, line: &mut Line) -> Result<Done, Failure> {
     static PUMP: StaticCell<Pump> = StaticCell::new();
@@ -28,7 +28,7 @@ pub fn run(random: &mut Random, flash: &mut FlashLog, line: &mut Line) -> Result
         // `pump.poll_output`, while the line has room.
         while let Some(output) = line.poll(pump, random, &mut frame) {
             match output {
-                Output::Persist(token) => {
+                Output::Persist => {
                     flash.commit(pump)?; // Nothing of it is sent before it is in flash.
                     pump.handle_persisted(token);
                 }
@@ -51,5 +51,5 @@ pub fn run(random: &mut Random, flash: &mut FlashLog, line: &mut Line) -> Result
 fn new_pump(place: &'static StaticCell<Pump>, random: &mut Random) -> Result<&'static mut Pump, Failure> {
     let name = DocumentName::new("pump-42")?;
     let config = Config { frame_len_max: FRAME_LEN_MAX, ..Config::new(Role::Member) };
-    Ok(place.init_with(|| Pump::new(&name, ReplicaId::new(random.next()), config)))
+    Ok(place.init_with(|| Pump::new(&name, config, CountingRng::new(random.next()))))
 }

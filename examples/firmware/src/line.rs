@@ -1,6 +1,6 @@
 //! The session on the serial line: when it begins, and when it begins again.
 
-use crdt_core::{CapacityError, Connect, Output, SessionId};
+use crdt_core::{Role, CapacityError, Connect, Output, SessionId};
 use static_cell::StaticCell;
 use transport_serial::{Counters, FRAME_LEN_MAX, Input, Link, SendError, Timing};
 
@@ -112,7 +112,7 @@ impl Line {
 /// To the document, the gateway is what an aggregator is to others: it verifies this copy, and what it acknowledges is on
 /// its disk.
 const UPLINK: Connect =
-    Connect { peer: GATEWAY, with_aggregator: true, initiator: true, confirmed: true, handle: 0 };
+    Connect::initiator(GATEWAY, Role::Aggregator, 0);
 
 /// For an emulated port, which has no speed. A product says `Timing::for_baud(115_200)`.
 const TIMING: Timing = Timing { repeat_ms: 200, repeats_max: 5 };

@@ -2,27 +2,20 @@
 //! program; on a device the loop is the same, with a serial port for `wire` and flash for the cells.
 
 use crdt_core::{
-    Config, Connect, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, SessionId,
-    Write,
+    Config, Connect, CountingRng, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica, ReplicaId,
+    Role, SessionId, Side, Write,
 };
 
 /// 16 cells, 512 bytes of paths and values, 3 replicas.
-type Small = Replica<Fixed<16, 512, 3>>;
+type Small = Replica<Fixed<16, 512, 3>, CountingRng>;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = DocumentName::new("pump-42")?;
-    let mut device = Small::new(&name, ReplicaId::new(1), Config::new(Role::Member));
-    let mut gateway = Small::new(&name, ReplicaId::new(2), Config::new(Role::Aggregator));
-    let link = |peer, initiator| Connect {
-        peer: PeerId([peer; 32]),
-        with_aggregator: initiator,
-        initiator,
-        confirmed: true,
-        handle: 0,
-    };
-    let (up, down) = (device.connect(link(2, true))?, gateway.connect(link(1, false))?);
+    let mut device = Small::new(&name, Config::new(Role::Member), CountingRng::new(1));
+    let mut gateway = Small::new(&name, Config::new(Role::Aggregator), CountingRng::new(2));
+    let (up, down) = (device.connect(Connect::initiator(PeerId([2; 32]), Role::Aggregator, 0))?, gateway.connect(Connect::responder(PeerId([1; 32]), Role::Member, 0))?);
 
-    let now = Moment::new(1_770_000_000_000, 42); // Milliseconds since 1970, and something random.
+    let now = Moment::new(1_770_000_000_000); // Milliseconds since 1970, and something random.
     device.update(
         now,
         &[Write::set(Path::new("pump/speed")?, 1450), Write::set(Path::new("pump/mode")?, "auto")],
@@ -55,7 +48,7 @@ fn carry(
     let (mut wire, mut sent) = ([0; 256], 0);
     while let Some(output) = from.poll_output(now, &mut wire) {
         match output {
-            Output::Persist(_) => {
+            Output::Persist => {
                 let token = from.take_unsaved(|_cell| { /* write it to flash */ });
                 from.handle_persisted(token);
             }

@@ -1,8 +1,8 @@
 //! A replica behind a serial line: the aggregator of one device. Sans-IO, like what it is made of.
 
 use crdt_core::{
-    Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, SessionId,
-    UpdateError, Value, Write,
+    Config, Connect, CountingRng, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role,
+    SessionId, UpdateError, Value, Write,
 };
 use transport_serial::{FRAME_LEN_MAX, Input, Link, Timing};
 
@@ -10,7 +10,7 @@ use transport_serial::{FRAME_LEN_MAX, Input, Link, Timing};
 /// as `runtime-cloud` does.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    replica: Replica<Heap>,
+    replica: Replica<Heap, CountingRng>,
     link: Link<4, 3>,
     session: Option<SessionId>,
     /// Bytes for the line.
@@ -21,7 +21,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) fn new(random: u64) -> Self {
         let name = DocumentName::new("pump-42").expect("1 to 64 bytes");
-        let replica = Replica::new(&name, ReplicaId::new(random), Config::new(Role::Aggregator));
+        let replica = Replica::new(&name, Config::new(Role::Aggregator), CountingRng::new(random));
         let link = Link::responder(TIMING, (random >> 32) as u32);
         Self { replica, link, session: None, output: Vec::new(), last_packet: Vec::new() }
     }
@@ -98,7 +98,7 @@ impl Gateway {
         }
     }
 
-    pub(crate) fn replica(&self) -> &Replica<Heap> {
+    pub(crate) fn replica(&self) -> &Replica<Heap, CountingRng> {
         &self.replica
     }
 
@@ -120,7 +120,7 @@ impl Gateway {
                     self.link.end();
                 }
                 Output::Close { .. } | Output::Event(_) => {}
-                Output::Persist(token) => {
+                Output::Persist => {
                     self.replica.take_unsaved(|_| {});
                     self.replica.handle_persisted(token);
                 }
@@ -132,14 +132,18 @@ impl Gateway {
 }
 
 /// A frame that is refused closes its session, and the replica says so by an output.
-fn take_frame(replica: &mut Replica<Heap>, now: Moment, session: Option<SessionId>, frame: &[u8]) {
+fn take_frame(
+    replica: &mut Replica<Heap, CountingRng>,
+    now: Moment,
+    session: Option<SessionId>,
+    frame: &[u8],
+) {
     if let Some(session) = session {
         replica.handle_frame(now, session, frame).ok();
     }
 }
 
 const DEVICE: PeerId = PeerId([2; 32]);
-const DOWNLINK: Connect =
-    Connect { peer: DEVICE, with_aggregator: false, initiator: false, confirmed: true, handle: 0 };
+const DOWNLINK: Connect = Connect::responder(DEVICE, Role::Member, 0);
 /// For an emulated port, which has no speed.
 const TIMING: Timing = Timing { repeat_ms: 200, repeats_max: 5 };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use control::Scalar;
 use crdt_core::{
     Connect, Event, Heap, Moment, Output as Work, Path, PeerError, PeerId, PersistToken, Refusal, Replica,
-    SessionId, Time, Write,
+    Role, SessionId, Time, Write,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
@@ -49,9 +49,9 @@ pub(super) struct Hosted {
 }
 
 enum State {
-    Live(Box<Replica<Heap>>),
+    Live(Box<Replica<Heap, ChaCha12Rng>>),
     /// What changed is in a batch; nothing else happens until that is committed.
-    Committing(Box<Replica<Heap>>, PersistToken),
+    Committing(Box<Replica<Heap, ChaCha12Rng>>, PersistToken),
     Loading,
 }
 
@@ -124,7 +124,7 @@ impl Hosted {
     }
 
     /// It is there.
-    pub(super) fn loaded(&mut self, replica: Replica<Heap>) {
+    pub(super) fn loaded(&mut self, replica: Replica<Heap, ChaCha12Rng>) {
         self.state = State::Live(Box::new(replica));
     }
 
@@ -187,7 +187,7 @@ impl Hosted {
     }
 
     /// The replica, unless it is being loaded.
-    pub(super) fn replica(&self) -> Option<&Replica<Heap>> {
+    pub(super) fn replica(&self) -> Option<&Replica<Heap, ChaCha12Rng>> {
         match &self.state {
             State::Live(replica) | State::Committing(replica, _) => Some(replica),
             State::Loading => None,
@@ -242,8 +242,7 @@ impl Hosted {
             Some(&session) => session,
             None => {
                 let peer = PeerId(key.0);
-                let connect =
-                    Connect { peer, with_aggregator: false, initiator: false, confirmed: true, handle };
+                let connect = Connect::responder(peer, Role::Member, handle);
                 match replica.connect(connect) {
                     Ok(session) => {
                         self.sessions.insert((conn, handle), session);
@@ -319,8 +318,9 @@ impl Hosted {
             return;
         }
         let State::Live(replica) = &mut self.state else { return };
-        let count =
-            |replica: &Replica<Heap>| replica.document().cells().filter(|c| c.content.is_tombstone()).count();
+        let count = |replica: &Replica<Heap, ChaCha12Rng>| {
+            replica.document().cells().filter(|c| c.content.is_tombstone()).count()
+        };
         let before = count(replica);
         let is_due = std::mem::take(&mut self.wants_forget) || replica.has_given_up_ids();
         if before > TOMBSTONES_UNASKED_MAX || is_due {
@@ -344,7 +344,7 @@ impl Hosted {
             let moment = context.moment();
             let Some(output) = replica.poll_output(moment, context.buffer) else { break };
             match output {
-                Work::Persist(_) => token = Some(stage(context.batch, replica)),
+                Work::Persist => token = Some(stage(context.batch, replica)),
                 Work::Transmit { session, len } => {
                     if let Some(&(conn, _)) = self.carriers.get(&session) {
                         context.counters.frames_sent += 1;
@@ -399,7 +399,7 @@ impl Hosted {
         false
     }
 
-    fn with_replica<T>(&mut self, act: impl FnOnce(&mut Replica<Heap>) -> T) -> Option<T> {
+    fn with_replica<T>(&mut self, act: impl FnOnce(&mut Replica<Heap, ChaCha12Rng>) -> T) -> Option<T> {
         match &mut self.state {
             State::Live(replica) | State::Committing(replica, _) => Some(act(replica)),
             State::Loading => None,
@@ -438,7 +438,7 @@ fn release(frames: BTreeMap<ConnectionId, u64>, context: &mut Context<'_>) {
 
 fn write(
     name: &str,
-    replica: &mut Replica<Heap>,
+    replica: &mut Replica<Heap, ChaCha12Rng>,
     moment: Moment,
     path: &str,
     value: Option<&Scalar>,

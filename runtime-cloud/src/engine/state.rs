@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use control::{Delete, Get, Set, Watch};
 use crdt_core::{
-    Config, DocumentName, Heap, Path, Refusal, Replica, ReplicaId, Role, Time, peek_handle, peek_open,
-    write_refusal,
+    Config, CountingRng, DocumentName, Heap, Path, Refusal, Replica, ReplicaId, Role, Time, peek_handle,
+    peek_open, write_refusal,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -174,7 +174,7 @@ impl Engine {
 
     /// A document was loaded, as [`Output::Load`] asked; `None` if the store has none of this name. An error is what
     /// is wrong with this document; if the store as a whole failed, drop the engine.
-    pub fn handle_loaded(&mut self, name: &str, loaded: Result<Option<Replica<Heap>>, String>) {
+    pub fn handle_loaded(&mut self, name: &str, loaded: Result<Option<Replica<Heap, ChaCha12Rng>>, String>) {
         let Some((name, _)) = self.documents.get_key_value(name) else { return };
         let name = name.clone();
         match loaded {
@@ -332,7 +332,7 @@ impl Engine {
 
     /// The document's replica, if it is in memory.
     #[must_use]
-    pub fn replica(&self, document: &str) -> Option<&Replica<Heap>> {
+    pub fn replica(&self, document: &str) -> Option<&Replica<Heap, ChaCha12Rng>> {
         self.documents.get(document)?.replica()
     }
 
@@ -680,9 +680,9 @@ pub(crate) fn replica_config() -> Config {
     Config { limits: DOCUMENT_LIMITS, ..Config::new(Role::Aggregator) }
 }
 
-fn new_replica(name: &str, random: u64) -> Replica<Heap> {
+fn new_replica(name: &str, random: u64) -> Replica<Heap, ChaCha12Rng> {
     let name = DocumentName::new(name).expect("names are checked where they come in");
-    Replica::new(&name, ReplicaId::new(random), replica_config())
+    Replica::new(&name, replica_config(), CountingRng::new(random))
 }
 
 fn check_path(path: Option<&str>) -> Result<(), RequestError> {

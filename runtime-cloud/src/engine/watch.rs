@@ -127,14 +127,14 @@ mod tests {
         let mut document = document();
         let mut watch = Watch::new(Some("pump".into()));
         assert_eq!(watch.changes(&document), [Change::Snapshot { value: None }]);
-        document.set(Moment::new(1, 1), path("pump/on"), true).unwrap();
+        document.set(Moment::new(1), path("pump/on"), true).unwrap();
         assert_eq!(watch.changes(&document), [], "the listener is busy");
         watch.written();
         assert_eq!(watch.changes(&document), [set("pump/on", json!(true))]);
         watch.written();
-        document.set(Moment::new(2, 1), path("valve"), 1).unwrap();
+        document.set(Moment::new(2), path("valve"), 1).unwrap();
         assert_eq!(watch.changes(&document), []);
-        document.delete(Moment::new(3, 1), path("pump/on")).unwrap();
+        document.delete(Moment::new(3), path("pump/on")).unwrap();
         assert_eq!(watch.changes(&document), [Change::Delete { path: "pump/on".into() }]);
         watch.written();
         assert_eq!(watch.changes(&document), []);
@@ -143,11 +143,11 @@ mod tests {
     #[test]
     fn containers_come_before_what_is_in_them() {
         let mut document = document();
-        document.set(Moment::new(1, 1), path("pump"), 1).unwrap();
+        document.set(Moment::new(1), path("pump"), 1).unwrap();
         let mut watch = Watch::new(None);
         assert_eq!(watch.changes(&document), [Change::Snapshot { value: Some(json!({"pump": 1})) }]);
         watch.written();
-        document.set(Moment::new(2, 1), path("pump/on"), true).unwrap();
+        document.set(Moment::new(2), path("pump/on"), true).unwrap();
         assert_eq!(watch.changes(&document), [set("pump", json!({})), set("pump/on", json!(true))]);
     }
 
@@ -158,8 +158,8 @@ mod tests {
             drop(there);
             Document::new(&DocumentName::new("d").unwrap(), ReplicaId::new(2), Limits::default())
         };
-        there.set(Moment::new(5, 1), path("pump"), "old").unwrap();
-        here.update(Moment::new(10, 1), &[Write::set(path("pump/on"), true)]).unwrap();
+        there.set(Moment::new(5), path("pump"), "old").unwrap();
+        here.update(Moment::new(10), &[Write::set(path("pump/on"), true)]).unwrap();
         let mut watch = Watch::new(None);
         watch.changes(&here);
         watch.written();
@@ -170,11 +170,11 @@ mod tests {
     #[test]
     fn a_change_above_the_watched_path_is_a_snapshot() {
         let mut document = document();
-        document.set(Moment::new(1, 1), path("a/b/c"), 1).unwrap();
+        document.set(Moment::new(1), path("a/b/c"), 1).unwrap();
         let mut watch = Watch::new(Some("a/b".into()));
         assert_eq!(watch.changes(&document), [Change::Snapshot { value: Some(json!({"c": 1})) }]);
         watch.written();
-        document.delete(Moment::new(2, 1), path("a")).unwrap();
+        document.delete(Moment::new(2), path("a")).unwrap();
         assert_eq!(watch.changes(&document), [Change::Snapshot { value: None }]);
     }
 }

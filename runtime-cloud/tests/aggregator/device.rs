@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crdt_core::{
-    Config as ReplicaConfig, Connect, DocumentName, Event, Heap, Moment, Output, Path, PeerId, Replica,
-    ReplicaId, Role, SessionId, Time, Value, Write,
+    Config as ReplicaConfig, Connect, CountingRng, DocumentName, Event, Heap, Moment, Output, Path, PeerId,
+    Replica, ReplicaId, Role, SessionId, Time, Value, Write,
 };
 use tokio::time::{Instant, timeout_at};
 use transport_quic::{
@@ -17,7 +17,7 @@ pub(crate) struct Device {
     identity: Identity,
     link: Handle,
     link_events: EventReceiver,
-    pub(crate) replica: Replica<Heap>,
+    pub(crate) replica: Replica<Heap, CountingRng>,
     pub(crate) connection: Option<(ConnectionId, SessionId)>,
     /// Why the last connection ended.
     pub(crate) closed: Option<CloseReason>,
@@ -35,7 +35,7 @@ impl Device {
             Driver::bind("127.0.0.1:0".parse().expect("an address"), link).expect("a free port");
         let name = DocumentName::new(document).expect("a document name");
         let id = ReplicaId::new(moment().random);
-        let replica = Replica::new(&name, id, ReplicaConfig::new(Role::Member));
+        let replica = Replica::new(&name, ReplicaConfig::new(Role::Member), CountingRng::new(id.get()));
         Self {
             identity,
             link,
@@ -61,8 +61,7 @@ impl Device {
         }
         let peer = PeerId(aggregator.key.0);
         let conn = self.link.connect(aggregator.address, aggregator.key).await.expect("a connection");
-        let connect =
-            Connect { peer, with_aggregator: true, initiator: true, confirmed: true, handle: HANDLE };
+        let connect = Connect::initiator(peer, Role::Aggregator, HANDLE);
         let session = self.replica.connect(connect).expect("room for a session");
         self.connection = Some((conn, session));
         (self.sent, self.delivered) = (0, 0);
@@ -147,7 +146,7 @@ impl Device {
         let mut buffer = [0; 16 << 10];
         while let Some(output) = self.replica.poll_output(moment(), &mut buffer) {
             match output {
-                Output::Persist(token) => {
+                Output::Persist => {
                     self.replica.take_unsaved(|_| {});
                     self.replica.handle_persisted(token);
                 }
@@ -192,7 +191,7 @@ pub(crate) fn identity(number: u8) -> Identity {
 
 pub(crate) fn moment() -> Moment {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
-    Moment::new(now, u64::from_le_bytes(random()[..8].try_into().expect("8 bytes")))
+    Moment::new(now)
 }
 
 fn random() -> [u8; 32] {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crdt_core::{Config, DocumentName, Replica, ReplicaId, Role};
+use crdt_core::{Config, CountingRng, DocumentName, Replica, ReplicaId, Role};
 
 use crate::device::Device;
 use crate::process::{Aggregator, done, failed, status};
@@ -76,15 +76,18 @@ async fn one_connection_opens_a_bounded_number_of_documents() {
 /// The first frame of an initiator, as the core writes it.
 fn open(handle: u16, document: &str) -> Vec<u8> {
     let name = DocumentName::new(document).expect("a document name");
-    let mut replica = Replica::<crdt_core::Heap>::new(&name, ReplicaId::new(77), Config::new(Role::Member));
+    let mut replica =
+        Replica::<crdt_core::Heap, _>::new(&name, Config::new(Role::Member), CountingRng::new(77));
     let peer = crdt_core::PeerId([9; 32]);
-    let connect =
-        crdt_core::Connect { peer, with_aggregator: true, initiator: true, confirmed: true, handle };
+    let connect = crdt_core::Connect::initiator(peer, Role::Aggregator, handle);
     replica.connect(connect).expect("room for a session");
     let mut buffer = [0; 1024];
     loop {
         match replica.poll_output(crate::device::moment(), &mut buffer) {
-            Some(crdt_core::Output::Persist(token)) => replica.handle_persisted(token),
+            Some(crdt_core::Output::Persist) => {
+                let token = replica.take_unsaved(|_| {});
+                replica.handle_persisted(token);
+            }
             Some(crdt_core::Output::Transmit { len, .. }) => return buffer[..len].to_vec(),
             Some(_) => {}
             None => panic!("no Open"),

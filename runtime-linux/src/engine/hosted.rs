@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use control::{Scalar, tree};
 use crdt_core::{
-    Content, Heap, Limits, Moment, Path, PeerId, Replica, ReplicaId, SessionId, Stamp, Time, Value,
-    ValueError, Write, limits::VALUE_LEN_MAX,
+    Content, CountingRng, Heap, Limits, Moment, Path, PeerId, Replica, ReplicaId, SessionId, Side, Stamp,
+    Time, Value, ValueError, Write, limits::VALUE_LEN_MAX,
 };
 use transport_quic::PublicKey;
 
@@ -24,7 +24,7 @@ use crate::status::{Awaited, Problem};
 
 /// A document and what belongs to it alone.
 pub(super) struct Hosted {
-    pub(super) replica: Replica<Heap>,
+    pub(super) replica: Replica<Heap, ChaCha12Rng>,
     /// The aggregator, if there is one.
     pub(super) peer: Option<PeerId>,
     /// What carries it now; there is none without a connection, or while the document is set aside.
@@ -114,7 +114,7 @@ struct Watcher {
 
 impl Hosted {
     pub(super) fn new(
-        replica: Replica<Heap>,
+        replica: Replica<Heap, ChaCha12Rng>,
         peer: Option<PeerId>,
         timing: &Timing,
         mut policy: Policy,
@@ -617,12 +617,17 @@ mod tests {
     fn what_is_not_known_to_be_there_is_asked_for_in_the_end() {
         let (timing, now, peer) = (Timing::default(), Instant::now(), PeerId([2; 32]));
         let name = DocumentName::new("pump").unwrap();
-        let replica = |id, role| Replica::<Heap>::new(&name, ReplicaId::new(id), Config::new(role));
+        let replica = |id, role| Replica::<Heap, _>::new(&name, Config::new(role), CountingRng::new(id));
         let mut cloud = replica(8, Role::Aggregator);
         let policy = Policy::new(Vec::new(), Path::new(crate::POLICY_PATH).unwrap()).unwrap();
         let mut hosted = Hosted::new(replica(7, Role::Member), Some(peer), &timing, policy);
-        let connect =
-            |initiator| Connect { peer, with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
+        let connect = |initiator| Connect {
+            peer: peer,
+            peer_role: if initiator { Role::Aggregator } else { Role::Member },
+            side: if initiator { Side::Initiator } else { Side::Responder },
+            is_early: false,
+            handle: 0,
+        };
         let (ours, theirs) =
             (hosted.replica.connect(connect(true)).unwrap(), cloud.connect(connect(false)).unwrap());
         hosted.opened(now, ours);
@@ -636,10 +641,13 @@ mod tests {
                         false => (&mut cloud, &mut hosted.replica),
                     };
                     at_ms += 1;
-                    let moment = Moment::new(at_ms, at_ms);
+                    let moment = Moment::new(at_ms);
                     while let Some(output) = from.poll_output(moment, &mut buffer) {
                         match output {
-                            Output::Persist(token) => from.handle_persisted(token),
+                            Output::Persist => {
+                                let token = from.take_unsaved(|_| {});
+                                from.handle_persisted(token);
+                            }
                             Output::Transmit { len, .. } => {
                                 let session = if to_cloud { theirs } else { ours };
                                 to.handle_frame(moment, session, &buffer[..len]).unwrap();
@@ -652,9 +660,7 @@ mod tests {
         };
         exchange(&mut hosted);
         assert!(hosted.note_heard());
-        hosted
-            .update(Moment::new(1_800_000_000_100, 1), &[("speed".to_owned(), Some(Scalar::I64(1)))])
-            .unwrap();
+        hosted.update(Moment::new(1_800_000_000_100), &[("speed".to_owned(), Some(Scalar::I64(1)))]).unwrap();
         hosted.follow_acknowledgements(now);
         exchange(&mut hosted);
         assert_eq!(hosted.backlog().cells, 1, "nobody said that it arrived");
@@ -672,15 +678,15 @@ mod tests {
         let now = Instant::now();
         let (cloud_peer, line_peer) = (PeerId([2; 32]), PeerId([3; 32]));
         let name = DocumentName::new("pump").unwrap();
-        let replica = |id, role| Replica::<Heap>::new(&name, ReplicaId::new(id), Config::new(role));
+        let replica = |id, role| Replica::<Heap, _>::new(&name, Config::new(role), CountingRng::new(id));
         let (mut cloud, mut device) = (replica(8, Role::Aggregator), replica(9, Role::Member));
         let policy = Policy::new(Vec::new(), Path::new(crate::POLICY_PATH).unwrap()).unwrap();
         let mut hosted = Hosted::new(replica(7, Role::Mesh), Some(cloud_peer), &Timing::default(), policy);
         let connect = |peer, with_aggregator, initiator| Connect {
-            peer,
-            with_aggregator,
-            initiator,
-            confirmed: true,
+            peer: peer,
+            peer_role: if with_aggregator { Role::Aggregator } else { Role::Member },
+            side: if initiator { Side::Initiator } else { Side::Responder },
+            is_early: false,
             handle: 0,
         };
         let to_cloud = hosted.replica.connect(connect(cloud_peer, true, true)).unwrap();
@@ -689,53 +695,60 @@ mod tests {
         let of_device = device.connect(connect(line_peer, true, true)).unwrap();
         hosted.opened(now, to_cloud);
         let mut at_ms = 1_800_000_000_000;
-        let mut exchange =
-            |hosted: &mut Hosted, cloud: Option<&mut Replica<Heap>>, device: &mut Replica<Heap>| {
-                let mut buffer = [0; 512];
-                let mut cloud = cloud;
-                for _ in 0..4 {
-                    at_ms += 1;
-                    let moment = Moment::new(at_ms, at_ms);
-                    while let Some(output) = device.poll_output(moment, &mut buffer) {
-                        match output {
-                            Output::Persist(token) => device.handle_persisted(token),
-                            Output::Transmit { len, .. } => {
-                                hosted.replica.handle_frame(moment, to_device, &buffer[..len]).unwrap();
-                            }
-                            Output::Event(_) | Output::Close { .. } => {}
+        let mut exchange = |hosted: &mut Hosted,
+                            cloud: Option<&mut Replica<Heap, ChaCha12Rng>>,
+                            device: &mut Replica<Heap, ChaCha12Rng>| {
+            let mut buffer = [0; 512];
+            let mut cloud = cloud;
+            for _ in 0..4 {
+                at_ms += 1;
+                let moment = Moment::new(at_ms);
+                while let Some(output) = device.poll_output(moment, &mut buffer) {
+                    match output {
+                        Output::Persist => {
+                            let token = device.take_unsaved(|_| {});
+                            device.handle_persisted(token);
                         }
-                    }
-                    hosted.replica.set_capacity(to_cloud, cloud.is_some());
-                    while let Some(output) = hosted.replica.poll_output(moment, &mut buffer) {
-                        match (output, &mut cloud) {
-                            (Output::Persist(token), _) => hosted.replica.handle_persisted(token),
-                            (Output::Transmit { session, len }, _) if session == to_device => {
-                                device.handle_frame(moment, of_device, &buffer[..len]).unwrap();
-                            }
-                            (Output::Transmit { len, .. }, Some(cloud)) => {
-                                cloud.handle_frame(moment, of_cloud, &buffer[..len]).unwrap();
-                                let claims = hosted.replica.claims_sent(to_cloud);
-                                hosted.note_delivered(to_cloud, claims);
-                            }
-                            (Output::Transmit { .. }, None) => panic!("a frame left without room"),
-                            (Output::Event(_) | Output::Close { .. }, _) => {}
+                        Output::Transmit { len, .. } => {
+                            hosted.replica.handle_frame(moment, to_device, &buffer[..len]).unwrap();
                         }
+                        Output::Event(_) | Output::Close { .. } => {}
                     }
-                    let Some(cloud) = &mut cloud else { continue };
-                    while let Some(output) = cloud.poll_output(moment, &mut buffer) {
-                        match output {
-                            Output::Persist(token) => cloud.handle_persisted(token),
-                            Output::Transmit { len, .. } => {
-                                hosted.replica.handle_frame(moment, to_cloud, &buffer[..len]).unwrap();
-                            }
-                            Output::Event(_) | Output::Close { .. } => {}
-                        }
-                    }
-                    hosted.note_heard();
                 }
-            };
-        let set = |device: &mut Replica<Heap>, ms, write| {
-            device.update(Moment::new(1_700_000_000_000 + ms, ms), &[write]).unwrap();
+                hosted.replica.set_capacity(to_cloud, cloud.is_some());
+                while let Some(output) = hosted.replica.poll_output(moment, &mut buffer) {
+                    match (output, &mut cloud) {
+                        (Output::Persist, _) => hosted.replica.handle_persisted(token),
+                        (Output::Transmit { session, len }, _) if session == to_device => {
+                            device.handle_frame(moment, of_device, &buffer[..len]).unwrap();
+                        }
+                        (Output::Transmit { len, .. }, Some(cloud)) => {
+                            cloud.handle_frame(moment, of_cloud, &buffer[..len]).unwrap();
+                            let claims = hosted.replica.claims_sent(to_cloud);
+                            hosted.note_delivered(to_cloud, claims);
+                        }
+                        (Output::Transmit { .. }, None) => panic!("a frame left without room"),
+                        (Output::Event(_) | Output::Close { .. }, _) => {}
+                    }
+                }
+                let Some(cloud) = &mut cloud else { continue };
+                while let Some(output) = cloud.poll_output(moment, &mut buffer) {
+                    match output {
+                        Output::Persist => {
+                            let token = cloud.take_unsaved(|_| {});
+                            cloud.handle_persisted(token);
+                        }
+                        Output::Transmit { len, .. } => {
+                            hosted.replica.handle_frame(moment, to_cloud, &buffer[..len]).unwrap();
+                        }
+                        Output::Event(_) | Output::Close { .. } => {}
+                    }
+                }
+                hosted.note_heard();
+            }
+        };
+        let set = |device: &mut Replica<Heap, ChaCha12Rng>, ms, write| {
+            device.update(Moment::new(1_700_000_000_000 + ms), &[write]).unwrap();
         };
         let speed = Path::new("speed").unwrap();
         set(&mut device, 1, Write::set(speed, 1));

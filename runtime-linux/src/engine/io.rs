@@ -53,7 +53,7 @@ pub enum Command {
     /// One more document, which is in the store; the answer is its index, also if it was open before.
     Open {
         /// It, as it was loaded, with no input to the engine since.
-        replica: Box<Replica<Heap>>,
+        replica: Box<Replica<Heap, ChaCha12Rng>>,
         /// The answer, which is never `None`.
         reply: Reply<Option<DocumentIndex>>,
     },
@@ -188,7 +188,7 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Parts {
     /// The documents, of which there is at least one; the first is the main one. Each has its own name.
-    pub replicas: Vec<Replica<Heap>>,
+    pub replicas: Vec<Replica<Heap, ChaCha12Rng>>,
     /// The lines of devices. Documents on them are meshes: see [`Role::Mesh`](crdt_core::Role::Mesh).
     pub lines: Vec<LineParts>,
     /// The device's public key.

@@ -5,7 +5,7 @@
 //! [meshes](crdt_core::Role::Mesh).
 
 use control::LogLimit;
-use crdt_core::{Connect, Event, PeerId, Refusal, SessionId, peek_handle, peek_open, write_refusal};
+use crdt_core::{Connect, Event, PeerId, Refusal, Role, SessionId, peek_handle, peek_open, write_refusal};
 use transport_serial::Counters;
 
 use super::{Engine, Output};
@@ -260,7 +260,7 @@ impl Engine {
             return None;
         };
         let peer = parts.peer;
-        let connect = Connect { peer, with_aggregator: false, initiator: false, confirmed: true, handle };
+        let connect = Connect::responder(peer, Role::Member, handle);
         match self.documents[document].replica.connect(connect) {
             Ok(id) => {
                 let open = LineSession { handle, document, id };

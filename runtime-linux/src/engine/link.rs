@@ -1,6 +1,6 @@
 //! The connection and the sessions on it: opened, asked, given up, and set aside.
 
-use crdt_core::{Connect, SessionId, peek_handle};
+use crdt_core::{Connect, Role, SessionId, peek_handle};
 use rand_chacha::rand_core::Rng;
 use transport_quic::CloseCode;
 
@@ -27,7 +27,7 @@ impl Engine {
     pub(super) fn open_session(&mut self, now: Now, index: usize) {
         let hosted = &mut self.documents[index];
         let (Some(peer), Ok(handle)) = (hosted.peer, u16::try_from(index)) else { return };
-        let connect = Connect { peer, with_aggregator: true, initiator: true, confirmed: true, handle };
+        let connect = Connect::initiator(peer, Role::Aggregator, handle);
         match hosted.replica.connect(connect) {
             Ok(session) => hosted.opened(now.at, session),
             Err(error) => {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use control::{Change, Scalar};
-use crdt_core::{Config, Connect, DocumentName, Path, ReplicaId, Role, SessionId, Stamp, UpdateError, Write};
+use crdt_core::{
+    Config, Connect, CountingRng, DocumentName, Path, ReplicaId, Role, SessionId, Stamp, UpdateError, Write,
+};
 use serde_json::json;
 use tokio::sync::oneshot;
 use transport_quic::{Cause, CloseReason, Count, Identity, Ledger};
@@ -26,7 +28,7 @@ struct World {
     engine: Engine,
     start: Instant,
     elapsed: Duration,
-    cloud: Replica<Heap>,
+    cloud: Replica<Heap, ChaCha12Rng>,
     session: Option<SessionId>,
     attempt: Option<Attempt>,
     received: u64,
@@ -62,7 +64,7 @@ fn world() -> World {
 
 fn world_with(budget: Option<Budget>) -> World {
     let name = DocumentName::new("pump").unwrap();
-    world_of(Replica::new(&name, ReplicaId::new(7), Config::new(Role::Member)), budget)
+    world_of(Replica::new(&name, Config::new(Role::Member), CountingRng::new(7)), budget)
 }
 
 fn policy_of(rules: &[&str]) -> Policy {
@@ -71,12 +73,12 @@ fn policy_of(rules: &[&str]) -> Policy {
 }
 
 /// A world in which the device begins with this document.
-fn world_of(replica: Replica<Heap>, budget: Option<Budget>) -> World {
+fn world_of(replica: Replica<Heap, ChaCha12Rng>, budget: Option<Budget>) -> World {
     world_under(replica, budget, &["alarm=urgent"])
 }
 
 /// The same with these rules for when changes are sent.
-fn world_under(replica: Replica<Heap>, budget: Option<Budget>, rules: &[&str]) -> World {
+fn world_under(replica: Replica<Heap, ChaCha12Rng>, budget: Option<Budget>, rules: &[&str]) -> World {
     let name = replica.name().clone();
     let now = Now { at: Instant::now(), wall: Time::from_ms(MS_AT_START) };
     let parts = Parts {
@@ -95,7 +97,7 @@ fn world_under(replica: Replica<Heap>, budget: Option<Budget>, rules: &[&str]) -
         engine: Engine::new(now, parts),
         start: now.at,
         elapsed: Duration::ZERO,
-        cloud: Replica::new(&name, ReplicaId::new(8), Config::new(Role::Aggregator)),
+        cloud: Replica::new(&name, Config::new(Role::Aggregator), CountingRng::new(8)),
         session: None,
         attempt: None,
         received: 0,
@@ -158,7 +160,7 @@ impl World {
 
     fn moment(&self) -> Moment {
         let now_ms = self.now().wall.unwrap().as_ms();
-        Moment::new(now_ms - self.cloud_is_behind_ms, now_ms ^ self.commits as u64)
+        Moment::new(now_ms - self.cloud_is_behind_ms)
     }
 
     /// Runs until nobody has anything to do at this time.
@@ -186,13 +188,7 @@ impl World {
                     self.connects.push(self.elapsed);
                     if self.accepts {
                         let peer = PeerId(key(1).0);
-                        let connect = Connect {
-                            peer,
-                            with_aggregator: false,
-                            initiator: false,
-                            confirmed: true,
-                            handle: 0,
-                        };
+                        let connect = Connect::responder(peer, Role::Member, 0);
                         self.session = Some(self.cloud.connect(connect).unwrap());
                         (self.attempt, self.received) = (Some(attempt), 0);
                         self.link(attempt, LinkInput::Connected);
@@ -234,7 +230,10 @@ impl World {
         while let Some(output) = self.cloud.poll_output(moment, &mut buffer) {
             any = true;
             match output {
-                crdt_core::Output::Persist(token) => self.cloud.handle_persisted(token),
+                crdt_core::Output::Persist => {
+                    let token = self.cloud.take_unsaved(|_| {});
+                    self.cloud.handle_persisted(token);
+                }
                 crdt_core::Output::Transmit { len, .. } => {
                     let attempt = self.attempt.unwrap();
                     self.link(attempt, LinkInput::Message(buffer[..len].to_vec()));
@@ -525,7 +524,7 @@ fn a_full_document_says_its_limit() {
     let name = DocumentName::new("pump").unwrap();
     let limits = crdt_core::Limits { cells: 2, bytes: 1000 };
     let config = Config { limits, ..Config::new(Role::Member) };
-    world.engine.documents[0].replica = Replica::new(&name, ReplicaId::new(7), config);
+    world.engine.documents[0].replica = Replica::new(&name, config, CountingRng::new(7));
     let mut answers: Vec<_> = ["a", "b", "c"].map(|path| world.set(path, 1)).into();
     world.run();
     let error = answers.pop().unwrap().try_recv().unwrap().unwrap_err();

@@ -209,7 +209,7 @@ mod tests {
 
     fn set<'a>(document: &mut Document<Heap>, path: &'a str, value: impl Into<Value<'a>>) {
         let ms = document.seq() + 1;
-        document.update(Moment::new(ms, ms), &[Write::set(Path::new(path).unwrap(), value)]).unwrap();
+        document.update(Moment::new(ms), &[Write::set(Path::new(path).unwrap(), value)]).unwrap();
     }
 
     fn text(policy: &Policy, path: &str) -> String {
@@ -239,7 +239,7 @@ mod tests {
 
         // A delete above takes them away.
         let ms = document.seq() + 1;
-        document.delete(Moment::new(ms, ms), Path::new("config").unwrap()).unwrap();
+        document.delete(Moment::new(ms), Path::new("config").unwrap()).unwrap();
         assert!(policy.follow(&document, 0));
         assert_eq!(text(&policy, "a/x"), "a=max-delay:10m");
     }

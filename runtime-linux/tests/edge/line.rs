@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crdt_core::{
-    Config, Connect, DocumentName, Event, Fixed, Moment, Output, Path as CellPath, PeerId, Refusal, Replica,
-    ReplicaId, Role, SessionId, Write,
+    Config, Connect, CountingRng, DocumentName, Event, Fixed, Moment, Output, Path as CellPath, PeerId,
+    Refusal, Replica, ReplicaId, Role, SessionId, Write,
 };
 use serde_json::{Value as Json, json};
 use transport_serial::{FRAME_LEN_MAX, Input, Link, SendError, Timing};
@@ -128,7 +128,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-type Pump = Replica<Fixed<32, 1024, 8, 1>>;
+type Pump = Replica<Fixed<32, 1024, 8, 1>, CountingRng>;
 
 /// A device that runs in a thread until it is dropped. It has no clock.
 struct Device {
@@ -267,7 +267,7 @@ impl Life {
         let mut link = Link::initiator(Timing { repeat_ms: 50, repeats_max: 5 }, random as u32);
         link.begin();
         Self {
-            replica: Pump::new(name, ReplicaId::new(random), config),
+            replica: Pump::new(name, config, CountingRng::new(random)),
             link,
             session: None,
             wire: None,
@@ -315,13 +315,7 @@ impl Life {
             match self.link.receive(&mut bytes) {
                 Some(Input::Begun) => {
                     self.session.take().into_iter().for_each(|session| self.replica.disconnect(session));
-                    let connect = Connect {
-                        peer: GATEWAY,
-                        with_aggregator: true,
-                        initiator: true,
-                        confirmed: true,
-                        handle: 0,
-                    };
+                    let connect = Connect::initiator(GATEWAY, Role::Aggregator, 0);
                     self.session = Some(self.replica.connect(connect).unwrap());
                 }
                 Some(Input::Frame(frame)) => {
@@ -342,7 +336,10 @@ impl Life {
             let Some(output) = self.replica.poll_output(moment, &mut frame) else { break };
             match output {
                 // Its memory is its disk: it lives as long as the test.
-                Output::Persist(token) => self.replica.handle_persisted(token),
+                Output::Persist => {
+                    let token = self.replica.take_unsaved(|_| {});
+                    self.replica.handle_persisted(token);
+                }
                 Output::Transmit { len, .. } => match self.link.send(&frame[..len]) {
                     Ok(()) | Err(SendError::Closed) => {}
                     Err(error) => panic!("{error}"),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crdt_core::{Heap, Path, Replica, Write};
+use crdt_core::{CountingRng, Heap, Path, Replica, Write};
 use serde_json::Value as Json;
 
 use crate::support::{Aggregator, Running, code, edge, moment, stderr, stdout, until};
@@ -33,7 +33,7 @@ async fn the_policy_of_a_running_edge_is_listed_and_followed_and_changed_from_th
     assert_eq!(aggregator.tree().await["speed"], 2);
 
     let rule = |path: &'static str, text: &'static str| {
-        aggregator.ask("pump", move |replica: &mut Replica<Heap>| {
+        aggregator.ask("pump", move |replica: &mut Replica<Heap, CountingRng>| {
             replica.update(moment(), &[Write::set(Path::new(path).unwrap(), text)]).unwrap();
         })
     };

@@ -7,8 +7,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use crdt_core::{
-    Config as ReplicaConfig, Connect, DocumentName, Heap, Moment, Output as ReplicaOutput, Path as CellPath,
-    PeerId, Refusal, Replica, ReplicaId, Role, SessionId, Write, peek_handle, peek_open, write_refusal,
+    Config as ReplicaConfig, Connect, CountingRng, DocumentName, Heap, Moment, Output as ReplicaOutput,
+    Path as CellPath, PeerId, Refusal, Replica, ReplicaId, Role, SessionId, Write, peek_handle, peek_open,
+    write_refusal,
 };
 use tokio::sync::{mpsc, oneshot};
 use transport_quic::{CloseCode, Config, ConnectionId, Driver, Handle, Identity, Link, LinkEvent, PublicKey};
@@ -20,11 +21,11 @@ pub(crate) struct Aggregator {
     asks: mpsc::Sender<(String, Ask)>,
 }
 
-type Ask = Box<dyn FnOnce(&mut Replica<Heap>) + Send>;
+type Ask = Box<dyn FnOnce(&mut Replica<Heap, CountingRng>) + Send>;
 
 /// What it holds, and whom it speaks to.
 struct Memory {
-    documents: HashMap<String, Replica<Heap>>,
+    documents: HashMap<String, Replica<Heap, CountingRng>>,
     sessions: HashMap<(ConnectionId, u16), (String, SessionId)>,
 }
 
@@ -53,7 +54,7 @@ impl Aggregator {
         let address = handle.local_addr().to_string();
         let host = |name: &&str| {
             let config = ReplicaConfig::new(Role::Aggregator);
-            let replica = Replica::new(&DocumentName::new(name).unwrap(), ReplicaId::new(random()), config);
+            let replica = Replica::new(&DocumentName::new(name).unwrap(), config, CountingRng::new(random()));
             ((*name).to_owned(), replica)
         };
         let mut memory = Memory { documents: documents.iter().map(host).collect(), sessions: HashMap::new() };
@@ -89,7 +90,7 @@ impl Aggregator {
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
         document: &str,
-        ask: impl FnOnce(&mut Replica<Heap>) -> T + Send + 'static,
+        ask: impl FnOnce(&mut Replica<Heap, CountingRng>) -> T + Send + 'static,
     ) -> T {
         let (reply, answer) = oneshot::channel();
         let ask: Ask = Box::new(move |replica| assert!(reply.send(ask(replica)).is_ok()));
@@ -110,7 +111,8 @@ impl Aggregator {
     }
 
     pub(crate) async fn tree_of(&self, document: &str) -> serde_json::Value {
-        let tree = |replica: &mut Replica<Heap>| control::tree(None, replica.document().iter(None));
+        let tree =
+            |replica: &mut Replica<Heap, CountingRng>| control::tree(None, replica.document().iter(None));
         self.ask(document, tree).await.unwrap_or_default()
     }
 }
@@ -125,8 +127,7 @@ impl Memory {
                 let _ = handle.send(conn, buffer[..len].to_vec()).await;
                 return;
             };
-            let connect =
-                Connect { peer, with_aggregator: false, initiator: false, confirmed: true, handle: number };
+            let connect = Connect::responder(peer, Role::Member, number);
             let session = replica.connect(connect).unwrap();
             self.sessions.insert((conn, number), (name.to_owned(), session));
         }
@@ -147,7 +148,10 @@ impl Memory {
         for (name, replica) in &mut self.documents {
             while let Some(output) = replica.poll_output(moment(), &mut buffer) {
                 match output {
-                    ReplicaOutput::Persist(token) => replica.handle_persisted(token),
+                    ReplicaOutput::Persist => {
+                        let token = replica.take_unsaved(|_| {});
+                        replica.handle_persisted(token);
+                    }
                     ReplicaOutput::Transmit { session, len } => {
                         let of = |carried: &&(String, SessionId)| carried.0 == *name && carried.1 == session;
                         let carrier = self.sessions.iter().find(|(_, carried)| of(carried));
@@ -164,7 +168,7 @@ impl Memory {
 
 pub(crate) fn moment() -> Moment {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    Moment::new(since.as_millis() as u64, random())
+    Moment::new(since.as_millis() as u64)
 }
 
 fn random() -> u64 {

@@ -1,9 +1,9 @@
 //! One copy of the document, in any of the storages that histories run on.
 
 use crdt_core::{
-    CapacityError, Cell, CellRecord, Config, Connect, Content, DocumentName, Fixed, Heap, Memory, Moment,
-    Output, Path, PeerError, PeerId, PersistToken, RecordError, Replica, ReplicaId, Retired, SessionId,
-    Stamp, Time, Unsaved, UpdateError, Write,
+    CapacityError, Cell, CellRecord, Config, Connect, Content, CountingRng, DocumentName, Fixed, Heap,
+    Memory, Moment, Output, Path, PeerError, PeerId, PersistToken, RecordError, Replica, ReplicaId, Retired,
+    SessionId, Stamp, Time, Unsaved, UpdateError, Write,
 };
 
 use super::facts::{Fact, Held, Knowledge, PATHS, PathIndex, path_index};
@@ -13,8 +13,8 @@ pub(super) type Small = Fixed<16, 2048, 64>;
 
 /// A replica on the heap or on fixed memory.
 pub(super) enum Copy {
-    Fixed(Box<Replica<Small>>),
-    Heap(Box<Replica<Heap>>),
+    Fixed(Box<Replica<Small, CountingRng>>),
+    Heap(Box<Replica<Heap, CountingRng>>),
 }
 
 macro_rules! each {
@@ -32,9 +32,9 @@ pub(super) type Records = [Option<Vec<u8>>; PATHS.len()];
 impl Copy {
     pub(super) fn new(fixed: bool, name: &DocumentName, id: ReplicaId, config: Config) -> Self {
         if fixed {
-            Copy::Fixed(Box::new(Replica::new(name, id, config)))
+            Copy::Fixed(Box::new(Replica::new(name, config, CountingRng::new(id.get()))))
         } else {
-            Copy::Heap(Box::new(Replica::new(name, id, config)))
+            Copy::Heap(Box::new(Replica::new(name, config, CountingRng::new(id.get()))))
         }
     }
 
@@ -52,9 +52,9 @@ impl Copy {
             }
         }
         Ok(if fixed {
-            Copy::Fixed(Box::new(Replica::load(moment, config, state, cells)?))
+            Copy::Fixed(Box::new(Replica::load(moment, config, rng, state, cells)?))
         } else {
-            Copy::Heap(Box::new(Replica::load(moment, config, state, cells)?))
+            Copy::Heap(Box::new(Replica::load(moment, config, rng, state, cells)?))
         })
     }
 
@@ -109,7 +109,7 @@ impl Copy {
                     records[usize::from(path_index(cell.path))] = Some(buffer[..len].to_vec());
                 }
             });
-            r.state_record()
+            r.state_record().to_vec()
         })
     }
 
@@ -158,7 +158,7 @@ impl Copy {
     }
 
     pub(super) fn knowledge(&self) -> Knowledge {
-        fn entries<S: Memory>(replica: &Replica<S>) -> Knowledge {
+        fn entries<S: Memory>(replica: &Replica<S, CountingRng>) -> Knowledge {
             Knowledge::new(replica.document().version_vector().iter().map(|e| (e.replica, e.time)))
         }
         each!(self, r => entries(r))

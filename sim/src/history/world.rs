@@ -171,7 +171,7 @@ impl World {
                         connection.close(end);
                     }
                 }
-                Output::Persist(token) => {
+                Output::Persist => {
                     self.nodes[at].stage(token);
                     if self.variant.broken.is_some_and(|broken| broken.lies_about_disk(at)) {
                         self.nodes[at].copy.handle_persisted(token);
@@ -331,13 +331,7 @@ impl World {
                 return Ok(false);
             }
         }
-        let connect = Connect {
-            peer: self.nodes[from].peer,
-            with_aggregator: from == AGGREGATOR,
-            initiator: false,
-            confirmed: !early || self.variant.broken == Some(Broken::BelieveEarlyInput),
-            handle: HANDLE,
-        };
+        let connect = /*CONFIRMED !early || self.variant.broken == Some(Broken::BelieveEarlyInput)*/ Connect::responder(self.nodes[from].peer, if from == AGGREGATOR { Role::Aggregator } else { Role::Member }, HANDLE);
         // Room for a session may come from one that is closing.
         self.close_what_is_closing(at)?;
         let Ok(session) = self.nodes[at].copy.connect(connect) else {
@@ -372,13 +366,11 @@ impl World {
 
     pub(super) fn connect(&mut self, at: usize, to: usize) -> Result<(), Failure> {
         self.close_what_is_closing(at)?;
-        let connect = Connect {
-            peer: self.nodes[to].peer,
-            with_aggregator: to == AGGREGATOR,
-            initiator: true,
-            confirmed: true,
-            handle: HANDLE,
-        };
+        let connect = Connect::initiator(
+            self.nodes[to].peer,
+            if to == AGGREGATOR { Role::Aggregator } else { Role::Member },
+            HANDLE,
+        );
         let Ok(session) = self.nodes[at].copy.connect(connect) else { return Ok(()) };
         let early = self.variant.early && self.dice.percent(70);
         let mut connection = Connection::new(self.next_connection, at, to, early);
@@ -460,13 +452,7 @@ impl World {
         self.sums.replays += 1;
 
         self.close_what_is_closing(acceptor)?;
-        let connect = Connect {
-            peer: self.nodes[initiator].peer,
-            with_aggregator: initiator == AGGREGATOR,
-            initiator: false,
-            confirmed: self.variant.broken == Some(Broken::BelieveEarlyInput),
-            handle: HANDLE,
-        };
+        let connect = /*CONFIRMED self.variant.broken == Some(Broken::BelieveEarlyInput)*/ Connect::responder(self.nodes[initiator].peer, if initiator == AGGREGATOR { Role::Aggregator } else { Role::Member }, HANDLE);
         let Ok(session) = self.nodes[acceptor].copy.connect(connect) else { return Ok(()) };
         let mut connection = Connection::new(self.next_connection, initiator, acceptor, true);
         self.next_connection += 1;
@@ -590,7 +576,7 @@ impl World {
 
     fn moment(&mut self, at: usize) -> Moment {
         let now_ms = self.now_ms.saturating_add_signed(self.nodes[at].skew_ms);
-        Moment::new(now_ms, self.dice.bits())
+        Moment::new(now_ms)
     }
 
     fn fresh_id(&mut self) -> ReplicaId {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crdt_core::{
-    CellRecord, Config, DocumentName, Entry, Heap, Moment, Path, PersistToken, RecordError, Replica,
-    ReplicaId, Time, Unsaved,
+    CellRecord, Config, CountingRng, DocumentName, Entry, Heap, Moment, Path, PersistToken, RecordError,
+    Replica, ReplicaId, Time, Unsaved,
 };
 
 /// The storage of one node: commits take a while, are atomic, and survive crashes if the disk is honest.
@@ -47,7 +47,7 @@ pub(super) struct Change {
 
 impl Change {
     /// What `replica` has to make durable. To be called right after its `Persist`.
-    pub(super) fn take(replica: &mut Replica<Heap>) -> Self {
+    pub(super) fn take(replica: &mut Replica<Heap, CountingRng>) -> Self {
         let mut cells = Vec::new();
         let mut record = [0; CellRecord::LEN_MAX];
         let token = replica.take_unsaved(|unsaved| match unsaved {
@@ -62,7 +62,7 @@ impl Change {
         Self {
             document: replica.name().clone(),
             token,
-            state: replica.state_record(),
+            state: replica.state_record().to_vec(),
             cells,
             vector: replica.document().version_vector().iter().collect(),
         }
@@ -125,14 +125,14 @@ impl Image {
         document: &DocumentName,
         config: Config,
         moment: Moment,
-    ) -> Result<Option<Replica<Heap>>, RecordError> {
+    ) -> Result<Option<Replica<Heap, CountingRng>>, RecordError> {
         let Some(stored) = self.documents.get(document) else { return Ok(None) };
         let mut cells = Vec::with_capacity(stored.cells.len());
         for (path, record) in &stored.cells {
             let path = Path::new(path).map_err(RecordError::Path)?;
             cells.push(CellRecord::decode(path, record)?);
         }
-        Replica::load(moment, config, &stored.state, cells).map(Some)
+        Replica::load(moment, config, rng, &stored.state, cells).map(Some)
     }
 
     fn apply(&mut self, change: &Change) {

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crdt_core::{
-    Connect, Event, Heap, Output, PeerError, PeerId, Refusal, Replica, SessionId, UpdateError, Write,
+    Connect, CountingRng, Event, Heap, Output, PeerError, PeerId, Refusal, Replica, Role, SessionId, Side,
+    UpdateError, Write,
 };
 use transport_quic::ConnectionId;
 
@@ -52,7 +53,7 @@ pub(super) enum Effect {
 }
 
 pub(super) struct OpenDocument {
-    pub(super) replica: Replica<Heap>,
+    pub(super) replica: Replica<Heap, CountingRng>,
     inbox: VecDeque<Input>,
     sessions: BTreeMap<Channel, SessionId>,
     /// Its changes are on their way to the disk.
@@ -68,7 +69,7 @@ pub(super) struct OpenDocument {
 }
 
 impl OpenDocument {
-    pub(super) fn new(replica: Replica<Heap>) -> Self {
+    pub(super) fn new(replica: Replica<Heap, CountingRng>) -> Self {
         Self {
             replica,
             inbox: VecDeque::new(),
@@ -116,7 +117,7 @@ impl OpenDocument {
                     }
                 }
                 Output::Event(event) => self.tell(event, host, effects),
-                Output::Persist(_) => {
+                Output::Persist => {
                     let change = Change::take(&mut self.replica);
                     self.committing.append(&mut self.uncommitted);
                     if host.sends_before_commit {
@@ -150,10 +151,10 @@ impl OpenDocument {
         match input {
             Input::Connect { channel, peer, initiator } => {
                 let connect = Connect {
-                    peer,
-                    with_aggregator: initiator,
-                    initiator,
-                    confirmed: true,
+                    peer: peer,
+                    peer_role: if initiator { Role::Aggregator } else { Role::Member },
+                    side: if initiator { Side::Initiator } else { Side::Responder },
+                    is_early: false,
                     handle: channel.handle,
                 };
                 match self.replica.connect(connect) {

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crdt_core::{Config, DocumentName, Heap, PeerId, Replica, ReplicaId, Role, peek_handle, peek_open};
+use crdt_core::{
+    Config, CountingRng, DocumentName, Heap, PeerId, Replica, ReplicaId, Role, peek_handle, peek_open,
+};
 use transport_quic::{CloseCode, ConnectionId, Link, LinkEvent, MessageId, PublicKey, SendError};
 
 use super::disk::{Change, Disk};
@@ -118,7 +120,7 @@ impl Process {
                 }
                 replica
             }
-            Ok(None) => Replica::<Heap>::new(name, ReplicaId::new(host.rng.next_u64()), config),
+            Ok(None) => Replica::<Heap, _>::new(name, config, CountingRng::new(host.rng.next_u64())),
             Err(error) => {
                 host.violation(format!("{name}: what was committed cannot be loaded: {error}"));
                 return;

@@ -2,26 +2,20 @@
 
 use std::io::Write as _;
 
-use crdt_core::{
+use crdt_core::{Side, CountingRng, 
     Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, SessionId,
     Write,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = DocumentName::new("probe")?;
-    let mut device = Replica::<Heap>::new(&name, ReplicaId::new(1), Config::new(Role::Member));
-    let mut cloud = Replica::<Heap>::new(&name, ReplicaId::new(2), Config::new(Role::Aggregator));
-    let now = Moment::new(1_770_000_000_000, 42);
+    let mut device = Replica::<Heap, _>::new(&name, Config::new(Role::Member), CountingRng::new(1));
+    let mut cloud = Replica::<Heap, _>::new(&name, Config::new(Role::Aggregator), CountingRng::new(2));
+    let now = Moment::new(1_770_000_000_000);
     for argument in std::env::args() {
         device.update(now, &[Write::set(Path::new(&argument)?, argument.as_str())])?;
     }
-    let link = |peer, initiator| Connect {
-        peer: PeerId([peer; 32]),
-        with_aggregator: initiator,
-        initiator,
-        confirmed: true,
-        handle: 0,
-    };
+    let link = |peer, initiator| Connect { peer: PeerId([peer; 32]), peer_role: if initiator { Role::Aggregator } else { Role::Member }, side: if initiator { Side::Initiator } else { Side::Responder }, is_early: false, handle: 0 };
     let (up, down) = (device.connect(link(2, true))?, cloud.connect(link(1, false))?);
     while carry(now, &mut device, &mut cloud, down)? | carry(now, &mut cloud, &mut device, up)? {}
     let mut out = std::io::stdout();
@@ -33,14 +27,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn carry(
     now: Moment,
-    from: &mut Replica<Heap>,
-    to: &mut Replica<Heap>,
+    from: &mut Replica<Heap, CountingRng>,
+    to: &mut Replica<Heap, CountingRng>,
     session: SessionId,
 ) -> Result<bool, crdt_core::PeerError> {
     let (mut wire, mut any) = ([0; 1024], false);
     while let Some(output) = from.poll_output(now, &mut wire) {
         match output {
-            Output::Persist(_) => {
+            Output::Persist => {
                 let token = from.take_unsaved(|_| {});
                 from.handle_persisted(token);
             }

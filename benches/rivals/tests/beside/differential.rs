@@ -398,7 +398,7 @@ fn actor(replica: usize) -> ActorId {
 }
 
 fn at(n: u64) -> Moment {
-    Moment::new(START_MS + n, n)
+    Moment::new(START_MS + n)
 }
 
 fn path(text: &str) -> Path<'_> {

@@ -25,7 +25,7 @@ impl<S: Storage> Writer<'_, S> {
     }
 
     fn hash_of_place(&self) -> u64 {
-        sip_hash((self.moment.random, 0), &mut |hasher| hasher.write(self.path.as_bytes()))
+        sip_hash((self.document.salt, 0), &mut |hasher| hasher.write(self.path.as_bytes()))
     }
 
     /// Deletes the keys below this place whose cells were not remembered since `from`.

@@ -43,12 +43,12 @@ use crate::types::plan::{Plan, Planned, PlannedContent};
 ///
 /// // The 64 bits are fresh random ones, as in a `Moment`.
 /// let north = program.push(&document, 0x1d0c_55aa, "north")?;
-/// document.update(Moment::new(1_000, 0), &north.writes())?;
+/// document.update(Moment::new(1_000), &north.writes())?;
 /// let south = program.push(&document, 0x77b3_0112, "south")?;
-/// document.update(Moment::new(2_000, 0), &south.writes())?;
+/// document.update(Moment::new(2_000), &south.writes())?;
 ///
 /// let first = program.move_to(&document, south.id(), 0)?;
-/// document.update(Moment::new(3_000, 0), &first.writes())?;
+/// document.update(Moment::new(3_000), &first.writes())?;
 /// let order: Vec<_> = program.iter(&document).map(|valve| valve.value).collect();
 /// assert_eq!(order, [Some(Value::Str("south")), Some(Value::Str("north"))]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -121,7 +121,7 @@ impl<'p> List<'p> {
     /// let (at, minutes) = (entry.path().join("at")?, entry.path().join("minutes")?);
     /// let [place] = entry.writes();
     /// let fields = [place, Write::set(at.as_path(), "05:30"), Write::set(minutes.as_path(), 20)];
-    /// document.update(Moment::new(1_000, 0), &fields)?;
+    /// document.update(Moment::new(1_000), &fields)?;
     ///
     /// let first = schedule.get(&document, 0).expect("it was just added");
     /// assert_eq!(first.field(&document, "minutes"), Some(Value::I64(20)));

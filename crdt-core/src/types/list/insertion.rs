@@ -41,7 +41,7 @@ impl<'p, 'v, const N: usize> Insertion<'p, 'v, N> {
     /// let a = servers.push(&document, 0x1d0c_55aa, "0.pool.ntp.org")?;
     /// let b = a.then(&document, 0x77b3_0112, "1.pool.ntp.org")?;
     /// let c = b.then(&document, 0x0c6f_9e21, "2.pool.ntp.org")?;
-    /// document.update(Moment::new(1_000, 0), &[a.writes(), b.writes(), c.writes()].concat())?;
+    /// document.update(Moment::new(1_000), &[a.writes(), b.writes(), c.writes()].concat())?;
     /// assert!(servers.iter(&document).map(|e| e.id).eq([a.id(), b.id(), c.id()]));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

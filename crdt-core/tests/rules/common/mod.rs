@@ -1,8 +1,8 @@
 //! Two replicas joined by a wire that counts.
 
 use crdt_core::{
-    CellRecord, Config, Connect, DocumentName, Event, Memory, Moment, Output, Path, PeerError, PeerId,
-    Replica, ReplicaId, Role, SessionId, Value, Write,
+    CellRecord, Config, Connect, CountingRng, DocumentName, Event, Memory, Moment, Output, Path, PeerError,
+    PeerId, Replica, ReplicaId, Role, SessionId, Value, Write,
 };
 
 pub(crate) fn path(text: &str) -> Path<'_> {
@@ -11,7 +11,7 @@ pub(crate) fn path(text: &str) -> Path<'_> {
 
 /// A replica with what a driver keeps for it.
 pub(crate) struct Side<S: Memory> {
-    pub(crate) replica: Replica<S>,
+    pub(crate) replica: Replica<S, CountingRng>,
     pub(crate) session: Option<SessionId>,
     pub(crate) peer: PeerId,
     pub(crate) now_ms: u64,
@@ -30,7 +30,7 @@ impl<S: Memory> Side<S> {
     pub(crate) fn with_id(key: u8, role: Role, id: ReplicaId) -> Self {
         let name = DocumentName::new("w1").unwrap();
         Self {
-            replica: Replica::new(&name, id, Config::new(role)),
+            replica: Replica::new(&name, Config::new(role), CountingRng::new(id.get())),
             session: None,
             peer: PeerId([key; 32]),
             now_ms: 1_770_000_000_000,
@@ -41,9 +41,20 @@ impl<S: Memory> Side<S> {
         }
     }
 
-    pub(crate) fn moment(&mut self) -> Moment {
+    pub(crate) fn moment(&self) -> Moment {
+        Moment::new(self.now_ms)
+    }
+
+    /// A number that this side has not used.
+    pub(crate) fn number(&mut self) -> i64 {
         self.random += 1;
-        Moment::new(self.now_ms, self.random)
+        self.random as i64
+    }
+
+    /// Numbers that no other copy of this side has drawn.
+    pub(crate) fn rng(&mut self) -> CountingRng {
+        self.random += 1;
+        CountingRng::new(self.random)
     }
 
     pub(crate) fn set<'a>(&mut self, at: &'a str, value: impl Into<Value<'a>>) {
@@ -75,7 +86,10 @@ impl<S: Memory> Side<S> {
             let moment = self.moment();
             match self.replica.poll_output(moment, &mut buffer) {
                 None => break,
-                Some(Output::Persist(token)) => self.replica.handle_persisted(token),
+                Some(Output::Persist) => {
+                    let token = self.replica.take_unsaved(|_| {});
+                    self.replica.handle_persisted(token);
+                }
                 Some(Output::Transmit { len, .. }) => out.push(buffer[..len].to_vec()),
                 Some(Output::Event(event)) => self.events.push(event),
                 Some(Output::Close { .. }) => self.session = None,
@@ -96,10 +110,8 @@ impl<S: Memory> Side<S> {
 
 /// Opens a session: `a` is the device, `b` the aggregator.
 pub(crate) fn connect<A: Memory, B: Memory>(a: &mut Side<A>, b: &mut Side<B>) {
-    let link =
-        |peer, initiator| Connect { peer, with_aggregator: initiator, initiator, confirmed: true, handle: 0 };
-    a.session = Some(a.replica.connect(link(b.peer, true)).unwrap());
-    b.session = Some(b.replica.connect(link(a.peer, false)).unwrap());
+    a.session = Some(a.replica.connect(Connect::initiator(b.peer, Role::Aggregator, 0)).unwrap());
+    b.session = Some(b.replica.connect(Connect::responder(a.peer, Role::Member, 0)).unwrap());
     a.frames.clear();
     b.frames.clear();
 }
@@ -194,7 +206,7 @@ pub(crate) struct Image {
 impl Image {
     pub(crate) fn of<S: Memory>(side: &Side<S>) -> Self {
         let mut buffer = vec![0; 1 << 16];
-        let len = side.replica.encode_state(&mut buffer).unwrap();
+        let len = side.replica.state_record().encode(&mut buffer).unwrap();
         let state = buffer[..len].to_vec();
         let mut cells = Vec::new();
         for cell in side.replica.document().changes_since(0) {
@@ -205,9 +217,10 @@ impl Image {
     }
 
     /// A replica that starts from this image.
-    pub(crate) fn load<S: Memory>(&self, moment: Moment, role: Role) -> Replica<S> {
+    pub(crate) fn load<S: Memory>(&self, like: &mut Side<S>, role: Role) -> Replica<S, CountingRng> {
+        let (moment, rng) = (like.moment(), like.rng());
         let cells = self.cells.iter().map(|(at, record)| CellRecord::decode(path(at), record).unwrap());
-        Replica::load(moment, Config::new(role), &self.state, cells).unwrap()
+        Replica::load(moment, Config::new(role), rng, &self.state, cells).unwrap()
     }
 
     /// A side with the same key and clock that starts from this image.
@@ -219,8 +232,7 @@ impl Image {
         let mut side = Side::new(like.peer.0[0], role);
         side.random = like.random + 1_000_000;
         side.now_ms = like.now_ms;
-        let moment = side.moment();
-        side.replica = self.load(moment, role);
+        side.replica = self.load(&mut side, role);
         side
     }
 
@@ -229,7 +241,11 @@ impl Image {
         let old = like.replica.document().fingerprint().to_le_bytes();
         let at = self.state.windows(8).rposition(|w| w == old).unwrap();
         let mut others = Side::<S>::new(9, Role::Member);
-        others.replica = Replica::new(like.replica.name(), like.replica.id(), Config::new(Role::Member));
+        others.replica = Replica::new(
+            like.replica.name(),
+            Config::new(Role::Member),
+            CountingRng::new(like.replica.id().get()),
+        );
         let writes: Vec<Write<'_>> = self
             .cells
             .iter()
@@ -238,7 +254,7 @@ impl Image {
             })
             .collect();
         let stamp = CellRecord::decode(path(&self.cells[0].0), &self.cells[0].1).unwrap().stamp;
-        others.replica.update(Moment::new(stamp.time.as_ms(), 0), &writes).unwrap();
+        others.replica.update(Moment::new(stamp.time.as_ms()), &writes).unwrap();
         self.state[at..at + 8].copy_from_slice(&others.replica.document().fingerprint().to_le_bytes());
     }
 }

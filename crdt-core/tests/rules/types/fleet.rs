@@ -45,16 +45,11 @@ impl<S: Memory> Fleet<S> {
     /// A device connects; what was under way on its last connection is lost.
     pub(crate) fn connect(&mut self, device: usize) {
         self.cut(device);
-        let link = |peer, initiator| Connect {
-            peer,
-            with_aggregator: initiator,
-            initiator,
-            confirmed: true,
-            handle: 0,
-        };
         let side = &mut self.devices[device];
-        side.session = Some(side.replica.connect(link(self.cloud.peer, true)).unwrap());
-        self.wires[device].session = Some(self.cloud.replica.connect(link(side.peer, false)).unwrap());
+        side.session =
+            Some(side.replica.connect(Connect::initiator(self.cloud.peer, Role::Aggregator, 0)).unwrap());
+        self.wires[device].session =
+            Some(self.cloud.replica.connect(Connect::responder(side.peer, Role::Member, 0)).unwrap());
     }
 
     /// A connection is gone, and so is what was under way.
@@ -127,7 +122,10 @@ impl<S: Memory> Fleet<S> {
             let moment = self.cloud.moment();
             match self.cloud.replica.poll_output(moment, &mut buffer) {
                 None => break,
-                Some(Output::Persist(token)) => self.cloud.replica.handle_persisted(token),
+                Some(Output::Persist) => {
+                    let token = self.cloud.replica.take_unsaved(|_| {});
+                    self.cloud.replica.handle_persisted(token);
+                }
                 Some(Output::Transmit { session, len }) => {
                     let wire = self.wires.iter_mut().find(|wire| wire.session == Some(session)).unwrap();
                     wire.down.push_back(buffer[..len].to_vec());

@@ -255,8 +255,8 @@ fn ids_differ_even_if_the_random_bits_do_not() {
     for i in 0..10 {
         let (ours, theirs) = (list().push(&a, 0, "a").unwrap(), list().push(&b, 0, "b").unwrap());
         let second = ours.then(&a, 0, "a").unwrap();
-        a.update(Moment::new(i, 0), &[ours.writes(), second.writes()].concat()).unwrap();
-        b.update(Moment::new(i, 0), &theirs.writes()).unwrap();
+        a.update(Moment::new(i), &[ours.writes(), second.writes()].concat()).unwrap();
+        b.update(Moment::new(i), &theirs.writes()).unwrap();
     }
     both_ways(&mut a, &mut b);
     assert_eq!(list().len(&a), 30);

@@ -32,7 +32,7 @@ fn replicas<S: Memory>() -> Vec<Document<S>> {
 }
 
 fn at(ms: usize) -> Moment {
-    Moment::new(ms as u64, 0)
+    Moment::new(ms as u64)
 }
 
 /// Merges one copy into another. The models do the same with what they know.

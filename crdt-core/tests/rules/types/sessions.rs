@@ -165,8 +165,8 @@ fn perform<S: Memory>(side: &mut Side<S>, by: usize, act: &Act, model: &mut Mode
         }
         Act::Place(index) => {
             let len = program.len(side.replica.document());
-            let (random, value) = (side.moment().random, side.random as i64);
-            let plan = program.insert(side.replica.document(), random, index.min(len), value).unwrap();
+            let value = side.number();
+            let plan = program.insert(side.replica.document(), value as u64, index.min(len), value).unwrap();
             let stamp = commit(side, &plan.writes());
             let known = Known { content: stamp.map(|s| (s, value)), placed: stamp, removed: None };
             assert!(model.elements.insert(plan.id().to_owned(), known).is_none(), "an id is used once");
@@ -194,7 +194,7 @@ fn perform<S: Memory>(side: &mut Side<S>, by: usize, act: &Act, model: &mut Mode
         }
         Act::Set(index) => {
             let Some(id) = id_at(side, index) else { return };
-            let value = -(side.moment().random as i64);
+            let value = -side.number();
             let plan = program.set(side.replica.document(), &id, value).unwrap();
             let content = commit(side, &plan.writes()).map(|stamp| (stamp, value));
             let known = model.elements.get_mut(&id).unwrap();

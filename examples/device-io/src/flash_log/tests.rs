@@ -2,18 +2,18 @@ use std::format;
 use std::vec;
 use std::vec::Vec;
 
-use crdt_core::{Config, DocumentName, Fixed, Output, ReplicaId, Role, Write};
+use crdt_core::{Config, CountingRng, DocumentName, Fixed, Output, ReplicaId, Role, Write};
 
 use super::*;
 
-type Pump = Replica<Fixed<24, 512, 3>>;
+type Pump = Replica<Fixed<24, 512, 3>, CountingRng>;
 
 fn pump() -> Pump {
-    Pump::new(&DocumentName::new("pump-42").unwrap(), ReplicaId::new(1), Config::new(Role::Member))
+    Pump::new(&DocumentName::new("pump-42").unwrap(), Config::new(Role::Member), CountingRng::new(1))
 }
 
 fn at(ms: u64) -> Moment {
-    Moment::new(ms, ms)
+    Moment::new(ms)
 }
 
 /// Writes, and has what is to be stored stored.
@@ -36,7 +36,7 @@ fn change(pump: &mut Pump, log: &mut FlashLog<'_>, step: u64) -> Result<(), Flas
 
 fn store(pump: &mut Pump, log: &mut FlashLog<'_>, step: u64) -> Result<(), FlashLogError> {
     while let Some(output) = pump.poll_output(at(1_000 + step), &mut [0; 256]) {
-        if let Output::Persist(token) = output {
+        if let Output::Persist = output {
             log.commit(pump)?;
             pump.handle_persisted(token);
         }
@@ -149,6 +149,6 @@ fn only_a_new_replica_of_the_same_document_is_restored() {
     change(&mut used, &mut log, 2).unwrap();
     assert_eq!(log.restore(&mut used, at(1)), Err(RecordError::NotNew));
     let name = DocumentName::new("pump-43").unwrap();
-    let mut other = Pump::new(&name, ReplicaId::new(1), Config::new(Role::Member));
+    let mut other = Pump::new(&name, Config::new(Role::Member), CountingRng::new(1));
     assert_eq!(log.restore(&mut other, at(1)), Err(RecordError::NotNew));
 }

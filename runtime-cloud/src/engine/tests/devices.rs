@@ -1,7 +1,8 @@
 //! Devices that come, go, and misbehave.
 
 use crdt_core::{
-    Config, Connect, DocumentName, Heap, Moment, Output, PeerId, Replica, ReplicaId, Role, Value, Write,
+    Config, Connect, CountingRng, DocumentName, Heap, Moment, Output, PeerId, Replica, ReplicaId, Role,
+    Value, Write,
 };
 use transport_quic::{CloseCode, LinkEvent};
 
@@ -30,19 +31,13 @@ fn a_document_that_a_device_may_not_open_is_refused_alone() {
     world.settle();
     let conn = world.connect(1, "site");
     let name = DocumentName::new("boiler").unwrap();
-    let mut boiler = Replica::<Heap>::new(&name, ReplicaId::new(99), Config::new(Role::Member));
-    let connect = Connect {
-        peer: PeerId([255; 32]),
-        with_aggregator: true,
-        initiator: true,
-        confirmed: true,
-        handle: 1,
-    };
+    let mut boiler = Replica::<Heap, _>::new(&name, Config::new(Role::Member), CountingRng::new(99));
+    let connect = Connect::initiator(PeerId([255; 32]), Role::Aggregator, 1);
     boiler.connect(connect).unwrap();
     let mut buffer = [0; 1200];
     let open = loop {
-        match boiler.poll_output(Moment::new(world.now_ms, 1), &mut buffer).unwrap() {
-            Output::Persist(token) => {
+        match boiler.poll_output(Moment::new(world.now_ms), &mut buffer).unwrap() {
+            Output::Persist => {
                 boiler.take_unsaved(|_| {});
                 boiler.handle_persisted(token);
             }
@@ -185,7 +180,7 @@ fn tombstones_that_everybody_has_are_forgotten() {
     for number in 0..count {
         let replica = &mut world.devices.get_mut(&left).unwrap().replica;
         let at = format!("cell/{number}");
-        let moment = Moment::new(world.now_ms, 1 << 40 | number as u64);
+        let moment = Moment::new(world.now_ms);
         replica.update(moment, &[Write::delete(path(&at))]).unwrap();
     }
     world.settle();

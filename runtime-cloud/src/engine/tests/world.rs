@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crdt_core::{
-    Config, Connect, DocumentName, Heap, Moment, Output as Work, Path, PeerId, Replica, ReplicaId, Role,
-    SessionId, Time, Value, Write, peek_handle,
+    Config, Connect, CountingRng, DocumentName, Heap, Moment, Output as Work, Path, PeerId, Replica,
+    ReplicaId, Role, SessionId, Time, Value, Write, peek_handle,
 };
 use storage_redb::{Batch, Store};
 use tempfile::TempDir;
@@ -41,7 +41,7 @@ pub(super) struct World {
 
 /// One connection of a device.
 pub(super) struct Device {
-    pub(super) replica: Replica<Heap>,
+    pub(super) replica: Replica<Heap, ChaCha12Rng>,
     session: SessionId,
     /// Frames that came.
     pub(super) received: u64,
@@ -121,14 +121,21 @@ impl World {
     pub(super) fn connect(&mut self, number: u8, document: &str) -> ConnectionId {
         self.random += 1;
         let id = ReplicaId::new(u64::from(number) << 32 | self.random);
-        let replica = Replica::new(&DocumentName::new(document).unwrap(), id, Config::new(Role::Member));
+        let replica = Replica::new(
+            &DocumentName::new(document).unwrap(),
+            Config::new(Role::Member),
+            CountingRng::new(id.get()),
+        );
         self.connect_with(number, replica)
     }
 
-    pub(super) fn connect_with(&mut self, number: u8, mut replica: Replica<Heap>) -> ConnectionId {
+    pub(super) fn connect_with(
+        &mut self,
+        number: u8,
+        mut replica: Replica<Heap, ChaCha12Rng>,
+    ) -> ConnectionId {
         let conn = self.conn();
-        let connect =
-            Connect { peer: CLOUD, with_aggregator: true, initiator: true, confirmed: true, handle: 0 };
+        let connect = Connect::initiator(CLOUD, Role::Aggregator, 0);
         let session = replica.connect(connect).unwrap();
         self.devices.insert(conn, Device { replica, session, received: 0 });
         let connected = LinkEvent::Connected { conn, peer: key(number), initiated: false };
@@ -205,7 +212,7 @@ impl World {
     /// What the engine wants loaded is loaded.
     pub(super) fn load(&mut self) {
         for document in std::mem::take(&mut self.loading) {
-            let (store, moment) = (self.store.as_ref().unwrap(), Moment::new(self.now_ms, self.random << 8));
+            let (store, moment) = (self.store.as_ref().unwrap(), Moment::new(self.now_ms));
             let loaded = crate::disk::load(store, &document, moment).unwrap();
             self.engine.handle_loaded(&document, loaded);
         }
@@ -232,7 +239,7 @@ impl World {
             let Some(work) = device.replica.poll_output(moment, &mut buffer) else { return is_busy };
             is_busy = true;
             match work {
-                Work::Persist(token) => {
+                Work::Persist => {
                     device.replica.take_unsaved(|_| {});
                     device.replica.handle_persisted(token);
                 }
@@ -276,7 +283,7 @@ impl World {
 
     fn moment(&mut self) -> Moment {
         self.random += 1;
-        Moment::new(self.now_ms, self.random)
+        Moment::new(self.now_ms)
     }
 }
 

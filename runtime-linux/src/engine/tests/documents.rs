@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use crdt_core::{Output as Work, Refusal, peek_handle, peek_open, write_refusal};
+use crdt_core::{CountingRng, Output as Work, Refusal, Role, peek_handle, peek_open, write_refusal};
 use transport_quic::{Config as LinkConfig, ConnectionId, Link, LinkEvent};
 
 use super::*;
@@ -20,7 +20,7 @@ struct Town {
     cloud: Link,
     connection: Option<(Attempt, ConnectionId)>,
     connects: usize,
-    documents: BTreeMap<String, Replica<Heap>>,
+    documents: BTreeMap<String, Replica<Heap, ChaCha12Rng>>,
     sessions: BTreeMap<(ConnectionId, u16), (String, SessionId)>,
     /// Documents that the device may not open.
     denied: BTreeSet<String>,
@@ -72,7 +72,7 @@ fn town_within(
     let start = Instant::now();
     let identity = |number| Identity::from_bytes([number; 32]);
     let replica = |(name, id, role): (&str, u64, Role)| {
-        Replica::new(&DocumentName::new(name).unwrap(), ReplicaId::new(id), Config::new(role))
+        Replica::new(&DocumentName::new(name).unwrap(), Config::new(role), CountingRng::new(id))
     };
     let parts = Parts {
         replicas: (1..).zip(names).map(|(id, name)| replica((name, id, Role::Member))).collect(),
@@ -120,7 +120,7 @@ impl Town {
     }
 
     fn moment(&self) -> Moment {
-        Moment::new(self.now().wall.unwrap().as_ms(), self.put_in)
+        Moment::new(self.now().wall.unwrap().as_ms())
     }
 
     fn command<T>(
@@ -281,7 +281,10 @@ impl Town {
             while let Some(output) = replica.poll_output(moment, &mut buffer) {
                 is_busy = true;
                 match output {
-                    Work::Persist(token) => replica.handle_persisted(token),
+                    Work::Persist => {
+                        let token = replica.take_unsaved(|_| {});
+                        replica.handle_persisted(token);
+                    }
                     Work::Transmit { session, len } => {
                         let is_its =
                             |carried: &(String, SessionId)| carried.0 == *name && carried.1 == session;
@@ -308,12 +311,12 @@ impl Town {
             }
             let replica = self.documents.get_mut(name).unwrap();
             let peer = PeerId([1; 32]);
-            let connect = Connect { peer, with_aggregator: false, initiator: false, confirmed: true, handle };
+            let connect = Connect::responder(peer, Role::Member, handle);
             let session = replica.connect(connect).unwrap();
             self.sessions.insert((conn, handle), (name.to_owned(), session));
         }
         if let Some((name, session)) = self.sessions.get(&(conn, handle)) {
-            let moment = Moment::new(MS_AT_START + (self.now - self.start).as_millis() as u64, self.put_in);
+            let moment = Moment::new(MS_AT_START + (self.now - self.start).as_millis() as u64);
             self.documents.get_mut(name).unwrap().handle_frame(moment, *session, frame).unwrap();
         }
     }

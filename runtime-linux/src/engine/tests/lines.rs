@@ -1,4 +1,4 @@
-use crdt_core::Value;
+use crdt_core::{CountingRng, Role, Value};
 
 use super::*;
 
@@ -6,7 +6,7 @@ use super::*;
 struct Line {
     engine: Engine,
     now: Now,
-    device: Replica<Heap>,
+    device: Replica<Heap, ChaCha12Rng>,
     session: SessionId,
     frames: Vec<Vec<u8>>,
     ends: usize,
@@ -25,11 +25,11 @@ fn line(cells: u8) -> Line {
 fn line_under(cells: u8, rules: &[&str]) -> Line {
     let name = DocumentName::new("pump").unwrap();
     let now = Now { at: Instant::now(), wall: Time::from_ms(MS_AT_START) };
-    let mut replica = Replica::<Heap>::new(&name, ReplicaId::new(7), Config::new(Role::Mesh));
+    let mut replica = Replica::<Heap, _>::new(&name, Config::new(Role::Mesh), CountingRng::new(7));
     for cell in 0..cells {
         let (path, value) = (format!("cell/{cell}"), vec![cell; 400]);
         let write = Write::set(Path::new(&path).unwrap(), Value::Bytes(&value));
-        replica.update(Moment::new(MS_AT_START, u64::from(cell)), &[write]).unwrap();
+        replica.update(Moment::new(MS_AT_START), &[write]).unwrap();
     }
     let parts = Parts {
         replicas: vec![replica],
@@ -44,9 +44,8 @@ fn line_under(cells: u8, rules: &[&str]) -> Line {
         unopened: Vec::new(),
     };
     let config = Config { frame_len_max: 512, ..Config::new(Role::Member) };
-    let mut device = Replica::new(&name, ReplicaId::new(9), config);
-    let connect =
-        Connect { peer: PeerId([1; 32]), with_aggregator: true, initiator: true, confirmed: true, handle: 3 };
+    let mut device = Replica::new(&name, config, CountingRng::new(9));
+    let connect = Connect::initiator(PeerId([1; 32]), Role::Aggregator, 3);
     let session = device.connect(connect).unwrap();
     let mut line =
         Line { engine: Engine::new(now, parts), now, device, session, frames: Vec::new(), ends: 0, begun: 0 };
@@ -80,23 +79,26 @@ impl Line {
     /// The device takes what came for it, and answers.
     fn take_in(&mut self) {
         for frame in std::mem::take(&mut self.frames) {
-            self.device.handle_frame(Moment::new(MS_AT_START, 6), self.session, &frame).unwrap();
+            self.device.handle_frame(Moment::new(MS_AT_START), self.session, &frame).unwrap();
         }
         self.device_says();
     }
 
     fn device_sets(&mut self, path: &str, value: i64) {
         let write = Write::set(Path::new(path).unwrap(), value);
-        self.device.update(Moment::new(MS_AT_START, 8), &[write]).unwrap();
+        self.device.update(Moment::new(MS_AT_START), &[write]).unwrap();
         self.device_says();
     }
 
     /// What the device has to say goes to the edge.
     fn device_says(&mut self) {
         let mut buffer = [0; 512];
-        while let Some(output) = self.device.poll_output(Moment::new(MS_AT_START, 5), &mut buffer) {
+        while let Some(output) = self.device.poll_output(Moment::new(MS_AT_START), &mut buffer) {
             match output {
-                crdt_core::Output::Persist(token) => self.device.handle_persisted(token),
+                crdt_core::Output::Persist => {
+                    let token = self.device.take_unsaved(|_| {});
+                    self.device.handle_persisted(token);
+                }
                 crdt_core::Output::Transmit { len, .. } => {
                     self.take(LineInput::Frame(buffer[..len].to_vec()));
                 }
@@ -127,7 +129,7 @@ fn a_slow_line_gets_no_more_than_it_takes_and_nothing_queues_up() {
         line.take(LineInput::Sent(1));
     }
     for frame in std::mem::take(&mut line.frames) {
-        line.device.handle_frame(Moment::new(MS_AT_START, 6), line.session, &frame).unwrap();
+        line.device.handle_frame(Moment::new(MS_AT_START), line.session, &frame).unwrap();
     }
     assert_eq!(line.device.document().size().cells, 40);
     assert_eq!(
@@ -157,18 +159,17 @@ fn what_is_no_frame_ends_the_connection_on_the_line() {
 fn a_document_that_the_line_does_not_serve_is_refused_by_a_frame() {
     let mut line = line(1);
     let name = DocumentName::new("town").unwrap();
-    let mut stranger = Replica::<Heap>::new(&name, ReplicaId::new(5), Config::new(Role::Member));
-    let connect =
-        Connect { peer: PeerId([1; 32]), with_aggregator: true, initiator: true, confirmed: true, handle: 4 };
+    let mut stranger = Replica::<Heap, _>::new(&name, Config::new(Role::Member), CountingRng::new(5));
+    let connect = Connect::initiator(PeerId([1; 32]), Role::Aggregator, 4);
     let session = stranger.connect(connect).unwrap();
     line.frames.clear();
     (line.device, line.session) = (stranger, session);
     line.device_says();
     assert_eq!(line.frames.len(), 1);
-    let refused = line.device.handle_frame(Moment::new(MS_AT_START, 6), session, &line.frames[0]);
+    let refused = line.device.handle_frame(Moment::new(MS_AT_START), session, &line.frames[0]);
     assert!(refused.is_ok(), "{refused:?}");
     let mut buffer = [0; 512];
-    let mut events = std::iter::from_fn(|| line.device.poll_output(Moment::new(MS_AT_START, 7), &mut buffer));
+    let mut events = std::iter::from_fn(|| line.device.poll_output(Moment::new(MS_AT_START), &mut buffer));
     let is_refusal = |output: crdt_core::Output| {
         matches!(
             output,

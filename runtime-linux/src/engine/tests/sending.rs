@@ -1,12 +1,13 @@
 //! When changes leave, in frames and bytes.
 
 use super::*;
+use crdt_core::{CountingRng, Role};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 86_400;
 
-fn replica() -> Replica<Heap> {
-    Replica::new(&DocumentName::new("pump").unwrap(), ReplicaId::new(7), Config::new(Role::Member))
+fn replica() -> Replica<Heap, ChaCha12Rng> {
+    Replica::new(&DocumentName::new("pump").unwrap(), Config::new(Role::Member), CountingRng::new(7))
 }
 
 /// A device with these rules that has just opened its document.
@@ -214,7 +215,7 @@ fn the_cloud_changes_the_policy_while_the_device_runs() {
 #[test]
 fn a_policy_from_before_a_restart_holds_offline_too() {
     let mut replica = replica();
-    let moment = Moment::new(MS_AT_START - 1_000, 1);
+    let moment = Moment::new(MS_AT_START - 1_000);
     let rule = Write::set(Path::new("config/policy/a").unwrap(), "speed=max-delay:1h");
     replica.update(moment, &[rule]).unwrap();
     let mut world = world_under(replica, None, &[]);
@@ -280,7 +281,7 @@ fn a_rule_in_the_document_says_what_is_urgent_for_the_budget() {
     use crate::budget::Plan;
 
     let mut replica = replica();
-    let moment = Moment::new(MS_AT_START - 1_000, 1);
+    let moment = Moment::new(MS_AT_START - 1_000);
     let write = |path, rule| Write::set(Path::new(path).unwrap(), rule);
     let rules = [write("config/policy/a", "doors=urgent"), write("config/policy/b", "alarm=normal")];
     replica.update(moment, &rules).unwrap();

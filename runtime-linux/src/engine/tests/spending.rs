@@ -4,6 +4,7 @@ use super::*;
 use crate::billing::{Billing, Day};
 use crate::budget::{LEASE_BYTES, Plan};
 use crate::meter::WASTE_BYTES_MAX;
+use crdt_core::{CountingRng, Role};
 
 /// The test's clock begins on 2027-01-15.
 const TODAY: Day = Day((MS_AT_START / 86_400_000) as u32);
@@ -110,8 +111,8 @@ fn the_reserve_is_for_what_is_urgent() {
 #[test]
 fn an_alarm_from_before_a_restart_is_still_urgent() {
     let name = DocumentName::new("pump").unwrap();
-    let mut replica = Replica::new(&name, ReplicaId::new(7), Config::new(Role::Member));
-    let moment = Moment::new(MS_AT_START - 1_000, 1);
+    let mut replica = Replica::new(&name, Config::new(Role::Member), CountingRng::new(7));
+    let moment = Moment::new(MS_AT_START - 1_000);
     replica.update(moment, &[Write::set(Path::new("alarm/3").unwrap(), true)]).unwrap();
     let mut world = world_of(replica, budget(CAP - 400_000, 0));
     world.sleep(seconds(30));

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use crdt_core::{
-    Cell, CellRecord, Config, Connect, Content, DocumentName, Event, Heap, Moment, Output, Path, PeerError,
-    PeerId, Replica, ReplicaId, Role, SessionId, Time, Value, Write,
+    Cell, CellRecord, Config, Connect, Content, CountingRng, DocumentName, Event, Heap, Moment, Output, Path,
+    PeerError, PeerId, Replica, ReplicaId, Role, SessionId, Side, Time, Value, Write,
 };
 
 /// How a story ends: well, or with what went wrong.
@@ -39,7 +39,7 @@ pub(crate) struct Town {
 struct Node {
     name: &'static str,
     role: Role,
-    replica: Replica<Heap>,
+    replica: Replica<Heap, CountingRng>,
     events: Vec<Event>,
     /// Longest frame, in bytes.
     frame_len: usize,
@@ -145,7 +145,7 @@ impl Town {
             let len = CellRecord::encode(&cell, &mut record).unwrap();
             cells.push((cell.path.to_owned(), record[..len].to_vec()));
         }
-        Image { state: replica.state_record(), cells }
+        Image { state: replica.state_record().to_vec(), cells }
     }
 
     /// Its process starts again on that disk, which may be an old one.
@@ -154,7 +154,7 @@ impl Town {
         let moment = self.moment(who);
         let config = Config::new(self.node(who).role);
         let cells = image.cells.iter().map(|(at, record)| CellRecord::decode(path(at), record).unwrap());
-        self.node(who).replica = Replica::load(moment, config, &image.state, cells).unwrap();
+        self.node(who).replica = Replica::load(moment, config, RNG_HERE, &image.state, cells).unwrap();
     }
 
     /// Its disk dies; it starts empty, under a new id.
@@ -193,7 +193,7 @@ impl Town {
         let [from, to] = self.wires[link.0].ends;
         let peer = peer_of(from);
         let connect =
-            Connect { peer, with_aggregator: false, initiator: false, confirmed: believed, handle: HANDLE };
+            /*CONFIRMED believed*/ Connect::responder(peer, Role::Member, HANDLE);
         let session = self.node(to).replica.connect(connect).map_err(|error| error.to_string())?;
         for frame in self.wires[link.0].sent.clone() {
             let moment = self.moment(to);
@@ -220,7 +220,10 @@ impl Town {
             match output {
                 Output::Close { session } => self.close(who, session),
                 Output::Event(event) => self.node(who).events.push(event),
-                Output::Persist(token) => self.node(who).replica.handle_persisted(token),
+                Output::Persist => {
+                    let token = self.node(who).replica.take_unsaved(|_| {});
+                    self.node(who).replica.handle_persisted(token);
+                }
                 Output::Transmit { session, len } => {
                     frames += 1;
                     self.send(who, session, &buffer[..len]);
@@ -396,23 +399,23 @@ impl Town {
         &mut self.nodes[who.0]
     }
 
-    fn new_replica(&mut self, role: Role) -> Replica<Heap> {
+    fn new_replica(&mut self, role: Role) -> Replica<Heap, CountingRng> {
         self.random += 1;
         let name = DocumentName::new("town").unwrap();
-        Replica::new(&name, ReplicaId::new(self.random), Config::new(role))
+        Replica::new(&name, Config::new(role), CountingRng::new(self.random))
     }
 
     fn moment(&mut self, who: Who) -> Moment {
         self.random += 1;
-        Moment::new(self.now_ms - self.nodes[who.0].behind_ms, self.random)
+        Moment::new(self.now_ms - self.nodes[who.0].behind_ms)
     }
 
     fn open(&mut self, from: Who, to: Who, confirmed: bool) -> Link {
         let connect = |peer: Who, initiator, confirmed| Connect {
             peer: peer_of(peer),
-            with_aggregator: peer == CLOUD,
-            initiator,
-            confirmed,
+            peer_role: if peer == CLOUD { Role::Aggregator } else { Role::Member },
+            side: if initiator { Side::Initiator } else { Side::Responder },
+            is_early: !confirmed,
             handle: HANDLE,
         };
         let ours = self.node(from).replica.connect(connect(to, true, true)).unwrap();

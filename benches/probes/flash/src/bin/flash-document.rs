@@ -8,7 +8,7 @@
 
 use core::hint::black_box;
 
-use crdt_core::{
+use crdt_core::{CountingRng, 
     CellRecord, Config, Connect, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica, ReplicaId, Role,
     Unsaved, Write,
 };
@@ -17,7 +17,7 @@ use lm3s6965 as _;
 use panic_halt as _;
 
 /// W1 fits: 40 values, 855 bytes as JSON.
-type Device = Replica<Fixed<48, 1280, 4>>;
+type Device = Replica<Fixed<48, 1280, 4>, CountingRng>;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
@@ -33,11 +33,11 @@ fn run() -> Option<()> {
     let mut device = boot(&mut frame)?;
     let mut random = black_box(1_u64);
     let peer = PeerId(black_box([2; 32]));
-    let connect = Connect { peer, with_aggregator: true, initiator: true, confirmed: true, handle: 0 };
+    let connect = Connect::initiator(peer, Role::Aggregator, 0);
     let session = device.connect(connect).ok()?;
     loop {
         random = random.wrapping_add(1);
-        let now = Moment::new(black_box(1_770_000_000_000), random);
+        let now = Moment::new(black_box(1_770_000_000_000));
         let at = Path::new(black_box("pump/speed")).ok()?;
         match black_box(0_u8) {
             0 => _ = device.update(now, &[Write::set(at, black_box(1450))]),
@@ -59,7 +59,7 @@ fn run() -> Option<()> {
 /// From flash, or new.
 fn boot(record: &mut [u8; 512]) -> Option<Device> {
     let config = Config::new(Role::Member);
-    let now = Moment::new(black_box(1_770_000_000_000), black_box(7));
+    let now = Moment::new(black_box(1_770_000_000_000));
     let state = black_box(&record[..256]);
     let cell = CellRecord::decode(Path::new(black_box("pump/mode")).ok()?, black_box(&record[256..])).ok();
     match Device::load(now, config, state, cell) {
@@ -76,14 +76,14 @@ fn boot(record: &mut [u8; 512]) -> Option<Device> {
 fn outputs(device: &mut Device, now: Moment, frame: &mut [u8; 512]) -> Option<()> {
     while let Some(output) = device.poll_output(now, frame) {
         match output {
-            Output::Persist(_) => {
+            Output::Persist => {
                 let mut record = [0_u8; 512];
                 let token = device.take_unsaved(|unsaved| match unsaved {
                     Unsaved::Cell(cell) => _ = black_box(CellRecord::encode(&cell, &mut record)),
                     Unsaved::Removed(path) => _ = black_box(path),
                     Unsaved::Rewrite => _ = black_box(0),
                 });
-                black_box(device.encode_state(&mut record)?);
+                black_box(device.state_record().encode(&mut record)?);
                 black_box(&record);
                 device.handle_persisted(token);
             }
