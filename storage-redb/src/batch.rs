@@ -97,6 +97,12 @@ impl<'a> DocumentCommit<'a> {
         self
     }
 
+    /// Replaces the metadata.
+    pub fn meta(&mut self, meta: impl Into<Cow<'a, [u8]>>) -> &mut Self {
+        self.meta = meta.into();
+        self
+    }
+
     /// Drops all cells of the document before the cells of this commit are written. Cost: one pass over the old ones.
     pub fn rewrite(&mut self) -> &mut Self {
         self.rewrite = true;

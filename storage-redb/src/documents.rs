@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crdt_core::{
-    Cell, CellRecord, Config, CountingRng, Heap, Moment, Path, PersistToken, RecordError, Replica, Unsaved,
-};
+use crdt_core::{Cell, CellRecord, Config, Heap, Moment, Path, PersistToken, RecordError, Replica, Unsaved};
+
+use crdt_core::rand_core::Rng;
 
 use crate::{Batch, DocumentCommit, Store, StoreError};
 
@@ -30,10 +30,10 @@ pub enum LoadError {
 }
 
 /// Adds to `batch` what changed in `replica`, after it asked for it with
-/// [`Output::Persist`](crdt_core::Output::Persist) and before any other input. When the batch is committed, give the
+/// [`Output::Persist`](crdt_core::Output::Persist). When the batch is committed, give the
 /// token to [`Replica::handle_persisted`]. Cost: `[changes]`, and the replica's state record.
-pub fn stage(batch: &mut Batch<'_>, replica: &mut Replica<Heap>) -> PersistToken {
-    let mut commit = DocumentCommit::new(replica.name().as_str().to_owned(), replica.state_record().to_vec());
+pub fn stage<R: Rng>(batch: &mut Batch<'_>, replica: &mut Replica<Heap, R>) -> PersistToken {
+    let mut commit = DocumentCommit::new(replica.name().as_str().to_owned(), Vec::new());
     let mut record = [0; CellRecord::LEN_MAX];
     let token = replica.take_unsaved(|unsaved| match unsaved {
         Unsaved::Rewrite => {
@@ -46,6 +46,9 @@ pub fn stage(batch: &mut Batch<'_>, replica: &mut Replica<Heap>) -> PersistToken
             let len = CellRecord::encode(&cell, &mut record).expect("the buffer holds the longest record");
             commit.put(cell.path.to_owned(), record[..len].to_vec());
         }
+        Unsaved::State(state) => {
+            commit.meta(state.to_vec());
+        }
     });
     batch.push(commit);
     token
@@ -55,12 +58,13 @@ pub fn stage(batch: &mut Batch<'_>, replica: &mut Replica<Heap>) -> PersistToken
 ///
 /// # Errors
 /// [`LoadError`]; never a part of a document.
-pub fn load(
+pub fn load<R: Rng>(
     store: &Store,
     name: &str,
     config: Config,
+    rng: R,
     moment: Moment,
-) -> Result<Option<Replica<Heap>>, LoadError> {
+) -> Result<Option<Replica<Heap, R>>, LoadError> {
     let Some(stored) = store.load(name)? else { return Ok(None) };
     let fail = |cause| LoadError::Record {
         path: store.path().to_owned(),
@@ -80,7 +84,7 @@ fn decode<'a>(path: &'a str, record: &'a [u8]) -> Result<Cell<'a>, RecordError> 
 
 #[cfg(test)]
 mod tests {
-    use crdt_core::{DocumentName, Output, ReplicaId, Role, Value, Write};
+    use crdt_core::{CountingRng, DocumentName, Output, Role, Value, Write};
 
     use super::*;
 
@@ -91,12 +95,12 @@ mod tests {
         let name = DocumentName::new("pump").unwrap();
         let mut replica = Replica::<Heap, _>::new(&name, Config::new(Role::Member), CountingRng::new(7));
         let path = |text| Path::new(text).unwrap();
-        let save = |replica: &mut Replica<Heap>| {
+        let save = |replica: &mut Replica<Heap, CountingRng>| {
             let Some(Output::Persist) = replica.poll_output(Moment::new(9), &mut []) else {
                 panic!("a change is to be saved");
             };
             let mut batch = Batch::new();
-            assert_eq!(stage(&mut batch, replica), token);
+            let token = stage(&mut batch, replica);
             store.commit(&batch).unwrap();
             replica.handle_persisted(token);
         };
@@ -106,11 +110,17 @@ mod tests {
         replica.update(Moment::new(2_000), &[Write::delete(path("a"))]).unwrap();
         save(&mut replica);
 
-        let loaded = load(&store, "pump", Config::new(Role::Member), Moment::new(3_000)).unwrap().unwrap();
+        let loaded = load(&store, "pump", Config::new(Role::Member), CountingRng::new(8), Moment::new(3_000))
+            .unwrap()
+            .unwrap();
         assert_eq!(loaded.document(), replica.document());
         assert_eq!(loaded.document().get(path("b")), Some(Value::Str("text")));
         assert_eq!(loaded.id(), replica.id());
         assert!(loaded.is_unverified(), "it may be an old copy");
-        assert!(load(&store, "other", Config::new(Role::Member), Moment::new(0)).unwrap().is_none());
+        assert!(
+            load(&store, "other", Config::new(Role::Member), CountingRng::new(8), Moment::new(0))
+                .unwrap()
+                .is_none()
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crdt_core::{
-    Config, DocumentName, Limits, Moment, PeerId, PersistToken, ReplicaId, Retired, Stamp, Time,
+    Config, CountingRng, DocumentName, Limits, Moment, PeerId, PersistToken, ReplicaId, Retired, Stamp, Time,
 };
 
 use super::copy::{Copy, Records};
@@ -103,8 +103,9 @@ impl Node {
     }
 
     /// The process starts again, from what a disk holds.
-    pub(super) fn load(&mut self, moment: Moment, image: &Rc<Image>) -> Result<(), String> {
-        let copy = Copy::load(self.setup.fixed, moment, self.setup.config, &image.state, &image.records)
+    pub(super) fn load(&mut self, moment: Moment, rng: CountingRng, image: &Rc<Image>) -> Result<(), String> {
+        let (fixed, config) = (self.setup.fixed, self.setup.config);
+        let copy = Copy::load(fixed, moment, config, rng, &image.state, &image.records)
             .map_err(|error| error.to_string())?;
         self.own = image.own.clone();
         self.id = copy.id();
@@ -133,8 +134,8 @@ impl Node {
     }
 
     /// The core wants this state on disk: it goes there by and by.
-    pub(super) fn stage(&mut self, token: PersistToken) {
-        let state = self.copy.save(&mut self.records);
+    pub(super) fn stage(&mut self) {
+        let (state, token) = self.copy.save(&mut self.records);
         self.writing.push_back((
             token,
             Rc::new(Image {

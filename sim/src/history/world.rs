@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use crdt_core::{
-    Config, Connect, Content, DocumentName, Event, Limits, Moment, Output, PeerError, PeerId, Refusal,
-    ReplicaId, Resource, Role, Stamp, UpdateError, Value,
+    Config, Connect, Content, CountingRng, DocumentName, Event, Limits, Moment, Output, PeerError, PeerId,
+    Refusal, ReplicaId, Resource, Role, Stamp, UpdateError, Value,
 };
 
 use super::connection::{Connection, End, Item};
@@ -172,9 +172,9 @@ impl World {
                     }
                 }
                 Output::Persist => {
-                    self.nodes[at].stage(token);
+                    self.nodes[at].stage();
                     if self.variant.broken.is_some_and(|broken| broken.lies_about_disk(at)) {
-                        self.nodes[at].copy.handle_persisted(token);
+                        self.nodes[at].copy.lie_about_disk();
                     }
                 }
                 Output::Transmit { session, len } => {
@@ -331,7 +331,7 @@ impl World {
                 return Ok(false);
             }
         }
-        let connect = /*CONFIRMED !early || self.variant.broken == Some(Broken::BelieveEarlyInput)*/ Connect::responder(self.nodes[from].peer, if from == AGGREGATOR { Role::Aggregator } else { Role::Member }, HANDLE);
+        let connect = self.connect_to(from, early);
         // Room for a session may come from one that is closing.
         self.close_what_is_closing(at)?;
         let Ok(session) = self.nodes[at].copy.connect(connect) else {
@@ -366,11 +366,8 @@ impl World {
 
     pub(super) fn connect(&mut self, at: usize, to: usize) -> Result<(), Failure> {
         self.close_what_is_closing(at)?;
-        let connect = Connect::initiator(
-            self.nodes[to].peer,
-            if to == AGGREGATOR { Role::Aggregator } else { Role::Member },
-            HANDLE,
-        );
+        let role = if to == AGGREGATOR { Role::Aggregator } else { Role::Member };
+        let connect = Connect::initiator(self.nodes[to].peer, role, HANDLE);
         let Ok(session) = self.nodes[at].copy.connect(connect) else { return Ok(()) };
         let early = self.variant.early && self.dice.percent(70);
         let mut connection = Connection::new(self.next_connection, at, to, early);
@@ -452,7 +449,7 @@ impl World {
         self.sums.replays += 1;
 
         self.close_what_is_closing(acceptor)?;
-        let connect = /*CONFIRMED self.variant.broken == Some(Broken::BelieveEarlyInput)*/ Connect::responder(self.nodes[initiator].peer, if initiator == AGGREGATOR { Role::Aggregator } else { Role::Member }, HANDLE);
+        let connect = self.connect_to(initiator, true);
         let Ok(session) = self.nodes[acceptor].copy.connect(connect) else { return Ok(()) };
         let mut connection = Connection::new(self.next_connection, initiator, acceptor, true);
         self.next_connection += 1;
@@ -502,8 +499,8 @@ impl World {
             return Ok(());
         }
         self.lose_connections_of(at);
-        let moment = self.moment(at);
-        self.nodes[at].load(moment, disk).map_err(|error| Failure::Load { node: at, error })?;
+        let (moment, rng) = (self.moment(at), CountingRng::new(self.dice.bits()));
+        self.nodes[at].load(moment, rng, disk).map_err(|error| Failure::Load { node: at, error })?;
         self.registry.note_id(self.nodes[at].copy.id(), at);
         self.registry.end_time_lines(&self.nodes);
         self.sums.restarts += 1;
@@ -574,9 +571,17 @@ impl World {
 
     // ---- small things ----
 
-    fn moment(&mut self, at: usize) -> Moment {
+    fn moment(&self, at: usize) -> Moment {
         let now_ms = self.now_ms.saturating_add_signed(self.nodes[at].skew_ms);
         Moment::new(now_ms)
+    }
+
+    /// The responder's side of a connection that `from` made.
+    fn connect_to(&self, from: usize, is_early: bool) -> Connect {
+        let role = if from == AGGREGATOR { Role::Aggregator } else { Role::Member };
+        let connect = Connect::responder(self.nodes[from].peer, role, HANDLE);
+        let believes = self.variant.broken == Some(Broken::BelieveEarlyInput);
+        if is_early && !believes { connect.early() } else { connect }
     }
 
     fn fresh_id(&mut self) -> ReplicaId {

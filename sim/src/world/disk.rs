@@ -48,7 +48,7 @@ pub(super) struct Change {
 impl Change {
     /// What `replica` has to make durable. To be called right after its `Persist`.
     pub(super) fn take(replica: &mut Replica<Heap, CountingRng>) -> Self {
-        let mut cells = Vec::new();
+        let (mut cells, mut state) = (Vec::new(), Vec::new());
         let mut record = [0; CellRecord::LEN_MAX];
         let token = replica.take_unsaved(|unsaved| match unsaved {
             Unsaved::Removed(path) => cells.push((path.into(), None)),
@@ -58,11 +58,12 @@ impl Change {
                 cells.push((cell.path.into(), Some(record[..len].to_vec())));
             }
             Unsaved::Rewrite => unreachable!("heap storage knows what it removed"),
+            Unsaved::State(record) => state = record.to_vec(),
         });
         Self {
             document: replica.name().clone(),
             token,
-            state: replica.state_record().to_vec(),
+            state,
             cells,
             vector: replica.document().version_vector().iter().collect(),
         }
@@ -124,6 +125,7 @@ impl Image {
         &self,
         document: &DocumentName,
         config: Config,
+        rng: CountingRng,
         moment: Moment,
     ) -> Result<Option<Replica<Heap, CountingRng>>, RecordError> {
         let Some(stored) = self.documents.get(document) else { return Ok(None) };

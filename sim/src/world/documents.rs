@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crdt_core::{
-    Connect, CountingRng, Event, Heap, Output, PeerError, PeerId, Refusal, Replica, Role, SessionId, Side,
+    Connect, CountingRng, Event, Heap, Output, PeerError, PeerId, Refusal, Replica, Role, SessionId,
     UpdateError, Write,
 };
 use transport_quic::ConnectionId;
@@ -92,7 +92,7 @@ impl OpenDocument {
     }
 
     /// The commit that took its changes is durable.
-    pub(super) fn committed(&mut self, change: &Change, host: &mut Host<'_>) {
+    pub(super) fn committed(&mut self, change: Change, host: &mut Host<'_>) {
         self.is_committing = false;
         self.replica.handle_persisted(change.token);
         host.notes.push(Note::Durable { updates: std::mem::take(&mut self.committing) });
@@ -121,7 +121,8 @@ impl OpenDocument {
                     let change = Change::take(&mut self.replica);
                     self.committing.append(&mut self.uncommitted);
                     if host.sends_before_commit {
-                        self.replica.handle_persisted(change.token);
+                        let token = self.replica.take_unsaved(|_| {});
+                        self.replica.handle_persisted(token);
                     } else {
                         self.is_committing = true;
                     }
@@ -150,12 +151,10 @@ impl OpenDocument {
     fn take(&mut self, input: Input, host: &mut Host<'_>, effects: &mut Vec<Effect>) {
         match input {
             Input::Connect { channel, peer, initiator } => {
-                let connect = Connect {
-                    peer: peer,
-                    peer_role: if initiator { Role::Aggregator } else { Role::Member },
-                    side: if initiator { Side::Initiator } else { Side::Responder },
-                    is_early: false,
-                    handle: channel.handle,
+                let connect = if initiator {
+                    Connect::initiator(peer, Role::Aggregator, channel.handle)
+                } else {
+                    Connect::responder(peer, Role::Member, channel.handle)
                 };
                 match self.replica.connect(connect) {
                     Ok(session) => {

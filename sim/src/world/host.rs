@@ -25,10 +25,10 @@ pub(super) struct Host<'a> {
 }
 
 impl Host<'_> {
-    /// The time and fresh random bits, for the core.
-    pub(super) fn moment(&mut self) -> Moment {
+    /// The time, for the core.
+    pub(super) fn moment(&self) -> Moment {
         let now = self.wall.unix_ms(&self.clock, self.now).map(Time::from_clock_ms);
-        Moment { now, random: self.rng.next_u64() }
+        Moment { now }
     }
 
     pub(super) fn violation(&mut self, what: String) {

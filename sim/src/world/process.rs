@@ -8,9 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crdt_core::{
-    Config, CountingRng, DocumentName, Heap, PeerId, Replica, ReplicaId, Role, peek_handle, peek_open,
-};
+use crdt_core::{Config, CountingRng, DocumentName, Heap, PeerId, Replica, Role, peek_handle, peek_open};
 use transport_quic::{CloseCode, ConnectionId, Link, LinkEvent, MessageId, PublicKey, SendError};
 
 use super::disk::{Change, Disk};
@@ -113,14 +111,15 @@ impl Process {
     /// Opens a document from the disk, or anew.
     pub(super) fn open(&mut self, name: &DocumentName, disk: &Disk, host: &mut Host<'_>) {
         let config = Config::new(self.role);
-        let replica = match disk.image().load(name, config, host.moment()) {
+        let rng = CountingRng::new(host.rng.next_u64());
+        let replica = match disk.image().load(name, config, rng.clone(), host.moment()) {
             Ok(Some(replica)) => {
                 if let Err(broken) = replica.document().check_invariants() {
                     host.violation(format!("{name}: after loading, {broken}"));
                 }
                 replica
             }
-            Ok(None) => Replica::<Heap, _>::new(name, config, CountingRng::new(host.rng.next_u64())),
+            Ok(None) => Replica::<Heap, _>::new(name, config, rng),
             Err(error) => {
                 host.violation(format!("{name}: what was committed cannot be loaded: {error}"));
                 return;
@@ -198,7 +197,7 @@ impl Process {
     fn finish_commit(&mut self, disk: &mut Disk, host: &mut Host<'_>) {
         let Some(commit) = self.commit.take_if(|commit| commit.due <= host.now) else { return };
         disk.commit(&commit.changes);
-        for change in &commit.changes {
+        for change in commit.changes {
             if let Some(document) = self.documents.get_mut(&change.document) {
                 document.committed(change, host);
             }

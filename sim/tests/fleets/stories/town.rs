@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crdt_core::{
     Cell, CellRecord, Config, Connect, Content, CountingRng, DocumentName, Event, Heap, Moment, Output, Path,
-    PeerError, PeerId, Replica, ReplicaId, Role, SessionId, Side, Time, Value, Write,
+    PeerError, PeerId, Replica, Role, SessionId, Time, Value, Write,
 };
 
 /// How a story ends: well, or with what went wrong.
@@ -153,8 +153,10 @@ impl Town {
         self.hang_up(who);
         let moment = self.moment(who);
         let config = Config::new(self.node(who).role);
+        self.random += 1;
+        let rng = CountingRng::new(self.random);
         let cells = image.cells.iter().map(|(at, record)| CellRecord::decode(path(at), record).unwrap());
-        self.node(who).replica = Replica::load(moment, config, RNG_HERE, &image.state, cells).unwrap();
+        self.node(who).replica = Replica::load(moment, config, rng, &image.state, cells).unwrap();
     }
 
     /// Its disk dies; it starts empty, under a new id.
@@ -192,8 +194,8 @@ impl Town {
         self.now_ms += 1_000;
         let [from, to] = self.wires[link.0].ends;
         let peer = peer_of(from);
-        let connect =
-            /*CONFIRMED believed*/ Connect::responder(peer, Role::Member, HANDLE);
+        let connect = Connect::responder(peer, Role::Member, HANDLE);
+        let connect = if believed { connect } else { connect.early() };
         let session = self.node(to).replica.connect(connect).map_err(|error| error.to_string())?;
         for frame in self.wires[link.0].sent.clone() {
             let moment = self.moment(to);
@@ -405,21 +407,17 @@ impl Town {
         Replica::new(&name, Config::new(role), CountingRng::new(self.random))
     }
 
-    fn moment(&mut self, who: Who) -> Moment {
-        self.random += 1;
+    fn moment(&self, who: Who) -> Moment {
         Moment::new(self.now_ms - self.nodes[who.0].behind_ms)
     }
 
     fn open(&mut self, from: Who, to: Who, confirmed: bool) -> Link {
-        let connect = |peer: Who, initiator, confirmed| Connect {
-            peer: peer_of(peer),
-            peer_role: if peer == CLOUD { Role::Aggregator } else { Role::Member },
-            side: if initiator { Side::Initiator } else { Side::Responder },
-            is_early: !confirmed,
-            handle: HANDLE,
-        };
-        let ours = self.node(from).replica.connect(connect(to, true, true)).unwrap();
-        let theirs = self.node(to).replica.connect(connect(from, false, confirmed)).unwrap();
+        let role_of = |peer: Who| if peer == CLOUD { Role::Aggregator } else { Role::Member };
+        let to_peer = Connect::initiator(peer_of(to), role_of(to), HANDLE);
+        let from_peer = Connect::responder(peer_of(from), role_of(from), HANDLE);
+        let ours = self.node(from).replica.connect(to_peer).unwrap();
+        let theirs = if confirmed { from_peer } else { from_peer.early() };
+        let theirs = self.node(to).replica.connect(theirs).unwrap();
         self.wires.push(Wire {
             ends: [from, to],
             sessions: [Some(ours), Some(theirs)],
