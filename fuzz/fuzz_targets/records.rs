@@ -10,10 +10,22 @@ fuzz_target!(|input: (Vec<u8>, Vec<(String, Vec<u8>)>)| {
         .iter()
         .filter_map(|(path, record)| CellRecord::decode(Path::new(path).ok()?, record).ok())
         .collect();
-    if let Ok(replica) = Replica::<Heap, _>::load(Moment::new(1), Config::new(Role::Member), CountingRng::new(1), &state, cells) {
+    if let Ok(replica) = Replica::<Heap, _>::load(
+        Moment::new(1),
+        Config::new(Role::Member),
+        CountingRng::new(1),
+        &state,
+        cells,
+    ) {
         replica.document().check_invariants().expect("invariants");
         let again = replica.state_record().to_vec();
-        Replica::<Heap, _>::load(Moment::new(1), Config::new(Role::Member), CountingRng::new(1), &again, replica.document().cells())
+        Replica::<Heap, _>::load(
+            Moment::new(1),
+            Config::new(Role::Member),
+            CountingRng::new(1),
+            &again,
+            replica.document().cells(),
+        )
         .expect("what was loaded can be saved and loaded");
     }
 });

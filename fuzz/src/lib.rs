@@ -1,9 +1,9 @@
 //! What the fuzz targets share: a pair of replicas with a wire between them that may lose its end.
 
 use arbitrary::Arbitrary;
-use crdt_core::{CountingRng, 
-    CellRecord, Config, Connect, DocumentName, Memory, Moment, Output, Path, PeerId, Replica, ReplicaId,
-    Role, SessionId, Value, Write,
+use crdt_core::{
+    CellRecord, Config, Connect, CountingRng, DocumentName, Memory, Moment, Output, Path, PeerId, Replica,
+    ReplicaId, Role, SessionId, Value, Write,
 };
 
 /// Paths that lie in, above, below and beside one another.
@@ -69,13 +69,13 @@ impl<S: Memory> Side<S> {
             now_ms: 1_000,
             disk: Default::default(),
         };
-        side.save();
+        let token = side.save();
+        side.replica.handle_persisted(token);
         side
     }
 
-    /// Now, and fresh randomness.
+    /// Now.
     pub fn moment(&mut self) -> Moment {
-        self.random += 1;
         self.now_ms += 1;
         Moment::new(self.now_ms)
     }
@@ -89,7 +89,7 @@ impl<S: Memory> Side<S> {
             match self.replica.poll_output(moment, &mut buffer) {
                 None => break,
                 Some(Output::Persist) => {
-                    self.save();
+                    let token = self.save();
                     self.replica.handle_persisted(token);
                 }
                 Some(Output::Transmit { len, .. }) => frames.push(buffer[..len].to_vec()),
@@ -114,12 +114,14 @@ impl<S: Memory> Side<S> {
         let cells: Vec<_> = cells.collect();
         self.random += 1;
         let moment = Moment::new(self.now_ms);
-        self.replica = Replica::load(moment, Config::new(role), RNG_HERE, &self.disk.0, cells).expect("it was saved");
+        self.replica =
+            Replica::load(moment, Config::new(role), CountingRng::new(self.random), &self.disk.0, cells)
+                .expect("it was saved");
         self.session = None;
     }
 
-    fn save(&mut self) {
-        self.replica.take_unsaved(|_| {});
+    fn save(&mut self) -> PersistToken {
+        let token = self.replica.take_unsaved(|_| {});
         let mut buffer = vec![0; CellRecord::LEN_MAX];
         let cells = self.replica.document().changes_since(0).map(|cell| {
             let len = CellRecord::encode(&cell, &mut buffer).expect("the longest record fits");
@@ -127,15 +129,15 @@ impl<S: Memory> Side<S> {
         });
         let cells = cells.collect();
         self.disk = (self.replica.state_record().to_vec(), cells);
+        token
     }
 }
 
 /// Opens a session; `a` begins.
 pub fn connect<A: Memory, B: Memory>(a: &mut Side<A>, b: &mut Side<B>) {
-    let link = |key: u8, initiator| Connect { peer: PeerId([key; 32]), peer_role: if initiator { Role::Aggregator } else { Role::Member }, side: if initiator { crdt_core::Side::Initiator } else { crdt_core::Side::Responder }, is_early: false, handle: 0 };
     disconnect(a, b);
-    a.session = a.replica.connect(link(b.key, true)).ok();
-    b.session = b.replica.connect(link(a.key, false)).ok();
+    a.session = a.replica.connect(Connect::initiator(PeerId([b.key; 32]), Role::Aggregator, 0)).ok();
+    b.session = b.replica.connect(Connect::responder(PeerId([a.key; 32]), Role::Member, 0)).ok();
 }
 
 /// Ends the session on both sides.

@@ -1,5 +1,6 @@
 //! The store in a thread of its own: a commit takes milliseconds, and nobody else waits for it.
 
+use rand_chacha::ChaCha12Rng;
 use std::sync::mpsc as jobs;
 use std::thread::{self, JoinHandle};
 
@@ -21,7 +22,7 @@ pub(crate) struct Disk {
 #[derive(Debug)]
 enum Job {
     Commit(Batch<'static>),
-    Load { document: String, moment: Moment },
+    Load { document: String, rng: ChaCha12Rng, moment: Moment },
 }
 
 /// Something was done.
@@ -52,8 +53,8 @@ impl Disk {
     }
 
     /// Loads a document.
-    pub(crate) fn load(&self, document: String, moment: Moment) {
-        self.push(Job::Load { document, moment });
+    pub(crate) fn load(&self, document: String, rng: ChaCha12Rng, moment: Moment) {
+        self.push(Job::Load { document, rng, moment });
     }
 
     /// What was done. Nothing is lost if the future is dropped.
@@ -93,7 +94,7 @@ fn run(
                 Ok(()) => Done::Committed,
                 Err(error) => Done::Failed(error),
             },
-            Job::Load { document, moment } => match load(&store, &document, moment) {
+            Job::Load { document, rng, moment } => match load(&store, &document, rng, moment) {
                 Ok(loaded) => Done::Loaded { document, loaded: Box::new(loaded) },
                 Err(error) => Done::Failed(error),
             },
@@ -112,9 +113,10 @@ fn run(
 pub(crate) fn load(
     store: &Store,
     document: &str,
+    rng: ChaCha12Rng,
     moment: Moment,
 ) -> Result<Result<Option<Replica<Heap, ChaCha12Rng>>, String>, StoreError> {
-    match storage_redb::load(store, document, replica_config(), moment) {
+    match storage_redb::load(store, document, replica_config(), rng, moment) {
         Ok(loaded) => Ok(Ok(loaded)),
         Err(LoadError::Store(error @ StoreError::Damaged { .. })) => Ok(Err(error.to_string())),
         Err(LoadError::Store(error)) => Err(error),

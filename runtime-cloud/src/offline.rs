@@ -7,7 +7,7 @@ use crate::disk;
 use crate::engine::{Engine, Output, Reply, Request, RequestError, RequestId, Setup};
 use crate::error::ServeError;
 use crate::place::Place;
-use crate::server::{moment, now, random_seed};
+use crate::server::{moment, now, random_seed, rng};
 
 /// A store that no server has open.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Offline {
                     self.engine.handle_committed(now());
                 }
                 Output::Load { document } => {
-                    let loaded = disk::load(&self.store, &document, moment()?)?;
+                    let loaded = disk::load(&self.store, &document, rng()?, moment())?;
                     self.engine.handle_loaded(&document, loaded);
                 }
                 Output::Reply { reply: Reply::Done(answer), .. } => return Ok(Ok(answer)),

@@ -1,5 +1,7 @@
 //! The engine on a socket, a disk and a clock: one task, and one thread for the disk.
 
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -211,7 +213,7 @@ impl Server {
                 }
                 Output::Commit(batch) => self.disk.commit(batch),
                 Output::Load { document } => {
-                    self.disk.load(document, moment()?);
+                    self.disk.load(document, rng()?, moment());
                 }
                 Output::Release { conn, messages } => {
                     let _ = self.link.release(conn, messages).await;
@@ -334,11 +336,14 @@ pub(crate) fn random_seed() -> Result<[u8; 32], ServeError> {
     Ok(seed)
 }
 
-/// This moment, with random bits that were never used.
-pub(crate) fn moment() -> Result<Moment, ServeError> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(ServeError::Random)?;
-    Ok(Moment { now: Some(now()), random: u64::from_le_bytes(random) })
+/// The random numbers of a replica.
+pub(crate) fn rng() -> Result<ChaCha12Rng, ServeError> {
+    Ok(ChaCha12Rng::from_seed(random_seed()?))
+}
+
+/// This moment.
+pub(crate) fn moment() -> Moment {
+    Moment { now: Some(now()) }
 }
 
 /// Requests of the control socket that wait for the engine; more wait in their connections.

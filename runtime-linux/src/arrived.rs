@@ -5,6 +5,7 @@
 //! written when the edge stops and with the ledger, so after a power cut it may lack what was delivered last. An older cell
 //! of another writer that came after it was written counts as delivered; this copy's own cells come in the order of their times.
 
+use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeMap;
 
 use crdt_core::{Heap, PeerId, Replica, ReplicaId, Stamp, Time};

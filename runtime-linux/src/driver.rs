@@ -1,5 +1,6 @@
 //! The engine with a clock, a disk and a socket: one tokio task.
 
+use rand_chacha::ChaCha12Rng;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -244,10 +245,10 @@ impl Driver {
         let store = self.store.clone();
         let (limits, aggregator) = (self.limits, self.network.as_ref().map(|network| network.aggregator.key));
         let open: Vec<String> = self.engine.document_names().map(|name| name.as_str().to_owned()).collect();
-        let moment = self.engine.moment(Now::read());
+        let (mut rng, moment) = (self.engine.fork_rng(), self.engine.moment(Now::read()));
         let work = move || {
-            let load = |document: &str| {
-                let loaded = load_unopened(&store, document, limits, moment);
+            let mut load = |document: &str| {
+                let loaded = load_unopened(&store, document, limits, &mut rng, moment);
                 let fail =
                     |source| EdgeError::Load { document: document.to_owned(), source: Arc::new(source) };
                 loaded.map(|replica| replica.map(Box::new)).map_err(fail)
@@ -255,8 +256,13 @@ impl Driver {
             // Whoever does not wait any more needs no answer.
             match request {
                 StoredRequest::List { reply } => {
-                    let found =
-                        UnopenedDocument::all(&store, open.iter().map(String::as_str), aggregator, moment);
+                    let found = UnopenedDocument::all(
+                        &store,
+                        open.iter().map(String::as_str),
+                        aggregator,
+                        &mut rng,
+                        moment,
+                    );
                     drop(reply.send(found.map_err(|error| EdgeError::Store(Arc::new(error)))));
                     StoreChange::None
                 }
@@ -280,7 +286,7 @@ impl Driver {
                     StoreChange::None
                 }
                 StoredRequest::Remove { document, reply } => {
-                    let removed = UnopenedDocument::remove(&store, &document, aggregator, moment);
+                    let removed = UnopenedDocument::remove(&store, &document, aggregator, &mut rng, moment);
                     let is_removed = matches!(removed, Ok(Some(_)));
                     drop(reply.send(removed.map_err(|error| EdgeError::Store(Arc::new(error)))));
                     if is_removed { StoreChange::Removed(document) } else { StoreChange::None }

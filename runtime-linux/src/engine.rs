@@ -442,17 +442,22 @@ impl Engine {
         self.documents.iter_mut().for_each(Hosted::settle);
     }
 
+    /// The random numbers of a replica that is to be loaded.
+    pub(crate) fn fork_rng(&mut self) -> ChaCha12Rng {
+        ChaCha12Rng::from_rng(&mut self.rng)
+    }
+
     fn random(&mut self) -> u64 {
         self.rng.next_u64()
     }
 
-    pub(crate) fn moment(&mut self, now: Now) -> Moment {
+    pub(crate) fn moment(&self, now: Now) -> Moment {
         // A device without a clock counts on from the time that the aggregator told last.
         let learned = |(told, at): (Time, Instant)| {
             let since_ms = now.at.saturating_duration_since(at).as_millis();
             Time::from_clock_ms(told.as_ms().saturating_add(u64::try_from(since_ms).unwrap_or(u64::MAX)))
         };
-        Moment { now: now.wall.or_else(|| self.learned_clock.map(learned)), random: self.rng.next_u64() }
+        Moment { now: now.wall.or_else(|| self.learned_clock.map(learned)) }
     }
 
     // ---- the end ----

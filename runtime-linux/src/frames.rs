@@ -10,8 +10,8 @@ pub(crate) fn kind_of(frame: &[u8]) -> MessageKind {
 #[cfg(test)]
 mod tests {
     use crdt_core::{
-        Config, Connect, CountingRng, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId,
-        Role, Side, Write,
+        Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, Side,
+        Write,
     };
 
     use super::*;
@@ -19,9 +19,14 @@ mod tests {
     #[test]
     fn an_open_is_control_and_a_write_is_content() {
         let name = DocumentName::new("pump").unwrap();
-        let mut device = Replica::<Heap, _>::new(&name, Config::new(Role::Member), CountingRng::new(7));
-        let mut cloud = Replica::<Heap, _>::new(&name, Config::new(Role::Aggregator), CountingRng::new(8));
-        let sessions = [device.connect(Connect::initiator(PeerId([8; 32]), Role::Aggregator, 300)).unwrap(), cloud.connect(Connect::responder(PeerId([7; 32]), Role::Member, 300)).unwrap()];
+        let mut device =
+            Replica::<Heap, _>::new(&name, Config::new(Role::Member), ChaCha12Rng::seed_from_u64(7));
+        let mut cloud =
+            Replica::<Heap, _>::new(&name, Config::new(Role::Aggregator), ChaCha12Rng::seed_from_u64(8));
+        let sessions = [
+            device.connect(Connect::initiator(PeerId([8; 32]), Role::Aggregator, 300)).unwrap(),
+            cloud.connect(Connect::responder(PeerId([7; 32]), Role::Member, 300)).unwrap(),
+        ];
         let mut frames = vec![];
         for round in 0..3 {
             if round > 0 {

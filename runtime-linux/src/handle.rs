@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use control::Scalar;
-use crdt_core::{Config, CountingRng, DocumentName, Heap, Moment, Replica, ReplicaId, Role};
+use crdt_core::{Config, DocumentName, Heap, Moment, Replica, Role};
 use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use serde_json::Value as Json;
 use storage_redb::{Batch, Store, StoreError, load};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -396,17 +396,17 @@ impl Opened {
         }
         let identity = identity(&store)?;
         let lines = line_parts(&options.lines, &names)?;
-        let mut random = ChaCha12Rng::from_seed(seed);
+        let mut rng = ChaCha12Rng::from_seed(seed);
         let mut replicas = Vec::new();
         for (index, name) in names.iter().enumerate() {
             // Devices take from this copy what no aggregator has verified.
             let is_on_line = lines.iter().any(|line| line.documents.contains(&index));
             let role = if is_on_line { Role::Mesh } else { Role::Member };
             let config = Config { limits: options.limits, ..Config::new(role) };
-            let moment = Moment { now: Now::read().wall, random: random.next_u64() };
-            let id = ReplicaId::new(random.next_u64());
-            let replica = load(&store, name.as_str(), config, moment)?;
-            replicas.push(replica.unwrap_or_else(|| Replica::new(name, config, CountingRng::new(id.get()))));
+            let moment = Moment { now: Now::read().wall };
+            let replica = load(&store, name.as_str(), config, ChaCha12Rng::from_rng(&mut rng), moment)?;
+            let new = || Replica::new(name, config, ChaCha12Rng::from_rng(&mut rng));
+            replicas.push(replica.unwrap_or_else(new));
         }
         if !names.iter().map(DocumentName::as_str).eq(&remembered) {
             remember(&store, &names)?;
@@ -417,10 +417,10 @@ impl Opened {
         let budget = options.plan.clone().map(|plan| budget(&store, plan, &books, today)).transpose()?;
         let open = names.iter().map(DocumentName::as_str);
         let aggregator = options.aggregator.as_ref().map(|aggregator| aggregator.key);
-        let moment = Moment { now: Now::read().wall, random: random.next_u64() };
+        let moment = Moment { now: Now::read().wall };
         // Without an aggregator nothing is sent, so nothing is unsent.
         let unopened = match aggregator {
-            Some(_) => UnopenedDocument::all(&store, open, aggregator, moment)?,
+            Some(_) => UnopenedDocument::all(&store, open, aggregator, &mut rng, moment)?,
             None => Vec::new(),
         };
         let addresses = addresses(&store, &options)?;

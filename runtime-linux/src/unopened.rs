@@ -3,6 +3,8 @@
 
 use control::ErrorReply;
 use crdt_core::{Config, Heap, Limits, Moment, PeerId, Replica, Role};
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 use storage_redb::{Batch, LoadError, Store, StoreError, load};
 use transport_quic::PublicKey;
@@ -33,10 +35,11 @@ impl UnopenedDocument {
         store: &Store,
         open: impl Iterator<Item = &'a str> + Clone,
         aggregator: Option<PublicKey>,
+        rng: &mut ChaCha12Rng,
         moment: Moment,
     ) -> Result<Vec<Self>, StoreError> {
         let names = store.documents()?.into_iter().filter(|name| open.clone().all(|open| open != name));
-        Ok(names.map(|document| Self::of(store, document, aggregator, moment)).collect())
+        Ok(names.map(|document| Self::of(store, document, aggregator, rng, moment)).collect())
     }
 
     /// Takes one out of a store, in a commit of its own; tells what was in it, or that there was none of this name.
@@ -44,12 +47,13 @@ impl UnopenedDocument {
         store: &Store,
         document: &str,
         aggregator: Option<PublicKey>,
+        rng: &mut ChaCha12Rng,
         moment: Moment,
     ) -> Result<Option<Self>, StoreError> {
         if !store.documents()?.iter().any(|stored| stored == document) {
             return Ok(None);
         }
-        let removed = Self::of(store, document.to_owned(), aggregator, moment);
+        let removed = Self::of(store, document.to_owned(), aggregator, rng, moment);
         let mut batch = Batch::new();
         batch.remove_document(document);
         Arrived::unstage(document, &mut batch);
@@ -57,8 +61,14 @@ impl UnopenedDocument {
         Ok(Some(removed))
     }
 
-    fn of(store: &Store, document: String, aggregator: Option<PublicKey>, moment: Moment) -> Self {
-        let found = load_unopened(store, &document, Limits::default(), moment).and_then(|replica| {
+    fn of(
+        store: &Store,
+        document: String,
+        aggregator: Option<PublicKey>,
+        rng: &mut ChaCha12Rng,
+        moment: Moment,
+    ) -> Self {
+        let found = load_unopened(store, &document, Limits::default(), rng, moment).and_then(|replica| {
             let arrived = Arrived::load(store, &document)?;
             Ok(replica
                 .map(|replica| (replica.document().size().cells, unsent(&replica, arrived, aggregator))))
@@ -110,7 +120,9 @@ pub(crate) fn load_unopened(
     store: &Store,
     name: &str,
     limits: Limits,
+    rng: &mut ChaCha12Rng,
     moment: Moment,
 ) -> Result<Option<Replica<Heap, ChaCha12Rng>>, LoadError> {
-    load(store, name, Config { limits, ..Config::new(Role::Member) }, moment)
+    let config = Config { limits, ..Config::new(Role::Member) };
+    load(store, name, config, ChaCha12Rng::from_rng(rng), moment)
 }

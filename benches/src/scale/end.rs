@@ -1,8 +1,8 @@
 //! A replica in heap storage with a clock, and a driver whose disk takes no time.
 
 use crdt_core::{
-    Config, Connect, CountingRng, DocumentName, Event, Heap, Moment, Output, Path, PeerId, Replica,
-    ReplicaId, Role, SessionId, Side, Write,
+    Config, Connect, CountingRng, DocumentName, Event, Heap, Moment, Output, Path, PeerId, Replica, Role,
+    SessionId, Write,
 };
 
 /// One side of conversations.
@@ -17,7 +17,6 @@ pub struct End {
     pub frame_len: usize,
     /// What it told since somebody looked.
     pub events: Vec<Event>,
-    random: u64,
 }
 
 impl End {
@@ -41,13 +40,11 @@ impl End {
             now_ms: 1_790_000_000_000,
             frame_len: 16 * 1024,
             events: Vec::new(),
-            random: n << 40,
         }
     }
 
-    /// Now, with bits that were never given before.
-    pub fn moment(&mut self) -> Moment {
-        self.random += 1;
+    /// Now.
+    pub fn moment(&self) -> Moment {
         Moment::new(self.now_ms)
     }
 
@@ -56,12 +53,10 @@ impl End {
     /// # Errors
     /// Without room for another session.
     pub fn connect(&mut self, peer: PeerId, initiator: bool) -> anyhow::Result<SessionId> {
-        let connect = Connect {
-            peer: peer,
-            peer_role: if initiator { Role::Aggregator } else { Role::Member },
-            side: if initiator { Side::Initiator } else { Side::Responder },
-            is_early: false,
-            handle: 0,
+        let connect = if initiator {
+            Connect::initiator(peer, Role::Aggregator, 0)
+        } else {
+            Connect::responder(peer, Role::Member, 0)
         };
         Ok(self.replica.connect(connect)?)
     }

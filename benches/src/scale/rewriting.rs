@@ -56,7 +56,7 @@ pub const FORK: Workload = Workload {
         device.replica.disconnect(up);
         cloud.replica.disconnect(down);
         // The old image runs, and writes.
-        let mut old = End::of(load(&image, device.moment())?, 1);
+        let mut old = End::of(load(&image, CountingRng::new(u64::MAX / 3), device.moment())?, 1);
         (old.peer, old.now_ms) = (device.peer, device.now_ms + 1_000);
         for n in 0..cells {
             old.now_ms += 1;
@@ -83,7 +83,9 @@ struct Image {
 
 fn image(end: &End) -> anyhow::Result<Image> {
     let mut buffer = vec![0; 1 << 16];
-    let Some(len) = end.replica.state_record().encode(&mut buffer) else { anyhow::bail!("the state is too long") };
+    let Some(len) = end.replica.state_record().encode(&mut buffer) else {
+        anyhow::bail!("the state is too long")
+    };
     let state = buffer[..len].to_vec();
     let cells = end.replica.document().changes_since(0).filter_map(|cell| {
         let len = CellRecord::encode(&cell, &mut buffer)?;
@@ -92,8 +94,8 @@ fn image(end: &End) -> anyhow::Result<Image> {
     Ok(Image { state, cells: cells.collect() })
 }
 
-fn load(image: &Image, moment: Moment) -> anyhow::Result<Replica<Heap, CountingRng>> {
+fn load(image: &Image, rng: CountingRng, moment: Moment) -> anyhow::Result<Replica<Heap, CountingRng>> {
     let cells = image.cells.iter().map(|(path, record)| Ok(CellRecord::decode(Path::new(path)?, record)?));
     let cells = cells.collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(Replica::load(moment, Config::new(Role::Member), RNG_HERE, &image.state, cells)?)
+    Ok(Replica::load(moment, Config::new(Role::Member), rng, &image.state, cells)?)
 }

@@ -3,8 +3,8 @@
 use std::any::Any;
 
 use crdt_core::{
-    Config, Connect, CountingRng, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role,
-    SessionId, Value, Write,
+    Config, Connect, CountingRng, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, Role, SessionId,
+    Value, Write,
 };
 use serde_json::Value as Json;
 
@@ -27,7 +27,6 @@ struct End {
 /// Milliseconds since 1970, and bits that are never given twice.
 struct Clock {
     now_ms: u64,
-    random: u64,
 }
 
 impl Default for Godwit {
@@ -35,7 +34,7 @@ impl Default for Godwit {
         Self {
             device: End::new(DEVICE, Role::Member),
             cloud: End::new(CLOUD, Role::Aggregator),
-            clock: Clock { now_ms: 1_790_000_000_000, random: 0 },
+            clock: Clock { now_ms: 1_790_000_000_000 },
         }
     }
 }
@@ -56,12 +55,10 @@ impl End {
         if let Some(session) = self.session.take() {
             self.replica.disconnect(session);
         }
-        let connect = Connect {
-            peer: peer,
-            peer_role: if initiator { Role::Aggregator } else { Role::Member },
-            side: if initiator { Side::Initiator } else { Side::Responder },
-            is_early: false,
-            handle: 0,
+        let connect = if initiator {
+            Connect::initiator(peer, Role::Aggregator, 0)
+        } else {
+            Connect::responder(peer, Role::Member, 0)
         };
         self.session = Some(self.replica.connect(connect).expect("one session fits"));
     }
@@ -96,7 +93,6 @@ impl End {
 
 impl Clock {
     fn moment(&mut self) -> Moment {
-        self.random += 1;
         Moment::new(self.now_ms)
     }
 }

@@ -25,8 +25,10 @@
 //! | | rest | state record |
 
 use crdt_core::{
-    Cell, CellRecord, CountingRng, Memory, Moment, Path, RecordError, Replica, Role, Stored, Unsaved,
+    Cell, CellRecord, Memory, Moment, Path, PersistToken, RecordError, Replica, StateRecord, Stored, Unsaved,
 };
+
+use crdt_core::rand_core::Rng;
 
 use crate::checksum::{checksum, digest};
 
@@ -36,7 +38,7 @@ use crate::checksum::{checksum, digest};
 /// use crdt_core::*;
 /// use device_io::FlashLog;
 /// # fn main() -> Result<(), Box<dyn core::error::Error>> {
-/// type Pump = Replica<Fixed<16, 512, 3>>;
+/// type Pump = Replica<Fixed<16, 512, 3>, CountingRng>;
 /// let (now, config) = (Moment::new(1_000), Config::new(Role::Member));
 /// let name = DocumentName::new("pump-42")?;
 /// let mut pump = Pump::new(&name, config, CountingRng::new(1));
@@ -47,7 +49,7 @@ use crate::checksum::{checksum, digest};
 /// pump.update(now, &[Write::set(Path::new("setpoint")?, 4.5)])?;
 /// let mut frame = [0; 256];
 /// if let Some(Output::Persist) = pump.poll_output(now, &mut frame) {
-///     log.commit(&mut pump)?;
+///     let token = log.commit(&mut pump)?;
 ///     pump.handle_persisted(token);
 /// }
 /// let mut again = Pump::new(&name, config, CountingRng::new(2));
@@ -108,16 +110,20 @@ impl<'a> FlashLog<'a> {
     }
 
     /// Makes everything that changed in `replica` durable, after [`Output::Persist`](crdt_core::Output::Persist).
-    /// O(changes), now and then O(document).
+    /// O(changes), now and then O(document). The token goes to
+    /// [`Replica::handle_persisted`](crdt_core::Replica::handle_persisted).
     ///
     /// # Errors
     /// [`FlashLogError`] when the document does not fit into a page. The replica is to be dropped then, as after any
     /// failure of storage.
-    pub fn commit<S: Memory>(&mut self, replica: &mut Replica<S>) -> Result<(), FlashLogError> {
-        if let Some((page, generation)) = self.current {
+    pub fn commit<S: Memory, R: Rng>(
+        &mut self,
+        replica: &mut Replica<S, R>,
+    ) -> Result<PersistToken, FlashLogError> {
+        let token = if let Some((page, generation)) = self.current {
             let mut writer = CommitWriter::new(self, page, generation);
-            let mut begun = false;
-            replica.take_unsaved(|unsaved| match unsaved {
+            let (mut begun, mut finished) = (false, false);
+            let token = replica.take_unsaved(|unsaved| match unsaved {
                 Unsaved::Rewrite => {
                     writer.begin(true);
                     begun = true;
@@ -130,17 +136,22 @@ impl<'a> FlashLog<'a> {
                 }
                 // Fixed storage says `Rewrite` instead; for any other, a page written anew leaves the cell out.
                 Unsaved::Removed(_) => writer.full = true,
+                Unsaved::State(state) => {
+                    if !begun {
+                        writer.begin(false);
+                    }
+                    finished = writer.finish(state);
+                }
             });
-            if !begun {
-                writer.begin(false);
+            if finished {
+                return Ok(token);
             }
-            if writer.finish(replica) {
-                return Ok(());
-            }
+            token
         } else {
-            replica.take_unsaved(|_| ());
-        }
-        self.turn_page(replica)
+            replica.take_unsaved(|_| {})
+        };
+        self.turn_page(replica)?;
+        Ok(token)
     }
 
     /// Makes `replica` what it was at the last commit; false, and nothing changed, when there was none. In place, because
@@ -149,7 +160,11 @@ impl<'a> FlashLog<'a> {
     /// # Errors
     /// [`RecordError`] when the document does not fit into `S`, or a later version of this program wrote it. The replica
     /// must not be used then.
-    pub fn restore<S: Memory>(&self, replica: &mut Replica<S>, moment: Moment) -> Result<bool, RecordError> {
+    pub fn restore<S: Memory, R: Rng>(
+        &self,
+        replica: &mut Replica<S, R>,
+        moment: Moment,
+    ) -> Result<bool, RecordError> {
         let Some((page, generation)) = self.current else { return Ok(false) };
         let commits = || self.commits(page, generation);
         let rewritten = commits().filter(|commit| commit.rewrites).last().map_or(0, |commit| commit.start);
@@ -165,7 +180,7 @@ impl<'a> FlashLog<'a> {
     }
 
     /// Writes the whole document to the other page.
-    fn turn_page<S: Memory>(&mut self, replica: &Replica<S>) -> Result<(), FlashLogError> {
+    fn turn_page<S: Memory, R: Rng>(&mut self, replica: &Replica<S, R>) -> Result<(), FlashLogError> {
         let (page, generation) = match self.current {
             Some((Page::First, generation)) => (Page::Second, generation.wrapping_add(1)),
             Some((Page::Second, generation)) => (Page::First, generation.wrapping_add(1)),
@@ -180,7 +195,7 @@ impl<'a> FlashLog<'a> {
         let mut writer = CommitWriter::new(self, page, generation);
         writer.begin(true);
         replica.document().changes_since(0).for_each(|cell| writer.cell(&cell));
-        if !writer.finish(replica) {
+        if !writer.finish(replica.state_record()) {
             // The page before is still in force, at the next start too: this one has no commit.
             self.end = self.current.map_or(0, |(page, _)| self.start(page) + self.page_len());
             return Err(FlashLogError { page_len: self.page_len() });
@@ -344,12 +359,12 @@ impl<'w, 'a> CommitWriter<'w, 'a> {
     }
 
     /// Whether the commit is there.
-    fn finish<S: Memory>(mut self, replica: &Replica<S>) -> bool {
+    fn finish(&mut self, state: StateRecord<'_>) -> bool {
         self.write(&[0]);
         let room = self.page_end.saturating_sub(self.at);
-        let mut state = [0; STATE_LEN_MAX];
-        match replica.state_record().encode(&mut state[..room.min(STATE_LEN_MAX)]) {
-            Some(len) if !self.full => self.write(&state[..len]),
+        let mut record = [0; STATE_LEN_MAX];
+        match state.encode(&mut record[..room.min(STATE_LEN_MAX)]) {
+            Some(len) if !self.full => self.write(&record[..len]),
             _ => return false,
         }
         let body = self.start + HEAD_LEN..self.at;

@@ -3,8 +3,8 @@
 use crdt_core::{Event, Path, UpdateError, Value, Write};
 
 use crate::GATEWAY;
-use crate::board::{Random, uptime_ms};
-use crate::device::Pump;
+use crate::board::uptime_ms;
+use crate::device::{NOW, Pump};
 
 /// What is to be done, by the document.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,29 +34,29 @@ pub(crate) struct Application {
 
 impl Application {
     /// Follows what others have set, and says so in the document; measures when it is time.
-    pub(crate) fn work(&mut self, pump: &mut Pump, random: &mut Random) -> Result<Order, UpdateError> {
+    pub(crate) fn work(&mut self, pump: &mut Pump) -> Result<Order, UpdateError> {
         // What is no number differs from itself: it would be written for ever.
         if let Some(Value::F64(setpoint)) = pump.document().get(SETPOINT)
             && setpoint.is_finite()
         {
-            set(pump, random, APPLIED, Value::F64(setpoint))?;
+            set(pump, APPLIED, Value::F64(setpoint))?;
         }
         let stop = pump.document().get(STOP) == Some(Value::Bool(true));
-        set(pump, random, STATE, Value::Str(if stop { "stopped" } else { "running" }))?;
+        set(pump, STATE, Value::Str(if stop { "stopped" } else { "running" }))?;
         if stop {
             return Ok(Order::Stop);
         }
         if let Some(Value::I64(wanted)) = pump.document().get(RESTART)
             && pump.document().get(RESTARTS) != Some(Value::I64(wanted))
         {
-            set(pump, random, RESTARTS, Value::I64(wanted))?;
+            set(pump, RESTARTS, Value::I64(wanted))?;
             return Ok(Order::Restart);
         }
         if uptime_ms().wrapping_sub(self.measured_at_ms) >= MEASURE_MS {
             self.measured_at_ms = uptime_ms();
             self.measurements += 1;
-            set(pump, random, MEASUREMENTS, Value::I64(self.measurements))?;
-            set(pump, random, TEMPERATURE, Value::I64(temperature(self.measured_at_ms)))?;
+            set(pump, MEASUREMENTS, Value::I64(self.measurements))?;
+            set(pump, TEMPERATURE, Value::I64(temperature(self.measured_at_ms)))?;
         }
         Ok(Order::Run)
     }
@@ -71,9 +71,9 @@ pub(crate) fn is_delivered(pump: &Pump) -> bool {
 }
 
 /// Writes what is not there yet, and asks the gateway to tell when it has it.
-fn set(pump: &mut Pump, random: &mut Random, path: Path<'_>, value: Value<'_>) -> Result<(), UpdateError> {
+fn set(pump: &mut Pump, path: Path<'_>, value: Value<'_>) -> Result<(), UpdateError> {
     if pump.document().get(path) != Some(value) {
-        pump.update(random.moment(), &[Write::set(path, value)])?;
+        pump.update(NOW, &[Write::set(path, value)])?;
         pump.request_acknowledgement();
     }
     Ok(())

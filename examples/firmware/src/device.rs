@@ -1,6 +1,6 @@
 //! A device with a document, from power-up to power-off: all that it takes. The README quotes it.
 
-use crdt_core::{CountingRng, Config, DocumentName, Fixed, Output, Replica, ReplicaId, Role};
+use crdt_core::{Config, DocumentName, Fixed, Moment, Output, Replica, Role};
 use device_io::FlashLog;
 use static_cell::StaticCell;
 use transport_serial::FRAME_LEN_MAX;
@@ -15,21 +15,21 @@ type Done = (Order, &'static Pump);
 
 // README: from here
 /// 48 cells, 2 KiB of paths and values, 4 replicas, 1 peer: a fixed piece of memory, no heap.
-pub type Pump = Replica<Fixed<48, 2048, 4, 1>, CountingRng>;
+pub type Pump = Replica<Fixed<48, 2048, 4, 1>, &'static mut Random>;
 
-pub fn run(random: &mut Random, flash: &mut FlashLog, line: &mut Line) -> Result<Done, Failure> {
+pub fn run(random: &'static mut Random, flash: &mut FlashLog, line: &mut Line) -> Result<Done, Failure> {
     static PUMP: StaticCell<Pump> = StaticCell::new();
     let pump = new_pump(&PUMP, random)?;
-    flash.restore(pump, random.moment())?; // As it was when the power went, if it ever was.
+    flash.restore(pump, NOW)?; // As it was when the power went, if it ever was.
     let (mut application, mut frame) = (Application::default(), [0; FRAME_LEN_MAX]);
     loop {
-        line.receive(pump, random)?; // `pump.connect` when the line is new, `pump.handle_frame` for what comes.
-        let order = application.work(pump, random)?; // `pump.document().get(..)`, `pump.update(..)`
+        line.receive(pump)?; // `pump.connect` when the line is new, `pump.handle_frame` for what comes.
+        let order = application.work(pump)?; // `pump.document().get(..)`, `pump.update(..)`
         // `pump.poll_output`, while the line has room.
-        while let Some(output) = line.poll(pump, random, &mut frame) {
+        while let Some(output) = line.poll(pump, &mut frame) {
             match output {
                 Output::Persist => {
-                    flash.commit(pump)?; // Nothing of it is sent before it is in flash.
+                    let token = flash.commit(pump)?; // Nothing of it is sent before it is in flash.
                     pump.handle_persisted(token);
                 }
                 Output::Transmit { len, .. } => line.send(&frame[..len])?,
@@ -46,10 +46,16 @@ pub fn run(random: &mut Random, flash: &mut FlashLog, line: &mut Line) -> Result
 }
 // README: to here
 
+/// This board has no clock: stamps follow those that were seen.
+pub(crate) const NOW: Moment = Moment::UNKNOWN;
+
 /// A document that nobody has written to. Not inlined: the stack is to forget the copy that this leaves there.
 #[inline(never)]
-fn new_pump(place: &'static StaticCell<Pump>, random: &mut Random) -> Result<&'static mut Pump, Failure> {
+fn new_pump(
+    place: &'static StaticCell<Pump>,
+    random: &'static mut Random,
+) -> Result<&'static mut Pump, Failure> {
     let name = DocumentName::new("pump-42")?;
     let config = Config { frame_len_max: FRAME_LEN_MAX, ..Config::new(Role::Member) };
-    Ok(place.init_with(|| Pump::new(&name, config, CountingRng::new(random.next()))))
+    Ok(place.init_with(|| Pump::new(&name, config, random)))
 }

@@ -1,12 +1,12 @@
 //! The session on the serial line: when it begins, and when it begins again.
 
-use crdt_core::{Role, CapacityError, Connect, Output, SessionId};
+use crdt_core::{CapacityError, Connect, Output, Role, SessionId};
 use static_cell::StaticCell;
 use transport_serial::{Counters, FRAME_LEN_MAX, Input, Link, SendError, Timing};
 
 use crate::GATEWAY;
-use crate::board::{Random, uptime_ms};
-use crate::device::Pump;
+use crate::board::uptime_ms;
+use crate::device::{NOW, Pump};
 use crate::uart::Uart;
 
 /// The line to the gateway, with at most one session on it.
@@ -36,7 +36,7 @@ impl Line {
     }
 
     /// Takes what came in, and begins a session where there is none, or none that works.
-    pub(crate) fn receive(&mut self, pump: &mut Pump, random: &mut Random) -> Result<(), CapacityError> {
+    pub(crate) fn receive(&mut self, pump: &mut Pump) -> Result<(), CapacityError> {
         if self.closed_at_ms.is_some_and(|at| uptime_ms().wrapping_sub(at) >= PATIENCE_MS) {
             self.closed_at_ms = None;
             self.link.begin();
@@ -49,8 +49,7 @@ impl Line {
                 match (input, self.session) {
                     (Input::Frame(frame), Some(session)) => {
                         // The session is closed then, and the replica says so by an output.
-                        self.refused +=
-                            u32::from(pump.handle_frame(random.moment(), session, frame).is_err());
+                        self.refused += u32::from(pump.handle_frame(NOW, session, frame).is_err());
                     }
                     (Input::Frame(_), None) => {}
                     (Input::Begun, before) => {
@@ -75,9 +74,9 @@ impl Line {
     }
 
     /// What the replica wants done next. While the line has no room for a frame, nothing but what is to be saved.
-    pub(crate) fn poll(&self, pump: &mut Pump, random: &mut Random, frame: &mut [u8]) -> Option<Output> {
+    pub(crate) fn poll(&self, pump: &mut Pump, frame: &mut [u8]) -> Option<Output> {
         let has_room = self.link.has_room() || pump.has_unsaved();
-        has_room.then(|| pump.poll_output(random.moment(), frame)).flatten()
+        has_room.then(|| pump.poll_output(NOW, frame)).flatten()
     }
 
     /// Takes a frame of the session. Of a connection that has just ended it is dropped: the next one begins anew.
@@ -111,8 +110,7 @@ impl Line {
 
 /// To the document, the gateway is what an aggregator is to others: it verifies this copy, and what it acknowledges is on
 /// its disk.
-const UPLINK: Connect =
-    Connect::initiator(GATEWAY, Role::Aggregator, 0);
+const UPLINK: Connect = Connect::initiator(GATEWAY, Role::Aggregator, 0);
 
 /// For an emulated port, which has no speed. A product says `Timing::for_baud(115_200)`.
 const TIMING: Timing = Timing { repeat_ms: 200, repeats_max: 5 };

@@ -30,6 +30,7 @@ use application::Order;
 use board::Retained;
 use cortex_m_rt::entry;
 use crdt_core::PeerId;
+use crdt_core::rand_core::Rng;
 use device_io::FlashLog;
 use line::Line;
 // Its vector table: of a chip that is not named, there would be 240 interrupts.
@@ -48,7 +49,7 @@ fn main() -> ! {
     // SAFETY: `main` runs once after a reset.
     let Retained { random, flash, .. } = unsafe { Retained::take() };
     let mut flash = FlashLog::open(flash);
-    let line = Line::open(uart, random.next() as u32);
+    let line = Line::open(uart, random.next_u32());
     board::say("started\n");
     match device::run(random, &mut flash, line) {
         Ok((order, pump)) => {

@@ -2,8 +2,8 @@
 //! program; on a device the loop is the same, with a serial port for `wire` and flash for the cells.
 
 use crdt_core::{
-    Config, Connect, CountingRng, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica, ReplicaId,
-    Role, SessionId, Side, Write,
+    Config, Connect, CountingRng, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica, Role,
+    SessionId, Write,
 };
 
 /// 16 cells, 512 bytes of paths and values, 3 replicas.
@@ -11,11 +11,15 @@ type Small = Replica<Fixed<16, 512, 3>, CountingRng>;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = DocumentName::new("pump-42")?;
+    // On a device, the random numbers of its hardware.
     let mut device = Small::new(&name, Config::new(Role::Member), CountingRng::new(1));
     let mut gateway = Small::new(&name, Config::new(Role::Aggregator), CountingRng::new(2));
-    let (up, down) = (device.connect(Connect::initiator(PeerId([2; 32]), Role::Aggregator, 0))?, gateway.connect(Connect::responder(PeerId([1; 32]), Role::Member, 0))?);
+    let (up, down) = (
+        device.connect(Connect::initiator(PeerId([2; 32]), Role::Aggregator, 0))?,
+        gateway.connect(Connect::responder(PeerId([1; 32]), Role::Member, 0))?,
+    );
 
-    let now = Moment::new(1_770_000_000_000); // Milliseconds since 1970, and something random.
+    let now = Moment::new(1_770_000_000_000); // Milliseconds since 1970.
     device.update(
         now,
         &[Write::set(Path::new("pump/speed")?, 1450), Write::set(Path::new("pump/mode")?, "auto")],

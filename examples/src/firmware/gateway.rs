@@ -1,8 +1,8 @@
 //! A replica behind a serial line: the aggregator of one device. Sans-IO, like what it is made of.
 
 use crdt_core::{
-    Config, Connect, CountingRng, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role,
-    SessionId, UpdateError, Value, Write,
+    Config, Connect, CountingRng, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, Role, SessionId,
+    UpdateError, Value, Write,
 };
 use transport_serial::{FRAME_LEN_MAX, Input, Link, Timing};
 
@@ -121,7 +121,7 @@ impl Gateway {
                 }
                 Output::Close { .. } | Output::Event(_) => {}
                 Output::Persist => {
-                    self.replica.take_unsaved(|_| {});
+                    let token = self.replica.take_unsaved(|_| {});
                     self.replica.handle_persisted(token);
                 }
                 // Of a connection that has just ended it is dropped: the next one begins anew.

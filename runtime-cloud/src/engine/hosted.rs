@@ -9,7 +9,6 @@ use crdt_core::{
     Role, SessionId, Time, Write,
 };
 use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::Rng;
 use serde_json::json;
 use storage_redb::{Batch, stage};
 use transport_quic::{CloseCode, ConnectionId, PublicKey};
@@ -93,7 +92,6 @@ pub(super) enum Effect {
 /// What a step needs from outside of the document.
 pub(super) struct Context<'a> {
     pub(super) now: Time,
-    pub(super) random: &'a mut ChaCha12Rng,
     /// Room for a frame.
     pub(super) buffer: &'a mut [u8],
     pub(super) batch: &'a mut Batch<'static>,
@@ -425,9 +423,8 @@ impl Input {
 }
 
 impl Context<'_> {
-    /// This moment, with bits that were never used.
-    fn moment(&mut self) -> Moment {
-        Moment { now: Some(self.now), random: self.random.next_u64() }
+    fn moment(&self) -> Moment {
+        Moment { now: Some(self.now) }
     }
 }
 

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use control::{Delete, Get, Set, Watch};
 use crdt_core::{
-    Config, CountingRng, DocumentName, Heap, Path, Refusal, Replica, ReplicaId, Role, Time, peek_handle,
-    peek_open, write_refusal,
+    Config, DocumentName, Heap, Path, Refusal, Replica, Role, Time, peek_handle, peek_open, write_refusal,
 };
 use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
 use storage_redb::Batch;
 use transport_quic::{CloseCode, ConnectionId, Faults, Ledger, LinkEvent, PublicKey};
@@ -179,7 +178,7 @@ impl Engine {
         let name = name.clone();
         match loaded {
             Ok(replica) => {
-                let replica = replica.unwrap_or_else(|| new_replica(&name, self.random.next_u64()));
+                let replica = replica.unwrap_or_else(|| new_replica(&name, &mut self.random));
                 if let Some(hosted) = self.documents.get_mut(&name) {
                     hosted.loaded(replica);
                 }
@@ -567,7 +566,7 @@ impl Engine {
         let shared: Arc<str> = name.into();
         let mut hosted = Hosted::loading(shared.clone());
         if self.stored.insert(name.to_owned()) {
-            hosted.loaded(new_replica(name, self.random.next_u64()));
+            hosted.loaded(new_replica(name, &mut self.random));
         } else {
             self.outputs.push_back(Output::Load { document: name.to_owned() });
         }
@@ -618,7 +617,6 @@ impl Engine {
         let before = hosted.inbox_bytes();
         let mut context = Context {
             now,
-            random: &mut self.random,
             buffer: &mut self.buffer,
             batch: &mut self.collecting.batch,
             effects: &mut effects,
@@ -680,9 +678,9 @@ pub(crate) fn replica_config() -> Config {
     Config { limits: DOCUMENT_LIMITS, ..Config::new(Role::Aggregator) }
 }
 
-fn new_replica(name: &str, random: u64) -> Replica<Heap, ChaCha12Rng> {
+fn new_replica(name: &str, random: &mut ChaCha12Rng) -> Replica<Heap, ChaCha12Rng> {
     let name = DocumentName::new(name).expect("names are checked where they come in");
-    Replica::new(&name, replica_config(), CountingRng::new(random))
+    Replica::new(&name, replica_config(), ChaCha12Rng::from_rng(random))
 }
 
 fn check_path(path: Option<&str>) -> Result<(), RequestError> {

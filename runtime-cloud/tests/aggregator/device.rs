@@ -1,10 +1,12 @@
 //! A device: a client link over real UDP, and a replica that keeps its state in memory.
 
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crdt_core::{
-    Config as ReplicaConfig, Connect, CountingRng, DocumentName, Event, Heap, Moment, Output, Path, PeerId,
-    Replica, ReplicaId, Role, SessionId, Time, Value, Write,
+    Config as ReplicaConfig, Connect, DocumentName, Event, Heap, Moment, Output, Path, PeerId, Replica, Role,
+    SessionId, Time, Value, Write,
 };
 use tokio::time::{Instant, timeout_at};
 use transport_quic::{
@@ -17,7 +19,7 @@ pub(crate) struct Device {
     identity: Identity,
     link: Handle,
     link_events: EventReceiver,
-    pub(crate) replica: Replica<Heap, CountingRng>,
+    pub(crate) replica: Replica<Heap, ChaCha12Rng>,
     pub(crate) connection: Option<(ConnectionId, SessionId)>,
     /// Why the last connection ended.
     pub(crate) closed: Option<CloseReason>,
@@ -34,8 +36,8 @@ impl Device {
         let (link, link_events) =
             Driver::bind("127.0.0.1:0".parse().expect("an address"), link).expect("a free port");
         let name = DocumentName::new(document).expect("a document name");
-        let id = ReplicaId::new(moment().random);
-        let replica = Replica::new(&name, ReplicaConfig::new(Role::Member), CountingRng::new(id.get()));
+        let rng = ChaCha12Rng::from_seed(random());
+        let replica = Replica::new(&name, ReplicaConfig::new(Role::Member), rng);
         Self {
             identity,
             link,
@@ -147,7 +149,7 @@ impl Device {
         while let Some(output) = self.replica.poll_output(moment(), &mut buffer) {
             match output {
                 Output::Persist => {
-                    self.replica.take_unsaved(|_| {});
+                    let token = self.replica.take_unsaved(|_| {});
                     self.replica.handle_persisted(token);
                 }
                 Output::Transmit { len, .. } => {

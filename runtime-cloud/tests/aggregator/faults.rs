@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crdt_core::{Config, CountingRng, DocumentName, Replica, ReplicaId, Role};
+use crdt_core::{Config, CountingRng, DocumentName, Replica, Role};
 
 use crate::device::Device;
 use crate::process::{Aggregator, done, failed, status};

@@ -1,11 +1,12 @@
 //! One document of an edge: its replica, its session with the aggregator, and who waits for something of it.
 
+use rand_chacha::ChaCha12Rng;
 use std::time::Instant;
 
 use control::{Scalar, tree};
 use crdt_core::{
-    Content, CountingRng, Heap, Limits, Moment, Path, PeerId, Replica, ReplicaId, SessionId, Side, Stamp,
-    Time, Value, ValueError, Write, limits::VALUE_LEN_MAX,
+    Content, Heap, Limits, Moment, Path, PeerId, Replica, ReplicaId, SessionId, Stamp, Time, Value,
+    ValueError, Write, limits::VALUE_LEN_MAX,
 };
 use transport_quic::PublicKey;
 
@@ -617,19 +618,13 @@ mod tests {
     fn what_is_not_known_to_be_there_is_asked_for_in_the_end() {
         let (timing, now, peer) = (Timing::default(), Instant::now(), PeerId([2; 32]));
         let name = DocumentName::new("pump").unwrap();
-        let replica = |id, role| Replica::<Heap, _>::new(&name, Config::new(role), CountingRng::new(id));
+        let replica =
+            |id, role| Replica::<Heap, _>::new(&name, Config::new(role), ChaCha12Rng::seed_from_u64(id));
         let mut cloud = replica(8, Role::Aggregator);
         let policy = Policy::new(Vec::new(), Path::new(crate::POLICY_PATH).unwrap()).unwrap();
         let mut hosted = Hosted::new(replica(7, Role::Member), Some(peer), &timing, policy);
-        let connect = |initiator| Connect {
-            peer: peer,
-            peer_role: if initiator { Role::Aggregator } else { Role::Member },
-            side: if initiator { Side::Initiator } else { Side::Responder },
-            is_early: false,
-            handle: 0,
-        };
-        let (ours, theirs) =
-            (hosted.replica.connect(connect(true)).unwrap(), cloud.connect(connect(false)).unwrap());
+        let ours = hosted.replica.connect(Connect::initiator(peer, Role::Aggregator, 0)).unwrap();
+        let theirs = cloud.connect(Connect::responder(peer, Role::Member, 0)).unwrap();
         hosted.opened(now, ours);
         let mut at_ms = 1_800_000_000_000;
         let mut exchange = |hosted: &mut Hosted| {
@@ -678,21 +673,15 @@ mod tests {
         let now = Instant::now();
         let (cloud_peer, line_peer) = (PeerId([2; 32]), PeerId([3; 32]));
         let name = DocumentName::new("pump").unwrap();
-        let replica = |id, role| Replica::<Heap, _>::new(&name, Config::new(role), CountingRng::new(id));
+        let replica =
+            |id, role| Replica::<Heap, _>::new(&name, Config::new(role), ChaCha12Rng::seed_from_u64(id));
         let (mut cloud, mut device) = (replica(8, Role::Aggregator), replica(9, Role::Member));
         let policy = Policy::new(Vec::new(), Path::new(crate::POLICY_PATH).unwrap()).unwrap();
         let mut hosted = Hosted::new(replica(7, Role::Mesh), Some(cloud_peer), &Timing::default(), policy);
-        let connect = |peer, with_aggregator, initiator| Connect {
-            peer: peer,
-            peer_role: if with_aggregator { Role::Aggregator } else { Role::Member },
-            side: if initiator { Side::Initiator } else { Side::Responder },
-            is_early: false,
-            handle: 0,
-        };
-        let to_cloud = hosted.replica.connect(connect(cloud_peer, true, true)).unwrap();
-        let of_cloud = cloud.connect(connect(cloud_peer, false, false)).unwrap();
-        let to_device = hosted.replica.connect(connect(line_peer, false, false)).unwrap();
-        let of_device = device.connect(connect(line_peer, true, true)).unwrap();
+        let to_cloud = hosted.replica.connect(Connect::initiator(cloud_peer, Role::Aggregator, 0)).unwrap();
+        let of_cloud = cloud.connect(Connect::responder(cloud_peer, Role::Member, 0)).unwrap();
+        let to_device = hosted.replica.connect(Connect::responder(line_peer, Role::Member, 0)).unwrap();
+        let of_device = device.connect(Connect::initiator(line_peer, Role::Aggregator, 0)).unwrap();
         hosted.opened(now, to_cloud);
         let mut at_ms = 1_800_000_000_000;
         let mut exchange = |hosted: &mut Hosted,
@@ -718,7 +707,10 @@ mod tests {
                 hosted.replica.set_capacity(to_cloud, cloud.is_some());
                 while let Some(output) = hosted.replica.poll_output(moment, &mut buffer) {
                     match (output, &mut cloud) {
-                        (Output::Persist, _) => hosted.replica.handle_persisted(token),
+                        (Output::Persist, _) => {
+                            let token = hosted.replica.take_unsaved(|_| {});
+                            hosted.replica.handle_persisted(token);
+                        }
                         (Output::Transmit { session, len }, _) if session == to_device => {
                             device.handle_frame(moment, of_device, &buffer[..len]).unwrap();
                         }
@@ -747,7 +739,7 @@ mod tests {
                 hosted.note_heard();
             }
         };
-        let set = |device: &mut Replica<Heap, ChaCha12Rng>, ms, write| {
+        let set = |device: &mut Replica<Heap, ChaCha12Rng>, ms: u64, write| {
             device.update(Moment::new(1_700_000_000_000 + ms), &[write]).unwrap();
         };
         let speed = Path::new("speed").unwrap();

@@ -1,5 +1,6 @@
 //! What goes into the engine and what comes out: plain data for drivers.
 
+use rand_chacha::ChaCha12Rng;
 use std::net::SocketAddr;
 
 use control::Scalar;

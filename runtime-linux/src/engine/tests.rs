@@ -1,11 +1,11 @@
 //! The engine in virtual time, against an aggregator's replica without a network.
 
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
 use std::time::Duration;
 
 use control::{Change, Scalar};
-use crdt_core::{
-    Config, Connect, CountingRng, DocumentName, Path, ReplicaId, Role, SessionId, Stamp, UpdateError, Write,
-};
+use crdt_core::{Config, Connect, DocumentName, Path, ReplicaId, Role, SessionId, Stamp, UpdateError, Write};
 use serde_json::json;
 use tokio::sync::oneshot;
 use transport_quic::{Cause, CloseReason, Count, Identity, Ledger};
@@ -64,7 +64,7 @@ fn world() -> World {
 
 fn world_with(budget: Option<Budget>) -> World {
     let name = DocumentName::new("pump").unwrap();
-    world_of(Replica::new(&name, Config::new(Role::Member), CountingRng::new(7)), budget)
+    world_of(Replica::new(&name, Config::new(Role::Member), ChaCha12Rng::seed_from_u64(7)), budget)
 }
 
 fn policy_of(rules: &[&str]) -> Policy {
@@ -97,7 +97,7 @@ fn world_under(replica: Replica<Heap, ChaCha12Rng>, budget: Option<Budget>, rule
         engine: Engine::new(now, parts),
         start: now.at,
         elapsed: Duration::ZERO,
-        cloud: Replica::new(&name, Config::new(Role::Aggregator), CountingRng::new(8)),
+        cloud: Replica::new(&name, Config::new(Role::Aggregator), ChaCha12Rng::seed_from_u64(8)),
         session: None,
         attempt: None,
         received: 0,
@@ -524,7 +524,7 @@ fn a_full_document_says_its_limit() {
     let name = DocumentName::new("pump").unwrap();
     let limits = crdt_core::Limits { cells: 2, bytes: 1000 };
     let config = Config { limits, ..Config::new(Role::Member) };
-    world.engine.documents[0].replica = Replica::new(&name, config, CountingRng::new(7));
+    world.engine.documents[0].replica = Replica::new(&name, config, ChaCha12Rng::seed_from_u64(7));
     let mut answers: Vec<_> = ["a", "b", "c"].map(|path| world.set(path, 1)).into();
     world.run();
     let error = answers.pop().unwrap().try_recv().unwrap().unwrap_err();

@@ -277,10 +277,10 @@ impl Life {
         }
     }
 
-    fn moment(&mut self) -> Moment {
+    fn random(&mut self) -> u64 {
         self.random =
             self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        Moment { now: None, random: self.random }
+        self.random
     }
 
     fn work(&mut self, port: &Port, shared: &Shared) {
@@ -311,7 +311,7 @@ impl Life {
         self.damage(shared, &mut buffer[..len]);
         let mut bytes = &buffer[..len];
         loop {
-            let moment = self.moment();
+            let moment = Moment::UNKNOWN;
             match self.link.receive(&mut bytes) {
                 Some(Input::Begun) => {
                     self.session.take().into_iter().for_each(|session| self.replica.disconnect(session));
@@ -332,7 +332,7 @@ impl Life {
         }
         let mut frame = [0; FRAME_LEN_MAX];
         while self.link.has_room() || self.replica.has_unsaved() {
-            let moment = self.moment();
+            let moment = Moment::UNKNOWN;
             let Some(output) = self.replica.poll_output(moment, &mut frame) else { break };
             match output {
                 // Its memory is its disk: it lives as long as the test.
@@ -367,7 +367,7 @@ impl Life {
     fn damage(&mut self, shared: &Shared, bytes: &mut [u8]) {
         let one_in = shared.damage.load(Ordering::Relaxed);
         for byte in bytes.iter_mut().filter(|_| one_in > 0) {
-            let random = self.moment().random >> 32;
+            let random = self.random() >> 32;
             if random.is_multiple_of(u64::from(one_in)) {
                 *byte ^= 1 << (random >> 8 & 7);
             }

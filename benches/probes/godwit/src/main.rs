@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-use crdt_core::{Side, CountingRng, 
-    Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, SessionId,
+use crdt_core::{
+    Config, Connect, CountingRng, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, Role, SessionId,
     Write,
 };
 
@@ -15,8 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for argument in std::env::args() {
         device.update(now, &[Write::set(Path::new(&argument)?, argument.as_str())])?;
     }
-    let link = |peer, initiator| Connect { peer: PeerId([peer; 32]), peer_role: if initiator { Role::Aggregator } else { Role::Member }, side: if initiator { Side::Initiator } else { Side::Responder }, is_early: false, handle: 0 };
-    let (up, down) = (device.connect(link(2, true))?, cloud.connect(link(1, false))?);
+    let up = device.connect(Connect::initiator(PeerId([2; 32]), Role::Aggregator, 0))?;
+    let down = cloud.connect(Connect::responder(PeerId([1; 32]), Role::Member, 0))?;
     while carry(now, &mut device, &mut cloud, down)? | carry(now, &mut cloud, &mut device, up)? {}
     let mut out = std::io::stdout();
     for cell in cloud.document().iter(None) {

@@ -2,7 +2,7 @@ use std::format;
 use std::vec;
 use std::vec::Vec;
 
-use crdt_core::{Config, CountingRng, DocumentName, Fixed, Output, ReplicaId, Role, Write};
+use crdt_core::{Config, CountingRng, DocumentName, Fixed, Output, Role, Write};
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn change(pump: &mut Pump, log: &mut FlashLog<'_>, step: u64) -> Result<(), Flas
 fn store(pump: &mut Pump, log: &mut FlashLog<'_>, step: u64) -> Result<(), FlashLogError> {
     while let Some(output) = pump.poll_output(at(1_000 + step), &mut [0; 256]) {
         if let Output::Persist = output {
-            log.commit(pump)?;
+            let token = log.commit(pump)?;
             pump.handle_persisted(token);
         }
     }

@@ -1,8 +1,7 @@
 //! Devices that come, go, and misbehave.
 
 use crdt_core::{
-    Config, Connect, CountingRng, DocumentName, Heap, Moment, Output, PeerId, Replica, ReplicaId, Role,
-    Value, Write,
+    Config, Connect, CountingRng, DocumentName, Heap, Moment, Output, PeerId, Replica, Role, Value, Write,
 };
 use transport_quic::{CloseCode, LinkEvent};
 
@@ -38,7 +37,7 @@ fn a_document_that_a_device_may_not_open_is_refused_alone() {
     let open = loop {
         match boiler.poll_output(Moment::new(world.now_ms), &mut buffer).unwrap() {
             Output::Persist => {
-                boiler.take_unsaved(|_| {});
+                let token = boiler.take_unsaved(|_| {});
                 boiler.handle_persisted(token);
             }
             Output::Transmit { len, .. } => break buffer[..len].to_vec(),

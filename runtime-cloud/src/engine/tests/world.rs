@@ -1,5 +1,7 @@
 //! An engine, its disk, and devices on a perfect network. The test decides when a commit is done.
 
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
 use std::collections::BTreeMap;
 
 use crdt_core::{
@@ -41,7 +43,7 @@ pub(super) struct World {
 
 /// One connection of a device.
 pub(super) struct Device {
-    pub(super) replica: Replica<Heap, ChaCha12Rng>,
+    pub(super) replica: Replica<Heap, CountingRng>,
     session: SessionId,
     /// Frames that came.
     pub(super) received: u64,
@@ -132,7 +134,7 @@ impl World {
     pub(super) fn connect_with(
         &mut self,
         number: u8,
-        mut replica: Replica<Heap, ChaCha12Rng>,
+        mut replica: Replica<Heap, CountingRng>,
     ) -> ConnectionId {
         let conn = self.conn();
         let connect = Connect::initiator(CLOUD, Role::Aggregator, 0);
@@ -213,7 +215,9 @@ impl World {
     pub(super) fn load(&mut self) {
         for document in std::mem::take(&mut self.loading) {
             let (store, moment) = (self.store.as_ref().unwrap(), Moment::new(self.now_ms));
-            let loaded = crate::disk::load(store, &document, moment).unwrap();
+            self.random += 1;
+            let rng = ChaCha12Rng::seed_from_u64(self.random);
+            let loaded = crate::disk::load(store, &document, rng, moment).unwrap();
             self.engine.handle_loaded(&document, loaded);
         }
     }
@@ -240,7 +244,7 @@ impl World {
             is_busy = true;
             match work {
                 Work::Persist => {
-                    device.replica.take_unsaved(|_| {});
+                    let token = device.replica.take_unsaved(|_| {});
                     device.replica.handle_persisted(token);
                 }
                 Work::Transmit { len, .. } => self.message(conn, &buffer[..len]),
@@ -281,8 +285,7 @@ impl World {
         }
     }
 
-    fn moment(&mut self) -> Moment {
-        self.random += 1;
+    fn moment(&self) -> Moment {
         Moment::new(self.now_ms)
     }
 }

@@ -1,9 +1,11 @@
 //! Several documents on one connection: the engine over the real transport, in virtual time.
 
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use crdt_core::{CountingRng, Output as Work, Refusal, Role, peek_handle, peek_open, write_refusal};
+use crdt_core::{Output as Work, Refusal, Role, peek_handle, peek_open, write_refusal};
 use transport_quic::{Config as LinkConfig, ConnectionId, Link, LinkEvent};
 
 use super::*;
@@ -72,7 +74,7 @@ fn town_within(
     let start = Instant::now();
     let identity = |number| Identity::from_bytes([number; 32]);
     let replica = |(name, id, role): (&str, u64, Role)| {
-        Replica::new(&DocumentName::new(name).unwrap(), Config::new(role), CountingRng::new(id))
+        Replica::new(&DocumentName::new(name).unwrap(), Config::new(role), ChaCha12Rng::seed_from_u64(id))
     };
     let parts = Parts {
         replicas: (1..).zip(names).map(|(id, name)| replica((name, id, Role::Member))).collect(),

@@ -1,4 +1,6 @@
-use crdt_core::{CountingRng, Role, Value};
+use crdt_core::{Role, Value};
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
 
@@ -25,7 +27,7 @@ fn line(cells: u8) -> Line {
 fn line_under(cells: u8, rules: &[&str]) -> Line {
     let name = DocumentName::new("pump").unwrap();
     let now = Now { at: Instant::now(), wall: Time::from_ms(MS_AT_START) };
-    let mut replica = Replica::<Heap, _>::new(&name, Config::new(Role::Mesh), CountingRng::new(7));
+    let mut replica = Replica::<Heap, _>::new(&name, Config::new(Role::Mesh), ChaCha12Rng::seed_from_u64(7));
     for cell in 0..cells {
         let (path, value) = (format!("cell/{cell}"), vec![cell; 400]);
         let write = Write::set(Path::new(&path).unwrap(), Value::Bytes(&value));
@@ -44,7 +46,7 @@ fn line_under(cells: u8, rules: &[&str]) -> Line {
         unopened: Vec::new(),
     };
     let config = Config { frame_len_max: 512, ..Config::new(Role::Member) };
-    let mut device = Replica::new(&name, config, CountingRng::new(9));
+    let mut device = Replica::new(&name, config, ChaCha12Rng::seed_from_u64(9));
     let connect = Connect::initiator(PeerId([1; 32]), Role::Aggregator, 3);
     let session = device.connect(connect).unwrap();
     let mut line =
@@ -159,7 +161,8 @@ fn what_is_no_frame_ends_the_connection_on_the_line() {
 fn a_document_that_the_line_does_not_serve_is_refused_by_a_frame() {
     let mut line = line(1);
     let name = DocumentName::new("town").unwrap();
-    let mut stranger = Replica::<Heap, _>::new(&name, Config::new(Role::Member), CountingRng::new(5));
+    let mut stranger =
+        Replica::<Heap, _>::new(&name, Config::new(Role::Member), ChaCha12Rng::seed_from_u64(5));
     let connect = Connect::initiator(PeerId([1; 32]), Role::Aggregator, 4);
     let session = stranger.connect(connect).unwrap();
     line.frames.clear();

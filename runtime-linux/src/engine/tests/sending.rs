@@ -1,13 +1,19 @@
 //! When changes leave, in frames and bytes.
 
 use super::*;
-use crdt_core::{CountingRng, Role};
+use crdt_core::Role;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 86_400;
 
 fn replica() -> Replica<Heap, ChaCha12Rng> {
-    Replica::new(&DocumentName::new("pump").unwrap(), Config::new(Role::Member), CountingRng::new(7))
+    Replica::new(
+        &DocumentName::new("pump").unwrap(),
+        Config::new(Role::Member),
+        ChaCha12Rng::seed_from_u64(7),
+    )
 }
 
 /// A device with these rules that has just opened its document.

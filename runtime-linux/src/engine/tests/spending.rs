@@ -4,7 +4,9 @@ use super::*;
 use crate::billing::{Billing, Day};
 use crate::budget::{LEASE_BYTES, Plan};
 use crate::meter::WASTE_BYTES_MAX;
-use crdt_core::{CountingRng, Role};
+use crdt_core::Role;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 /// The test's clock begins on 2027-01-15.
 const TODAY: Day = Day((MS_AT_START / 86_400_000) as u32);
@@ -111,7 +113,7 @@ fn the_reserve_is_for_what_is_urgent() {
 #[test]
 fn an_alarm_from_before_a_restart_is_still_urgent() {
     let name = DocumentName::new("pump").unwrap();
-    let mut replica = Replica::new(&name, Config::new(Role::Member), CountingRng::new(7));
+    let mut replica = Replica::new(&name, Config::new(Role::Member), ChaCha12Rng::seed_from_u64(7));
     let moment = Moment::new(MS_AT_START - 1_000);
     replica.update(moment, &[Write::set(Path::new("alarm/3").unwrap(), true)]).unwrap();
     let mut world = world_of(replica, budget(CAP - 400_000, 0));

@@ -1,7 +1,9 @@
 //! Writes that say nothing new: they are no reason to send, and go along with what is.
 
 use super::*;
-use crdt_core::{CountingRng, Role};
+use crdt_core::Role;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 86_400;
@@ -11,7 +13,7 @@ const DAY: u64 = 86_400;
 /// Whoever is silent for six hours makes the connection anew, and what waits goes along: the tests are quiet for four.
 fn after(rules: &[&str], value: &Scalar) -> World {
     let name = DocumentName::new("pump").unwrap();
-    let replica = Replica::new(&name, Config::new(Role::Member), CountingRng::new(7));
+    let replica = Replica::new(&name, Config::new(Role::Member), ChaCha12Rng::seed_from_u64(7));
     let mut world = world_under(replica, None, rules);
     drop(world.set("x", value.clone()));
     world.sleep(seconds(HOUR));
@@ -240,7 +242,8 @@ fn a_heartbeat_confirms_only_what_was_written() {
 fn a_heartbeat_goes_on_after_a_restart() {
     for (asleep, frames_expected) in [(1_800, 0), (2 * HOUR, 1)] {
         let name = DocumentName::new("pump").unwrap();
-        let mut replica = Replica::<Heap, _>::new(&name, Config::new(Role::Member), CountingRng::new(7));
+        let mut replica =
+            Replica::<Heap, _>::new(&name, Config::new(Role::Member), ChaCha12Rng::seed_from_u64(7));
         let written = Moment::new(MS_AT_START - asleep * 1_000);
         replica.update(written, &[Write::set(Path::new("x").unwrap(), 1)]).unwrap();
         let mut world = world_under(replica, None, &["x=heartbeat:1h"]);
@@ -262,7 +265,7 @@ fn an_equal_value_is_not_urgent() {
     let name = DocumentName::new("pump").unwrap();
     let today = Day((MS_AT_START / 86_400_000) as u32);
     let budget = Budget::new(Plan::try_new(5_000_000, 1, 10).unwrap(), today, 4_600_000, 0);
-    let replica = Replica::new(&name, Config::new(Role::Member), CountingRng::new(7));
+    let replica = Replica::new(&name, Config::new(Role::Member), ChaCha12Rng::seed_from_u64(7));
     let mut world = world_under(replica, Some(budget), &["x=urgent"]);
     drop(world.set("x", true));
     world.sleep(seconds(HOUR));

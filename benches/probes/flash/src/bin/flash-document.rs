@@ -8,9 +8,9 @@
 
 use core::hint::black_box;
 
-use crdt_core::{CountingRng, 
-    CellRecord, Config, Connect, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica, ReplicaId, Role,
-    Unsaved, Write,
+use crdt_core::{
+    CellRecord, Config, Connect, CountingRng, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica,
+    Role, Unsaved, Write,
 };
 // Its vector table: of a chip that is not named, there would be 240 interrupts.
 use lm3s6965 as _;
@@ -31,12 +31,10 @@ fn main() -> ! {
 fn run() -> Option<()> {
     let mut frame = [0_u8; 512];
     let mut device = boot(&mut frame)?;
-    let mut random = black_box(1_u64);
     let peer = PeerId(black_box([2; 32]));
     let connect = Connect::initiator(peer, Role::Aggregator, 0);
     let session = device.connect(connect).ok()?;
     loop {
-        random = random.wrapping_add(1);
         let now = Moment::new(black_box(1_770_000_000_000));
         let at = Path::new(black_box("pump/speed")).ok()?;
         match black_box(0_u8) {
@@ -62,12 +60,12 @@ fn boot(record: &mut [u8; 512]) -> Option<Device> {
     let now = Moment::new(black_box(1_770_000_000_000));
     let state = black_box(&record[..256]);
     let cell = CellRecord::decode(Path::new(black_box("pump/mode")).ok()?, black_box(&record[256..])).ok();
-    match Device::load(now, config, state, cell) {
+    match Device::load(now, config, CountingRng::new(black_box(7)), state, cell) {
         Ok(device) => Some(device),
         Err(_) => Some(Device::new(
             &DocumentName::new(black_box("pump-42")).ok()?,
-            ReplicaId::new(now.random),
             config,
+            CountingRng::new(black_box(7)),
         )),
     }
 }
@@ -82,8 +80,8 @@ fn outputs(device: &mut Device, now: Moment, frame: &mut [u8; 512]) -> Option<()
                     Unsaved::Cell(cell) => _ = black_box(CellRecord::encode(&cell, &mut record)),
                     Unsaved::Removed(path) => _ = black_box(path),
                     Unsaved::Rewrite => _ = black_box(0),
+                    Unsaved::State(state) => _ = black_box(state.encode(&mut record)),
                 });
-                black_box(device.state_record().encode(&mut record)?);
                 black_box(&record);
                 device.handle_persisted(token);
             }
