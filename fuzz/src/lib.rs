@@ -2,8 +2,8 @@
 
 use arbitrary::Arbitrary;
 use crdt_core::{
-    CellRecord, Config, Connect, CountingRng, DocumentName, Memory, Moment, Output, Path, PeerId, Replica,
-    ReplicaId, Role, SessionId, Value, Write,
+    CellRecord, Config, Connect, CountingRng, DocumentName, Memory, Moment, Output, Path, PeerId,
+    PersistToken, Replica, Role, SessionId, Value, Write,
 };
 
 /// Paths that lie in, above, below and beside one another.

@@ -10,9 +10,11 @@ pub(crate) fn kind_of(frame: &[u8]) -> MessageKind {
 #[cfg(test)]
 mod tests {
     use crdt_core::{
-        Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, Side,
+        Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, Role,
         Write,
     };
+    use rand_chacha::ChaCha12Rng;
+    use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
 

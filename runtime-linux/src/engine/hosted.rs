@@ -611,6 +611,8 @@ mod tests {
 
     use crdt_core::{Config, Connect, DocumentName, Output, Role};
 
+    use rand_chacha::rand_core::SeedableRng;
+
     use super::*;
 
     /// Deliveries serve as receipts. If they do not for an hour, the aggregator is asked itself.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crdt_core::{
     Config, Connect, CountingRng, DocumentName, Event, Fixed, Moment, Output, Path as CellPath, PeerId,
-    Refusal, Replica, ReplicaId, Role, SessionId, Write,
+    Refusal, Replica, Role, SessionId, Write,
 };
 use serde_json::{Value as Json, json};
 use transport_serial::{FRAME_LEN_MAX, Input, Link, SendError, Timing};
@@ -201,7 +201,7 @@ impl Device {
 
     fn set(&self, path: &'static str, value: i64) {
         self.ask(move |life| {
-            let moment = life.moment();
+            let moment = Moment::UNKNOWN;
             life.replica.update(moment, &[Write::set(CellPath::new(path).unwrap(), value)]).unwrap();
             life.replica.request_acknowledgement();
         });

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crdt_core::{
     Config as ReplicaConfig, Connect, CountingRng, DocumentName, Heap, Moment, Output as ReplicaOutput,
-    Path as CellPath, PeerId, Refusal, Replica, ReplicaId, Role, SessionId, Write, peek_handle, peek_open,
+    Path as CellPath, PeerId, Refusal, Replica, Role, SessionId, Write, peek_handle, peek_open,
     write_refusal,
 };
 use tokio::sync::{mpsc, oneshot};
