@@ -35,7 +35,7 @@ fuzz_target!(|steps: Vec<Step>| {
             Step::Merge { from, into } => {
                 let (from, into) = (usize::from(*from) % 3, usize::from(*into) % 3);
                 if let Ok([a, b]) = heap.get_disjoint_mut([from, into]) {
-                    b.merge(a).expect("there is room");
+                    b.merge(a).expect("there is capacity");
                 }
                 if let Ok([a, b]) = fixed.get_disjoint_mut([from, into]) {
                     b.merge(a).expect("eight paths fit");
@@ -51,14 +51,14 @@ fuzz_target!(|steps: Vec<Step>| {
     for from in 0..3 {
         for into in 0..3 {
             if let Ok([a, b]) = heap.get_disjoint_mut([from, into]) {
-                b.merge(a).expect("there is room");
+                b.merge(a).expect("there is capacity");
             }
         }
     }
     let [a, b, c] = &mut heap[..] else { unreachable!("three documents") };
-    a.merge(c).expect("there is room");
-    b.merge(a).expect("there is room");
-    c.merge(b).expect("there is room");
-    a.merge(c).expect("there is room");
+    a.merge(c).expect("there is capacity");
+    b.merge(a).expect("there is capacity");
+    c.merge(b).expect("there is capacity");
+    a.merge(c).expect("there is capacity");
     assert!(a == b && b == c && a.version_vector() == c.version_vector());
 });

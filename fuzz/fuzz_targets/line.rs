@@ -133,8 +133,8 @@ fuzz_target!(|steps: Vec<Step>| {
                 let line = gateway.say(now_ms, *at, *change, fault);
                 device.take(&line);
             }
-            Step::Room { of_device: true, frames } => device.link.set_room(*frames),
-            Step::Room { of_device: false, frames } => gateway.link.set_room(*frames),
+            Step::Capacity { of_device: true, frames } => device.link.set_capacity(*frames),
+            Step::Capacity { of_device: false, frames } => gateway.link.set_capacity(*frames),
             Step::Restart { device: true, random } => {
                 device = End::new(Link::initiator(timing, new_random(*random)), device.label.wrapping_add(1));
                 device.link.begin();

@@ -239,7 +239,7 @@ impl Server {
     fn answer(&mut self, request: RequestId, reply: Reply) {
         let is_last = !matches!(reply, Reply::Changes(_));
         let Some(answer) = self.answers.get(&request) else { return };
-        // There is room: one answer, or one batch of changes at a time and then the end. An error says that the
+        // There is capacity: one answer, or one batch of changes at a time and then the end. An error says that the
         // listener is gone, and its end is on its way.
         let _ = answer.try_send(reply);
         if is_last {

@@ -250,8 +250,8 @@ impl Open {
         self.last_activity = now;
     }
 
-    /// Whether the transport has room for another message.
-    pub(crate) fn has_room(&self) -> bool {
+    /// Whether the transport has capacity for another message.
+    pub(crate) fn has_capacity(&self) -> bool {
         self.in_flight_bytes + self.in_flight.len() * transport_quic::MESSAGE_OVERHEAD < IN_FLIGHT_MAX
     }
 
@@ -269,7 +269,7 @@ impl Open {
 }
 
 /// Bytes handed to the transport that wait for delivery, beyond which no more is handed over. With a longest frame
-/// more it stays below the transport's own limit, so that sending never fails for want of room.
+/// more it stays below the transport's own limit, so that sending never fails for want of capacity.
 const IN_FLIGHT_MAX: usize = 96 * 1024;
 
 const _: () = assert!(

@@ -373,9 +373,9 @@ impl Engine {
             let index = self.turn;
             self.turn = (index + 1) % self.documents.len();
             // Devices on lines do not wait for the aggregator.
-            let (has_room, hosted) = (self.may_transmit(), &mut self.documents[index]);
+            let (has_capacity, hosted) = (self.may_transmit(), &mut self.documents[index]);
             if let Some(session) = &hosted.session {
-                hosted.replica.set_capacity(session.id, has_room);
+                hosted.replica.set_capacity(session.id, has_capacity);
             }
             if self.poll_document(now, index) {
                 return true;
@@ -498,7 +498,7 @@ impl std::fmt::Debug for Engine {
 
 /// Most documents of one edge. An aggregator lets so many be open on one connection.
 pub const DOCUMENTS_MAX: usize = 64;
-/// Room for a frame, in bytes: small changes make small frames; a long catch-up is cut into frames of this length.
+/// Buffer for a frame, in bytes: small changes make small frames; a long catch-up is cut into frames of this length.
 pub(crate) const FRAME_LEN: usize = 16 * 1024;
 
 #[cfg(test)]

@@ -10,8 +10,7 @@ pub(crate) fn kind_of(frame: &[u8]) -> MessageKind {
 #[cfg(test)]
 mod tests {
     use crdt_core::{
-        Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, Role,
-        Write,
+        Config, Connect, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, Role, Write,
     };
     use rand_chacha::ChaCha12Rng;
     use rand_chacha::rand_core::SeedableRng;

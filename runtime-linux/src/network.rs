@@ -186,7 +186,7 @@ impl Network {
     pub(crate) async fn send(&self, attempt: Attempt, frames: Vec<Vec<u8>>) {
         let Some(&connection) = self.by_attempt.get(&attempt) else { return };
         if let Err(error) = self.handle.send_all(connection, frames).await {
-            // The end of a connection comes as an event too. The engine sends no more than there is room for; if that
+            // The end of a connection comes as an event too. The engine sends no more than there is capacity for; if that
             // went wrong nevertheless, the connection must end, because what follows would lack this message.
             tracing::debug!(%error, "a message was not sent");
             let _ =

@@ -147,7 +147,7 @@ pub struct LineStatus {
     pub frames_sent: u32,
     /// Frames to the device that were sent once more.
     pub frames_repeated: u32,
-    /// Packets that were dropped: damaged, too long, malformed, of another connection, come twice, or without room.
+    /// Packets that were dropped: damaged, too long, malformed, of another connection, come twice, or without capacity.
     pub packets_dropped: u32,
 }
 

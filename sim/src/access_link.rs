@@ -89,7 +89,7 @@ impl AccessLink {
         !is_cut && !is_lost
     }
 
-    /// Counts a packet for a device that does not listen, for which the network has no room.
+    /// Counts a packet for a device that does not listen, for which the network has no capacity.
     pub fn refuse(&mut self, ip_len: u32) {
         self.traffic.downlink.offered.add(ip_len);
         self.traffic.downlink.dropped.unreachable.add(ip_len);

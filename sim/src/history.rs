@@ -9,7 +9,7 @@
 //! - no fingerprint alarm was ever raised, no peer broke the protocol, and the talk ended within 24 rounds.
 //!
 //! Devices that are too small for the document cannot take it all. They must give all they have none the less; then
-//! room is made, and they too must be equal.
+//! capacity is made, and they too must be equal.
 //!
 //! On the way each document's invariants are checked after every input, and now and then that each document is what its
 //! version vector promises ([`Failure::Untrue`]), judged from all cells ever made, without any merge code.
@@ -68,7 +68,7 @@ pub struct Sums {
     pub forgotten: u64,
     /// Frames sent.
     pub frames: u64,
-    /// Writes and batches that were refused for want of room.
+    /// Writes and batches that were refused for want of capacity.
     pub full: u64,
     /// Writes made again: late, of an id that was given up, or after a fork.
     pub late: u64,

@@ -118,10 +118,10 @@ impl Shares {
         payload[Cause::Control as usize] = frames.credit * CREDIT_LEN + frames.close * CLOSE_LEN;
         payload[Cause::Path as usize] =
             frames.probes * PROBE_LEN + frames.pings + frames.ids * CONNECTION_ID_LEN;
-        let room = ip_bytes.saturating_sub(header_bytes + QUIC_OVERHEAD);
+        let capacity = ip_bytes.saturating_sub(header_bytes + QUIC_OVERHEAD);
         if frames.streams > 0 {
             // Frames that turned out longer than usual leave nothing; a message has one byte at the least.
-            let rest = room.saturating_sub(payload.iter().sum()).max(frames.streams);
+            let rest = capacity.saturating_sub(payload.iter().sum()).max(frames.streams);
             messages(rest, frames.streams, &mut payload);
         }
         let weight = |cause: &Cause| {

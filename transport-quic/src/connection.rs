@@ -163,7 +163,7 @@ impl Connection {
             self.on_quic_event(event);
         }
         if !self.is_ended() {
-            let pumped = self.outbox.pump(&mut self.quic, self.route.room());
+            let pumped = self.outbox.pump(&mut self.quic, self.route.capacity());
             self.route.gave(pumped.bytes);
             if pumped.is_held_back && self.route.wants_proof(self.now) {
                 self.quic.ping();

@@ -26,7 +26,7 @@ impl Driver {
     /// all connections are closed with [`CloseCode::ShuttingDown`].
     ///
     /// Events have a bounded channel. While it is full, the link takes no more messages from its peers, and they are
-    /// held back by flow control; so an application that waits for room to send must go on receiving.
+    /// held back by flow control; so an application that waits for capacity to send must go on receiving.
     ///
     /// # Errors
     /// What the system says about the address.
@@ -59,7 +59,7 @@ impl Driver {
 /// Why the task goes on.
 enum Wake {
     Command(Option<Command>),
-    EventsHaveRoom,
+    EventsHaveCapacity,
     NobodyListens,
     Readable(io::Result<()>),
     Timeout,
@@ -72,9 +72,9 @@ struct Task {
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<LinkEvent>,
     ledger: watch::Sender<Ledger>,
-    /// The event that had no room in the channel.
+    /// The event that had no capacity in the channel.
     unsent: Option<LinkEvent>,
-    /// Room for the datagram that is being sent.
+    /// Buffer for the datagram that is being sent.
     datagram: Vec<u8>,
 }
 
@@ -93,7 +93,7 @@ impl Task {
                 command = self.commands.recv() => Wake::Command(command),
                 () = sleep_until(timeout) => Wake::Timeout,
                 // The place is given back at once; the next turn of the loop takes it again.
-                _ = self.events.reserve(), if self.unsent.is_some() => Wake::EventsHaveRoom,
+                _ = self.events.reserve(), if self.unsent.is_some() => Wake::EventsHaveCapacity,
                 () = self.events.closed() => Wake::NobodyListens,
             };
             match wake {
@@ -118,7 +118,7 @@ impl Task {
                 Wake::Command(None) => return self.stop(CloseCode::ShuttingDown.into(), "").await,
                 Wake::Timeout => self.link.handle_timeout(Instant::now()),
                 // The link learns the time at which they are taken.
-                Wake::EventsHaveRoom => self.link.handle_timeout(Instant::now()),
+                Wake::EventsHaveCapacity => self.link.handle_timeout(Instant::now()),
                 Wake::NobodyListens => {
                     return self.stop(CloseCode::ShuttingDown.into(), "nobody listens any more").await;
                 }
@@ -126,7 +126,7 @@ impl Task {
         }
     }
 
-    /// Hands events over while there is room.
+    /// Hands events over while there is capacity.
     fn pass_events(&mut self) {
         while let Some(event) = self.unsent.take().or_else(|| self.link.poll_event()) {
             match self.events.try_send(event) {

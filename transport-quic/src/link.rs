@@ -32,7 +32,7 @@ use crate::tls::{self, Pin, Tls};
 /// The caller's loop is, in this order:
 /// 1. hand over what came in: all waiting datagrams ([`Link::handle_datagram`]), calls like [`Link::send`], and
 ///    [`Link::handle_timeout`] if its time has come;
-/// 2. take events with [`Link::poll_event`] until there is none, or until there is no room for more. Events that are
+/// 2. take events with [`Link::poll_event`] until there is none, or until there is no capacity for more. Events that are
 ///    not taken hold the peer back: nothing is buffered beyond the receive window;
 /// 3. take datagrams with [`Link::poll_transmit`] until there is none;
 /// 4. wait until [`Link::poll_timeout`], or until something comes in.
@@ -483,7 +483,7 @@ impl Link {
             if !connection.is_ended() {
                 return Err(ConnectError::AlreadyConnected { conn, remote });
             }
-            // Its last words still leave, if there is room for them.
+            // Its last words still leave, if there is capacity for them.
             let mut datagram = Vec::new();
             if self.responses.len() < RESPONSES_MAX
                 && let Some((to, shares)) = connection.poll_transmit(now, &mut datagram)

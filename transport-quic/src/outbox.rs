@@ -59,14 +59,14 @@ impl Outbox {
         Ok(id)
     }
 
-    /// Gives QUIC what it takes now, or less: no message begins that does not fit into `room`. Call it after
-    /// everything that may have brought credit or room.
-    pub(crate) fn pump(&mut self, quic: &mut Connection, room: Option<usize>) -> Pumped {
+    /// Gives QUIC what it takes now, or less: no message begins that does not fit into `capacity`. Call it after
+    /// everything that may have brought credit or capacity.
+    pub(crate) fn pump(&mut self, quic: &mut Connection, capacity: Option<usize>) -> Pumped {
         let mut pumped = Pumped::default();
         loop {
             if self.writing.is_none()
-                && let (Some((next, _)), Some(room)) = (self.waiting.front(), room)
-                && pumped.bytes + next.len() > room
+                && let (Some((next, _)), Some(capacity)) = (self.waiting.front(), capacity)
+                && pumped.bytes + next.len() > capacity
             {
                 pumped.is_held_back = true;
                 return pumped;
@@ -158,11 +158,11 @@ struct Writing {
 pub(crate) struct Pumped {
     /// About what it is on the wire, in bytes.
     pub(crate) bytes: usize,
-    /// Whether a message waits for room.
+    /// Whether a message waits for capacity.
     pub(crate) is_held_back: bool,
 }
 
-/// The outbox has no room.
+/// The outbox has no capacity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full {
     pub(crate) queued: usize,

@@ -122,10 +122,10 @@ impl Route {
 
     /// Bytes of messages that QUIC may be given now, or none if that does not matter. More would make datagrams that
     /// may not be sent, with acknowledgements in them that should be.
-    pub(crate) fn room(&self) -> Option<usize> {
+    pub(crate) fn capacity(&self) -> Option<usize> {
         let trial = self.trial?;
-        let room = (AMPLIFICATION_MAX * trial.received).saturating_sub(trial.sent + trial.given);
-        Some(usize::try_from(room).unwrap_or(usize::MAX).saturating_sub(PACKET_OVERHEAD))
+        let capacity = (AMPLIFICATION_MAX * trial.received).saturating_sub(trial.sent + trial.given);
+        Some(usize::try_from(capacity).unwrap_or(usize::MAX).saturating_sub(PACKET_OVERHEAD))
     }
 
     /// Notes that QUIC was given messages of this many bytes.
@@ -232,7 +232,7 @@ mod tests {
         assert!(moved.trial.is_some());
         let mut stayed = route(100);
         stayed.established();
-        assert!(stayed.trial.is_none() && stayed.room().is_none());
+        assert!(stayed.trial.is_none() && stayed.capacity().is_none());
     }
 
     #[test]

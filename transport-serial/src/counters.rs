@@ -29,6 +29,6 @@ pub struct Counters {
     pub stale: u32,
     /// Dropped: frames that had come before.
     pub duplicate: u32,
-    /// Dropped: frames beyond the room that there was; the peer sends them again.
+    /// Dropped: frames beyond the capacity that there was; the peer sends them again.
     pub unwelcome: u32,
 }

@@ -44,7 +44,7 @@
 //! # The loop that a driver writes
 //!
 //! 1. Hand the bytes that came to [`Link::receive`] until it gives nothing, and do what each [`Input`] says.
-//! 2. Give frames to [`Link::send`] while [`Link::has_room`].
+//! 2. Give frames to [`Link::send`] while [`Link::has_capacity`].
 //! 3. Write what [`Link::poll_line`] gives until it gives nothing.
 //! 4. Wait for bytes, for frames, or for as long as [`Link::poll_timeout`] says; then begin again.
 //!
@@ -89,7 +89,7 @@
 //! # Flow control
 //!
 //! Nobody sends more frames than the credit that the other side told last. A reader that is behind says so by
-//! [`Link::set_room`]; frames that come nevertheless are dropped, not stored, and repeated. A sender without credit asks at
+//! [`Link::set_capacity`]; frames that come nevertheless are dropped, not stored, and repeated. A sender without credit asks at
 //! growing pauses whether that is still so.
 //!
 //! # Memory
@@ -110,6 +110,6 @@ mod timing;
 mod window;
 
 pub use counters::Counters;
-pub use limits::{FRAME_LEN_MAX, LINE_LEN_MAX, ROOM_UNBOUNDED, WINDOW_MAX};
+pub use limits::{CAPACITY_UNBOUNDED, FRAME_LEN_MAX, LINE_LEN_MAX, WINDOW_MAX};
 pub use link::{Input, Link, Over, SendError};
 pub use timing::Timing;

@@ -6,10 +6,10 @@ use crate::packet::{CHECKSUM_LEN, HEAD_LEN};
 pub const FRAME_LEN_MAX: usize = 512;
 /// Most bytes that one frame takes on the line.
 pub const LINE_LEN_MAX: usize = ENCODED_LEN_MAX + 2;
-/// Most frames that may be under way in one direction, whatever the two ends have room for.
+/// Most frames that may be under way in one direction, whatever the two ends have capacity for.
 pub const WINDOW_MAX: usize = 8;
-/// The room of a reader that takes every frame at once: see [`Link::set_room`](crate::Link::set_room).
-pub const ROOM_UNBOUNDED: u8 = u8::MAX;
+/// The capacity of a reader that takes every frame at once: see [`Link::set_capacity`](crate::Link::set_capacity).
+pub const CAPACITY_UNBOUNDED: u8 = u8::MAX;
 
 /// Longest packet between two zeros, in bytes.
 pub(crate) const ENCODED_LEN_MAX: usize = cobs::max_encoding_length(HEAD_LEN + FRAME_LEN_MAX + CHECKSUM_LEN);

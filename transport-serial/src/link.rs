@@ -1,12 +1,12 @@
 //! One end of a line.
 
 use crate::counters::Counters;
-use crate::limits::{FRAME_LEN_MAX, LINE_LEN_MAX, ROOM_UNBOUNDED, VERSION, WINDOW_MAX};
+use crate::limits::{CAPACITY_UNBOUNDED, FRAME_LEN_MAX, LINE_LEN_MAX, VERSION, WINDOW_MAX};
 use crate::packet::{self, Assembler, Ended, HEAD_LEN, Head, Kind};
 use crate::timing::Timing;
 use crate::window::{Reorder, SendWindow};
 
-/// One end of a line, with room for `SEND` frames that are not acknowledged and `REORDER` that came before their turn.
+/// One end of a line, with capacity for `SEND` frames that are not acknowledged and `REORDER` that came before their turn.
 ///
 /// See the [crate docs](crate) for the loop of a driver. Nothing that comes in makes it panic or grow.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub struct Link<const SEND: usize, const REORDER: usize> {
     early: Reorder<REORDER>,
     /// Number of the frame that is waited for.
     next_in: u8,
-    /// Frames that the reader takes; see [`set_room`](Self::set_room).
-    room: u8,
+    /// Frames that the reader takes; see [`set_capacity`](Self::set_capacity).
+    capacity: u8,
     /// Number of the first frame that the peer does not take.
     credit_end: u8,
     /// Runs while something of ours is not acknowledged.
@@ -75,8 +75,10 @@ pub enum SendError {
     /// An empty frame means nothing.
     #[error("the frame is empty")]
     Empty,
-    /// As many frames as there is room for wait to be acknowledged.
-    #[error("{frames} frames wait to be acknowledged, which is all there is room for: ask `has_room` first")]
+    /// As many frames as there is capacity for wait to be acknowledged.
+    #[error(
+        "{frames} frames wait to be acknowledged, which is all there is capacity for: ask `has_capacity` first"
+    )]
     Full {
         /// How many.
         frames: usize,
@@ -150,7 +152,7 @@ impl<const SEND: usize, const REORDER: usize> Link<SEND, REORDER> {
             out: SendWindow::new(),
             early: Reorder::new(),
             next_in: 0,
-            room: ROOM_UNBOUNDED,
+            capacity: CAPACITY_UNBOUNDED,
             credit_end: 0,
             timer: None,
             recover_until: None,
@@ -202,7 +204,7 @@ impl<const SEND: usize, const REORDER: usize> Link<SEND, REORDER> {
         if let Some(over) = self.over.take() {
             return Some(Input::Over(over));
         }
-        if self.room > 0 && self.early.is_ready() {
+        if self.capacity > 0 && self.early.is_ready() {
             self.note_given();
             let frame = self.early.take_ready();
             self.counters.frame_bytes_in = self.counters.frame_bytes_in.wrapping_add(frame.len() as u32);
@@ -229,10 +231,10 @@ impl<const SEND: usize, const REORDER: usize> Link<SEND, REORDER> {
     }
 
     /// How many more frames the reader takes; each one that is given out counts down. At first, and after
-    /// [`ROOM_UNBOUNDED`], it takes all. While it is 0 nothing is given out, and the peer is told to wait.
-    pub fn set_room(&mut self, frames: u8) {
+    /// [`CAPACITY_UNBOUNDED`], it takes all. While it is 0 nothing is given out, and the peer is told to wait.
+    pub fn set_capacity(&mut self, frames: u8) {
         let was_closed = self.credit() == 0;
-        self.room = frames;
+        self.capacity = frames;
         self.due.ack |= was_closed && self.credit() > 0 && self.state == State::Open;
     }
 
@@ -275,8 +277,8 @@ impl<const SEND: usize, const REORDER: usize> Link<SEND, REORDER> {
 
     /// Whether [`send`](Self::send) takes another frame; also when no connection is open.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.out.has_room()
+    pub fn has_capacity(&self) -> bool {
+        self.out.has_capacity()
     }
 
     /// Whether a connection is open, as far as this end knows.
@@ -552,14 +554,14 @@ impl<const SEND: usize, const REORDER: usize> Link<SEND, REORDER> {
                 self.counters.duplicate = self.counters.duplicate.wrapping_add(1);
                 Taken::Nothing
             }
-            Ok(0) if self.room > 0 => {
+            Ok(0) if self.capacity > 0 => {
                 self.note_given();
                 self.early.advance();
                 let bytes = (end - HEAD_LEN) as u32;
                 self.counters.frame_bytes_in = self.counters.frame_bytes_in.wrapping_add(bytes);
                 Taken::Frame
             }
-            Ok(ahead @ 1..) if ahead <= REORDER && ahead < usize::from(self.room) => {
+            Ok(ahead @ 1..) if ahead <= REORDER && ahead < usize::from(self.capacity) => {
                 if !self.early.put(ahead - 1, self.assembler.payload(end)) {
                     self.counters.duplicate = self.counters.duplicate.wrapping_add(1);
                 }
@@ -574,8 +576,8 @@ impl<const SEND: usize, const REORDER: usize> Link<SEND, REORDER> {
 
     /// A frame is given to the reader.
     fn note_given(&mut self) {
-        if self.room != ROOM_UNBOUNDED {
-            self.room -= 1;
+        if self.capacity != CAPACITY_UNBOUNDED {
+            self.capacity -= 1;
         }
         self.next_in = self.next_in.wrapping_add(1);
         self.due.ack = true;
@@ -584,7 +586,7 @@ impl<const SEND: usize, const REORDER: usize> Link<SEND, REORDER> {
 
     /// Frames from `next_in` on that this side takes.
     fn credit(&self) -> u8 {
-        self.room.min(REORDER as u8 + 1)
+        self.capacity.min(REORDER as u8 + 1)
     }
 
     fn beginning_in(&self, end: usize) -> Option<u32> {

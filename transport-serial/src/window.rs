@@ -36,7 +36,7 @@ impl<const N: usize> SendWindow<N> {
         (self.first, self.len, self.base) = (0, 0, 0);
     }
 
-    /// Takes a frame of at most [`FRAME_LEN_MAX`] bytes; false when there is no room.
+    /// Takes a frame of at most [`FRAME_LEN_MAX`] bytes; false when there is no capacity.
     pub(crate) fn push(&mut self, frame: &[u8]) -> bool {
         if self.len == N {
             return false;
@@ -81,7 +81,7 @@ impl<const N: usize> SendWindow<N> {
         self.len == 0
     }
 
-    pub(crate) fn has_room(&self) -> bool {
+    pub(crate) fn has_capacity(&self) -> bool {
         self.len < N
     }
 }

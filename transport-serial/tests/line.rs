@@ -78,13 +78,13 @@ struct End<const S: usize, const R: usize> {
     /// The peer's label in the connection that is open, and how many of its frames came.
     heard: Option<(u32, u32)>,
     /// Frames that the reader will take, beyond those that it has; none for all.
-    room: Option<u8>,
+    capacity: Option<u8>,
     seen: Seen,
 }
 
 impl<const S: usize, const R: usize> End<S, R> {
     fn new(link: Link<S, R>, label: u32) -> Self {
-        Self { link, label, sent: 0, heard: None, room: None, seen: Seen::default() }
+        Self { link, label, sent: 0, heard: None, capacity: None, seen: Seen::default() }
     }
 
     fn take(&mut self, mut bytes: &[u8]) {
@@ -108,9 +108,9 @@ impl<const S: usize, const R: usize> End<S, R> {
                     assert!(frame[8..].iter().all(|byte| *byte == fill), "as it was sent");
                     self.heard = Some((label, expected + 1));
                     self.seen.frames += 1;
-                    if let Some(room) = &mut self.room {
-                        assert!(*room > 0, "nothing is given to a reader that has no room");
-                        *room -= 1;
+                    if let Some(capacity) = &mut self.capacity {
+                        assert!(*capacity > 0, "nothing is given to a reader that has no capacity");
+                        *capacity -= 1;
                     }
                 }
                 Some(Input::Over(over)) => {
@@ -129,8 +129,8 @@ impl<const S: usize, const R: usize> End<S, R> {
         let mut frame = vec![(self.sent % 251) as u8; len + 8];
         frame[..4].copy_from_slice(&self.label.to_le_bytes());
         frame[4..8].copy_from_slice(&self.sent.to_le_bytes());
-        if self.link.is_open() && self.link.has_room() {
-            self.link.send(&frame).expect("there is room, and a connection");
+        if self.link.is_open() && self.link.has_capacity() {
+            self.link.send(&frame).expect("there is capacity, and a connection");
             self.sent += 1;
         }
     }
@@ -186,10 +186,10 @@ impl<const S: usize, const R: usize, const T: usize, const Q: usize> World<S, R,
         // The line is good again, and both readers read: what was said last arrives, and then nobody says anything.
         self.is_bad = false;
         self.stalled_until_ms = self.now_ms;
-        self.device.room = None;
-        self.gateway.room = None;
-        self.device.link.set_room(u8::MAX);
-        self.gateway.link.set_room(u8::MAX);
+        self.device.capacity = None;
+        self.gateway.capacity = None;
+        self.device.link.set_capacity(u8::MAX);
+        self.gateway.link.set_capacity(u8::MAX);
         let mut silent = 0;
         for _ in 0..GOOD_STEPS {
             let before = self.said();
@@ -241,14 +241,14 @@ impl<const S: usize, const R: usize, const T: usize, const Q: usize> World<S, R,
             self.seen.restarts += 1;
         }
         if self.dice.one_in(20) {
-            let room = self.dice.below(4) as u8;
-            self.device.room = Some(room);
-            self.device.link.set_room(room);
+            let capacity = self.dice.below(4) as u8;
+            self.device.capacity = Some(capacity);
+            self.device.link.set_capacity(capacity);
         }
         if self.dice.one_in(20) {
-            let room = self.dice.below(6) as u8;
-            self.gateway.room = Some(room);
-            self.gateway.link.set_room(room);
+            let capacity = self.dice.below(6) as u8;
+            self.gateway.capacity = Some(capacity);
+            self.gateway.link.set_capacity(capacity);
         }
     }
 

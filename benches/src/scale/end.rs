@@ -51,7 +51,7 @@ impl End {
     /// Opens a session with another one.
     ///
     /// # Errors
-    /// Without room for another session.
+    /// Without capacity for another session.
     pub fn connect(&mut self, peer: PeerId, initiator: bool) -> anyhow::Result<SessionId> {
         let connect = if initiator {
             Connect::initiator(peer, Role::Aggregator, 0)

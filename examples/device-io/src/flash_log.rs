@@ -339,7 +339,7 @@ impl<'w, 'a> CommitWriter<'w, 'a> {
     fn cell(&mut self, cell: &Stored<'_>) {
         // Path and head, then the record where it is to stand.
         let head_len = 3 + cell.path.len();
-        let Some(room) = self.page_end.checked_sub(self.at + head_len) else {
+        let Some(capacity) = self.page_end.checked_sub(self.at + head_len) else {
             self.full = true;
             return;
         };
@@ -347,7 +347,7 @@ impl<'w, 'a> CommitWriter<'w, 'a> {
         let payload_len = cell.payload.len();
         let record = Stored { payload: &[], ..*cell };
         let encoded = CellRecord::encode(&record, &mut head).map_or(0, |len| len + payload_len);
-        if encoded > room {
+        if encoded > capacity {
             self.full = true;
             return;
         }
@@ -361,9 +361,9 @@ impl<'w, 'a> CommitWriter<'w, 'a> {
     /// Whether the commit is there.
     fn finish(&mut self, state: StateRecord<'_>) -> bool {
         self.write(&[0]);
-        let room = self.page_end.saturating_sub(self.at);
+        let capacity = self.page_end.saturating_sub(self.at);
         let mut record = [0; STATE_LEN_MAX];
-        match state.encode(&mut record[..room.min(STATE_LEN_MAX)]) {
+        match state.encode(&mut record[..capacity.min(STATE_LEN_MAX)]) {
             Some(len) if !self.full => self.write(&record[..len]),
             _ => return false,
         }

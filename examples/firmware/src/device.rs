@@ -25,7 +25,7 @@ pub fn run(random: &'static mut Random, flash: &mut FlashLog, line: &mut Line) -
     loop {
         line.receive(pump)?; // `pump.connect` when the line is new, `pump.handle_frame` for what comes.
         let order = application.work(pump)?; // `pump.document().get(..)`, `pump.update(..)`
-        // `pump.poll_output`, while the line has room.
+        // `pump.poll_output`, while the line has capacity.
         while let Some(output) = line.poll(pump, &mut frame) {
             match output {
                 Output::Persist => {

@@ -19,7 +19,7 @@ pub(crate) enum Failure {
     /// What the flash holds cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// There is no room for another session.
+    /// There is no capacity for another session.
     #[error(transparent)]
     Session(#[from] CapacityError),
     /// The document is full.
@@ -35,7 +35,7 @@ impl Failure {
             Self::Frame(_) => "error: the line did not take a frame\n",
             Self::Name(_) => "error: the document's name is too long\n",
             Self::Record(_) => "error: the flash holds what this program cannot read\n",
-            Self::Session(_) => "error: there is no room for another session\n",
+            Self::Session(_) => "error: there is no capacity for another session\n",
             Self::Update(_) => "error: the document is full\n",
         }
     }

@@ -20,8 +20,8 @@ impl Figures {
     /// Measures. The stack was painted before `main`; the deepest word that is no paint any more is its high-water mark.
     pub(crate) fn measure() -> Self {
         let (bottom, top) = (addr_of!(_stack_end), addr_of!(_stack_start));
-        let room = top as usize - bottom as usize;
-        let words = room / size_of::<u32>();
+        let capacity = top as usize - bottom as usize;
+        let words = capacity / size_of::<u32>();
         // SAFETY: from `_stack_end` to `_stack_start` is RAM that the linker reserves for the stack, aligned to words.
         // It is read as volatile because the part below the stack pointer belongs to nobody.
         let is_paint = |word: &usize| unsafe { bottom.add(*word).read_volatile() } == STACK_PAINT_VALUE;
@@ -30,8 +30,8 @@ impl Figures {
         Self {
             flash: addr_of!(__sidata) as usize + data,
             static_ram: addr_of!(__euninit) as usize - addr_of!(__sdata) as usize,
-            stack_used: room - untouched * size_of::<u32>(),
-            stack_room: room,
+            stack_used: capacity - untouched * size_of::<u32>(),
+            stack_room: capacity,
         }
     }
 }

@@ -73,10 +73,10 @@ impl Line {
         }
     }
 
-    /// What the replica wants done next. While the line has no room for a frame, nothing but what is to be saved.
+    /// What the replica wants done next. While the line has no capacity for a frame, nothing but what is to be saved.
     pub(crate) fn poll(&self, pump: &mut Pump, frame: &mut [u8]) -> Option<Output> {
-        let has_room = self.link.has_room() || pump.has_unsaved();
-        has_room.then(|| pump.poll_output(NOW, frame)).flatten()
+        let has_capacity = self.link.has_capacity() || pump.has_unsaved();
+        has_capacity.then(|| pump.poll_output(NOW, frame)).flatten()
     }
 
     /// Takes a frame of the session. Of a connection that has just ended it is dropped: the next one begins anew.

@@ -110,7 +110,7 @@ impl Gateway {
 
     fn poll(&mut self, now: Moment) {
         let mut frame = [0; FRAME_LEN_MAX];
-        while (self.link.has_room() || self.replica.has_unsaved())
+        while (self.link.has_capacity() || self.replica.has_unsaved())
             && let Some(output) = self.replica.poll_output(now, &mut frame)
         {
             match output {

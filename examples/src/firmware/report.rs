@@ -42,7 +42,7 @@ pub(crate) struct Summary {
     pub flash_bytes: u64,
     /// Variables, the replica and the stand-in for flash included.
     pub static_ram_bytes: u64,
-    /// The replica, with room for 48 cells, 2 KiB of paths and values, 4 replicas and two sessions.
+    /// The replica, with capacity for 48 cells, 2 KiB of paths and values, 4 replicas and two sessions.
     pub replica_ram_bytes: u64,
     /// High-water mark of the stack, the higher one of both lives.
     pub stack_used_bytes: u64,

@@ -92,7 +92,7 @@ pub(super) enum Effect {
 /// What a step needs from outside of the document.
 pub(super) struct Context<'a> {
     pub(super) now: Time,
-    /// Room for a frame.
+    /// Buffer for a frame.
     pub(super) buffer: &'a mut [u8],
     pub(super) batch: &'a mut Batch<'static>,
     pub(super) effects: &'a mut Vec<Effect>,

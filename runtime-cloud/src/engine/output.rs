@@ -52,7 +52,7 @@ pub enum Output {
         /// The answer.
         reply: Reply,
     },
-    /// Send this on a connection. There is room for it.
+    /// Send this on a connection. There is capacity for it.
     Send {
         /// On which one.
         conn: ConnectionId,

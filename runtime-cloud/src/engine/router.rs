@@ -23,7 +23,7 @@ pub(super) struct Router {
 /// One connection of an allowed device.
 ///
 /// What is handed to the transport counts until it is delivered, just as the transport counts it; so it never refuses
-/// a frame for lack of room, and what waits here waits in order.
+/// a frame for lack of capacity, and what waits here waits in order.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) key: PublicKey,
@@ -97,7 +97,7 @@ impl Router {
     /// Takes a frame to be sent after those that wait.
     pub(super) fn queue(&mut self, now: Time, conn: ConnectionId, frame: Vec<u8>) -> Queued {
         let Some(connection) = self.connections.get_mut(&conn) else { return Queued::Gone };
-        if connection.outbox.is_empty() && connection.has_room(frame.len(), self.window_bytes) {
+        if connection.outbox.is_empty() && connection.has_capacity(frame.len(), self.window_bytes) {
             connection.note_sent(frame.len());
             return Queued::Now(frame);
         }
@@ -115,14 +115,14 @@ impl Router {
         Queued::Waits
     }
 
-    /// A message was delivered; gives the frames that there is room for now.
+    /// A message was delivered; gives the frames that there is capacity for now.
     pub(super) fn delivered(&mut self, now: Time, conn: ConnectionId, id: MessageId) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         let Some(connection) = self.connections.get_mut(&conn) else { return frames };
         connection.progress_at = now;
         connection.sent_bytes -= connection.sent.remove(&id).unwrap_or(0);
         while let Some(frame) = connection.outbox.front()
-            && connection.has_room(frame.len(), self.window_bytes)
+            && connection.has_capacity(frame.len(), self.window_bytes)
             && let Some(frame) = connection.outbox.pop_front()
         {
             connection.outbox_bytes -= frame.len() + MESSAGE_OVERHEAD;
@@ -166,7 +166,7 @@ impl Connection {
         self.sent_bytes + self.outbox_bytes
     }
 
-    fn has_room(&self, len: usize, window_bytes: usize) -> bool {
+    fn has_capacity(&self, len: usize, window_bytes: usize) -> bool {
         self.sent_bytes + len + MESSAGE_OVERHEAD <= window_bytes
     }
 

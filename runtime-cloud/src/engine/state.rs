@@ -273,7 +273,7 @@ impl Engine {
         }
     }
 
-    /// Whether there is room for more events of the link. When there is none, commits or loads are under way; read on
+    /// Whether there is capacity for more events of the link. When there is none, commits or loads are under way; read on
     /// when they are done.
     #[must_use]
     pub fn accepts_input(&self) -> bool {

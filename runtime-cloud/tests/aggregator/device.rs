@@ -64,7 +64,7 @@ impl Device {
         let peer = PeerId(aggregator.key.0);
         let conn = self.link.connect(aggregator.address, aggregator.key).await.expect("a connection");
         let connect = Connect::initiator(peer, Role::Aggregator, HANDLE);
-        let session = self.replica.connect(connect).expect("room for a session");
+        let session = self.replica.connect(connect).expect("capacity for a session");
         self.connection = Some((conn, session));
         (self.sent, self.delivered) = (0, 0);
         self.closed = None;
@@ -72,11 +72,11 @@ impl Device {
 
     pub(crate) fn set<'a>(&mut self, path: &'a str, value: impl Into<Value<'a>>) -> Time {
         let write = Write::set(Path::new(path).expect("a path"), value);
-        self.replica.update(moment(), &[write]).expect("room").expect("something changes").time
+        self.replica.update(moment(), &[write]).expect("capacity").expect("something changes").time
     }
 
     pub(crate) fn delete(&mut self, path: &str) {
-        self.replica.update(moment(), &[Write::delete(Path::new(path).expect("a path"))]).expect("room");
+        self.replica.update(moment(), &[Write::delete(Path::new(path).expect("a path"))]).expect("capacity");
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<Value<'_>> {
@@ -141,7 +141,7 @@ impl Device {
     /// Sends bytes as they are.
     pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
         let (conn, _) = self.connection.expect("a connection");
-        self.link.send(conn, bytes.to_vec()).await.expect("room");
+        self.link.send(conn, bytes.to_vec()).await.expect("capacity");
     }
 
     async fn work(&mut self) {

@@ -80,7 +80,7 @@ fn open(handle: u16, document: &str) -> Vec<u8> {
         Replica::<crdt_core::Heap, _>::new(&name, Config::new(Role::Member), CountingRng::new(77));
     let peer = crdt_core::PeerId([9; 32]);
     let connect = crdt_core::Connect::initiator(peer, Role::Aggregator, handle);
-    replica.connect(connect).expect("room for a session");
+    replica.connect(connect).expect("capacity for a session");
     let mut buffer = [0; 1024];
     loop {
         match replica.poll_output(crate::device::moment(), &mut buffer) {

@@ -721,7 +721,7 @@ mod tests {
                             let claims = hosted.replica.claims_sent(to_cloud);
                             hosted.note_delivered(to_cloud, claims);
                         }
-                        (Output::Transmit { .. }, None) => panic!("a frame left without room"),
+                        (Output::Transmit { .. }, None) => panic!("a frame left without capacity"),
                         (Output::Event(_) | Output::Close { .. }, _) => {}
                     }
                 }

@@ -42,7 +42,7 @@ pub enum LineInput {
     Listening,
     /// The connection is over.
     Over,
-    /// So many frames went on, or were dropped with their connection: there is room for others.
+    /// So many frames went on, or were dropped with their connection: there is capacity for others.
     Sent(usize),
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Line {
     parts: LineParts,
     sessions: Vec<LineSession>,
     /// Frames that the line takes now.
-    room: usize,
+    capacity: usize,
     is_open: bool,
     /// How many there were.
     connection: u64,
@@ -76,7 +76,7 @@ impl Line {
         Self {
             parts,
             sessions: Vec::new(),
-            room: LINE_FRAMES_MAX,
+            capacity: LINE_FRAMES_MAX,
             is_open: false,
             connection: 0,
             problem: None,
@@ -117,7 +117,7 @@ impl Engine {
                 self.leave_line(line);
             }
             LineInput::Sent(frames) => {
-                state.room += frames;
+                state.capacity += frames;
                 self.tell_room(line);
             }
         }
@@ -282,8 +282,8 @@ impl Engine {
 
     fn put_on_line(&mut self, line: LineIndex, frame: Vec<u8>) {
         let state = &mut self.lines[line.0];
-        let Some(room) = state.room.checked_sub(1) else { return };
-        state.room = room;
+        let Some(capacity) = state.capacity.checked_sub(1) else { return };
+        state.capacity = capacity;
         let connection = state.connection;
         self.outputs.push_back(Output::SendOnLine { line, connection, frame });
         self.tell_room(line);
@@ -293,7 +293,7 @@ impl Engine {
     fn tell_room(&mut self, line: LineIndex) {
         let state = &self.lines[line.0];
         for open in &state.sessions {
-            self.documents[open.document].replica.set_capacity(open.id, state.room > 0);
+            self.documents[open.document].replica.set_capacity(open.id, state.capacity > 0);
         }
     }
 

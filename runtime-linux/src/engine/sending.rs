@@ -71,7 +71,7 @@ impl Engine {
 
     /// No document has anything more to send: shuts the gate, unless one could not say what it has to say.
     pub(super) fn shut_gate(&mut self, now: Now) {
-        let is_heard = self.connector.open().is_some_and(|open| open.is_heard && open.has_room());
+        let is_heard = self.connector.open().is_some_and(|open| open.is_heard && open.has_capacity());
         if is_heard && self.gate.is_open() && !self.documents.iter().any(Hosted::is_opening) {
             self.documents.iter_mut().for_each(Hosted::note_handed);
             self.gate.note_sent(now.at);
@@ -108,8 +108,8 @@ impl Engine {
     }
 
     /// Whether documents may send now: while this says no, none of them is asked for frames. What the transport has no
-    /// room for waits as state, not as frames, so it is never out of date.
+    /// capacity for waits as state, not as frames, so it is never out of date.
     pub(super) fn may_transmit(&self) -> bool {
-        self.connector.open().is_none_or(Open::has_room)
+        self.connector.open().is_none_or(Open::has_capacity)
     }
 }

@@ -26,8 +26,8 @@ pub(crate) struct Lines {
 pub(crate) struct LineEvent {
     pub(crate) line: LineIndex,
     pub(crate) input: LineInput,
-    /// Room for a frame; it is free again when this is dropped.
-    _room: Option<OwnedSemaphorePermit>,
+    /// Buffer for a frame; it is free again when this is dropped.
+    _capacity: Option<OwnedSemaphorePermit>,
 }
 
 /// What a line is to do.
@@ -45,14 +45,14 @@ impl Lines {
         let mut lines = Self { commands: Vec::new(), events, tasks: Vec::new() };
         for (index, options) in options.iter().enumerate() {
             // The engine sends no more frames than this before it hears that some went, and an End beside them.
-            // Frames are bounded by the room that the engine knows of, ends by the events that it is given.
+            // Frames are bounded by the capacity that the engine knows of, ends by the events that it is given.
             let (commands, receiver) = mpsc::unbounded_channel();
             let task = Task {
                 line: LineIndex(index),
                 port: options.port.clone(),
                 events: sender.clone(),
                 commands: receiver,
-                room: Arc::new(Semaphore::new(LINE_FRAMES_MAX)),
+                capacity: Arc::new(Semaphore::new(LINE_FRAMES_MAX)),
                 random: ChaCha12Rng::seed_from_u64(random.next_u64()),
                 started: Instant::now(),
                 connection: 0,
@@ -105,8 +105,8 @@ struct Task {
     port: Port,
     events: mpsc::Sender<LineEvent>,
     commands: mpsc::UnboundedReceiver<LineCommand>,
-    /// Frames that the engine has room for.
-    room: Arc<Semaphore>,
+    /// Frames that the engine has capacity for.
+    capacity: Arc<Semaphore>,
     random: ChaCha12Rng,
     started: Instant,
     /// Connections that have begun, counted as the engine counts them: what it says about an older one comes too late.
@@ -191,7 +191,7 @@ impl Task {
         let mut came: &[u8] = &[];
         let mut bytes;
         loop {
-            link.set_room(self.room.available_permits().min(LINE_FRAMES_MAX) as u8);
+            link.set_capacity(self.capacity.available_permits().min(LINE_FRAMES_MAX) as u8);
             if self.take(&mut link, &mut came).await.is_err()
                 || self.hand_over(&mut link, waiting).await.is_err()
             {
@@ -204,7 +204,7 @@ impl Task {
                 }
             }
             let timeout = link.poll_timeout(self.now_ms()).filter(|_| pending.is_empty());
-            let is_full = self.room.available_permits() == 0;
+            let is_full = self.capacity.available_permits() == 0;
             let (mut reader, mut writer) = tokio::io::split(&mut wire);
             let step = tokio::select! {
                 read = reader.read(&mut buffer) => Step::Read(read),
@@ -212,7 +212,7 @@ impl Task {
                 command = self.commands.recv() => Step::Command(command),
                 wire = opened.next() => Step::Wire(wire),
                 // Dropped at once: that there is one is enough.
-                _ = self.room.clone().acquire_owned(), if is_full => Step::Again,
+                _ = self.capacity.clone().acquire_owned(), if is_full => Step::Again,
                 () = sleep(timeout) => Step::Again,
             };
             match step {
@@ -241,7 +241,7 @@ impl Task {
     /// Gives what came to the engine.
     async fn take(&mut self, link: &mut GatewayLink, bytes: &mut &[u8]) -> Result<(), Stopped> {
         loop {
-            let (input, room) = match link.receive(bytes) {
+            let (input, capacity) = match link.receive(bytes) {
                 Some(Input::Begun) => {
                     self.connection += 1;
                     (LineInput::Begun, None)
@@ -249,8 +249,8 @@ impl Task {
                 Some(Input::Frame(frame)) => {
                     let frame = frame.to_vec();
                     // The link gives no more than it was told to, so there is one.
-                    let room = self.room.clone().acquire_owned().await.map_err(|_| Stopped)?;
-                    (LineInput::Frame(frame), Some(room))
+                    let capacity = self.capacity.clone().acquire_owned().await.map_err(|_| Stopped)?;
+                    (LineInput::Frame(frame), Some(capacity))
                 }
                 Some(Input::Over(over)) => {
                     tracing::info!(port = %self.port, %over, "the connection on a line ended");
@@ -258,19 +258,22 @@ impl Task {
                 }
                 None => return Ok(()),
             };
-            self.events.send(LineEvent { line: self.line, input, _room: room }).await.map_err(|_| Stopped)?;
+            self.events
+                .send(LineEvent { line: self.line, input, _capacity: capacity })
+                .await
+                .map_err(|_| Stopped)?;
             self.tell(LineInput::Counted(link.counters())).await?;
         }
     }
 
-    /// Gives frames to the link as long as it has room.
+    /// Gives frames to the link as long as it has capacity.
     async fn hand_over(
         &mut self,
         link: &mut GatewayLink,
         waiting: &mut VecDeque<(u64, Vec<u8>)>,
     ) -> Result<(), Stopped> {
         let mut sent = 0;
-        while link.has_room()
+        while link.has_capacity()
             && let Some((connection, frame)) = waiting.pop_front()
         {
             sent += 1;
@@ -292,7 +295,7 @@ impl Task {
     }
 
     async fn tell(&self, input: LineInput) -> Result<(), Stopped> {
-        self.events.send(LineEvent { line: self.line, input, _room: None }).await.map_err(|_| Stopped)
+        self.events.send(LineEvent { line: self.line, input, _capacity: None }).await.map_err(|_| Stopped)
     }
 
     fn now_ms(&self) -> u32 {

@@ -331,7 +331,7 @@ impl Life {
             }
         }
         let mut frame = [0; FRAME_LEN_MAX];
-        while self.link.has_room() || self.replica.has_unsaved() {
+        while self.link.has_capacity() || self.replica.has_unsaved() {
             let moment = Moment::UNKNOWN;
             let Some(output) = self.replica.poll_output(moment, &mut frame) else { break };
             match output {

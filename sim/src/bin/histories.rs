@@ -100,7 +100,10 @@ fn print_table(variant: &Variant, tally: &Tally, took: Duration) {
         "", sums.verified, sums.forks, sums.late, sums.retired, sums.dropped, sums.rounds_max
     );
     if variant.small {
-        println!("{:24} refused for want of room {}, forgot to make room {}", "", sums.full, sums.forgotten);
+        println!(
+            "{:24} refused for want of capacity {}, forgot to make room {}",
+            "", sums.full, sums.forgotten
+        );
     }
     if variant.aggregator_restores {
         println!("{:24} alarms of fingerprints, all repaired: {}", "", sums.alarms);

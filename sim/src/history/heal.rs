@@ -8,7 +8,7 @@ use super::world::{AGGREGATOR, World};
 impl World {
     /// Lets everything flow, in at most [`ROUNDS_MAX`] rounds, and checks what must hold then.
     ///
-    /// Devices that are full cannot take everything, but they give everything; then room is made for them.
+    /// Devices that are full cannot take everything, but they give everything; then capacity is made for them.
     pub(super) fn heal(&mut self) -> Result<(), Failure> {
         if self.variant.small {
             self.flow()?;

@@ -123,7 +123,7 @@ impl Node {
         Ok(())
     }
 
-    /// From the next start on, the device has as much room as anybody.
+    /// From the next start on, the device has as much capacity as anybody.
     pub(super) fn enlarge(&mut self) {
         self.setup.config.limits = Limits::default();
     }

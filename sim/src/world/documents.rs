@@ -212,7 +212,9 @@ impl OpenDocument {
             }
             // Nothing to delete, or the same value again.
             Ok(None) => {}
-            Err(UpdateError::Capacity(error)) => host.violation(format!("no room for an update: {error}")),
+            Err(UpdateError::Capacity(error)) => {
+                host.violation(format!("no capacity for an update: {error}"))
+            }
             Err(error) => host.violation(format!("an update was refused: {error}")),
         }
     }
@@ -260,5 +262,5 @@ fn release(frames: BTreeMap<ConnectionId, u64>, effects: &mut Vec<Effect>) {
     effects.extend(frames.into_iter().map(|(conn, frames)| Effect::Release(conn, frames)));
 }
 
-/// Room for the longest cell, in bytes.
+/// Buffer for the longest cell, in bytes.
 const FRAME_BUFFER_LEN: usize = 8 * 1024;

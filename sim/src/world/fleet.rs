@@ -335,7 +335,7 @@ const DOWN_MAX: Duration = Duration::from_secs(3600);
 /// Twice the time that a device needs to store an update, and the time in which its frames are under way.
 const STORING_US: u64 = 10_000;
 const SENDING_US: u64 = 400_000;
-/// Less than what an aggregator admits, with room for drift.
+/// Less than what an aggregator admits, with capacity for drift.
 const SKEW_MAX_MS: u64 = 9 * 60 * 1000;
 const HALF: Probability = Probability::percent(50);
 const SHARES: Probability = Probability::percent(60);

@@ -49,7 +49,7 @@ enum UplinkState {
 struct Connection {
     peer: PeerId,
     handles: BTreeMap<u16, DocumentName>,
-    /// Messages that the transport has no room for yet.
+    /// Messages that the transport has no capacity for yet.
     backlog: VecDeque<Outgoing>,
     /// Messages that are not known to have arrived.
     undelivered: BTreeMap<MessageId, Undelivered>,

@@ -43,7 +43,7 @@ async fn messages_that_are_handed_over_together_share_a_datagram() {
     let packets = async || device.ledger().await.expect("the link runs").sent.cells.packets;
     let before = packets().await;
     let messages: Vec<_> = (0..10).map(|number| vec![number; 16]).collect();
-    let sent = device.send_all(conn, messages.clone()).await.expect("there is room");
+    let sent = device.send_all(conn, messages.clone()).await.expect("there is capacity");
     assert_eq!(sent, (0..10).map(MessageId).collect::<Vec<_>>());
     for expected in messages {
         let LinkEvent::Message { message, .. } = next(&mut cloud_events).await else { panic!("no message") };
@@ -166,7 +166,7 @@ async fn a_slow_application_holds_its_peer_back() {
     }
     assert!(
         delivered < 600,
-        "{delivered} delivered to an application that has room for 256 and gave credit for 256"
+        "{delivered} delivered to an application that has capacity for 256 and gave credit for 256"
     );
     connected(&mut cloud_events).await;
     for n in 0..MESSAGES {

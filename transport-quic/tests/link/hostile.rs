@@ -149,7 +149,7 @@ fn a_flood_of_spoofed_first_packets_takes_a_bounded_place_for_a_bounded_time() {
         assert_eq!(sent == 0, number >= HANDSHAKES, "those that are ignored get nothing");
     }
 
-    // Afterwards there is room again.
+    // Afterwards there is capacity again.
     pipe.server_events.clear();
     let seed = [0x78; 32];
     pipe.client = Link::client(client_identity(), Config::cat_m1(), seed);

@@ -129,7 +129,7 @@ impl Pipe {
     }
 
     pub(crate) fn send(&mut self, conn: ConnectionId, message: &[u8]) -> MessageId {
-        self.client.send(self.now, conn, message).expect("there is room")
+        self.client.send(self.now, conn, message).expect("there is capacity")
     }
 
     /// Lets this much time pass.

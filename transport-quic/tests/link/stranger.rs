@@ -99,7 +99,7 @@ impl Encounter {
         let now = Instant::now();
         let mut link = Link::client(client_identity(), Config::cat_m1(), [1; 32]);
         let conn = link.connect(now, STRANGER, expected).expect("a valid address");
-        link.send(now, conn, b"secret").expect("there is room");
+        link.send(now, conn, b"secret").expect("there is capacity");
         Self { now, link, link_events: Vec::new(), endpoint, connection: None, lost: None }.run()
     }
 

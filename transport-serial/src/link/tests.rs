@@ -136,7 +136,7 @@ fn the_longest_frame_passes_and_what_is_no_frame_is_refused() {
     assert_eq!(device.send(&[1; FRAME_LEN_MAX + 1]), Err(SendError::TooLong { len: FRAME_LEN_MAX + 1 }));
     assert_eq!(device.send(&[]), Err(SendError::Empty));
     device.send(b"one").unwrap();
-    assert!(!device.has_room());
+    assert!(!device.has_capacity());
     assert_eq!(device.send(b"two"), Err(SendError::Full { frames: 1 }));
     device.end();
     assert_eq!(device.send(b"three"), Err(SendError::Closed));
@@ -321,7 +321,7 @@ fn a_begin_from_before_a_restart_opens_nothing_that_the_device_takes_for_its_own
 #[test]
 fn a_slow_reader_is_not_flooded() {
     let (mut device, mut gateway) = wide();
-    gateway.set_room(2);
+    gateway.set_capacity(2);
     // The device does not know yet; what is too much is dropped, and not acknowledged.
     (0..4_u8).for_each(|number| device.send(&[number + 1]).unwrap());
     assert_eq!(feed(&mut gateway, &said(&mut device, 0).concat()), [frame(&[1]), frame(&[2])]);
@@ -337,7 +337,7 @@ fn a_slow_reader_is_not_flooded() {
         feed(&mut device, &said(&mut gateway, now_ms).concat());
     }
     assert!(device.is_open());
-    gateway.set_room(ROOM_UNBOUNDED);
+    gateway.set_capacity(CAPACITY_UNBOUNDED);
     let mut got = Vec::new();
     for _ in 0..4 {
         feed(&mut device, &said(&mut gateway, now_ms).concat());
@@ -366,7 +366,7 @@ fn a_gap_costs_one_repetition_of_each_missing_frame() {
 fn nobody_sends_more_than_the_credit() {
     let timing = Timing::default();
     let (mut device, mut gateway) = (Gateway::initiator(timing, 1), Gateway::responder(timing, 2));
-    gateway.set_room(2);
+    gateway.set_capacity(2);
     open(&mut device, &mut gateway);
     (0..4_u8).for_each(|number| device.send(&[number + 1]).unwrap());
     let line = said(&mut device, 0);
@@ -374,8 +374,8 @@ fn nobody_sends_more_than_the_credit() {
     assert_eq!(feed(&mut gateway, &line.concat()), [frame(&[1]), frame(&[2])]);
     feed(&mut device, &said(&mut gateway, 0).concat());
     assert_eq!(said(&mut device, 0), Vec::<Vec<u8>>::new());
-    // The word that there is room again is lost: the device asks by itself.
-    gateway.set_room(2);
+    // The word that there is capacity again is lost: the device asks by itself.
+    gateway.set_capacity(2);
     assert_eq!(said(&mut gateway, 0).len(), 1);
     let asked = said(&mut device, 500);
     assert_eq!((asked.len(), asked[0].len()), (1, 12), "a Nak");
@@ -399,12 +399,12 @@ fn what_came_early_waits_for_a_reader_that_has_closed() {
         2,
         "a frame says nothing of what came early, so an Ack goes with it"
     );
-    gateway.set_room(1);
+    gateway.set_capacity(1);
     assert_eq!(feed(&mut gateway, &line[0]), [frame(&sent[0])]);
     assert_eq!(gateway.early.bits(), 0b011, "2 and 3, after 1, which waits for the reader");
     assert_eq!(feed(&mut gateway, &line[1]), []);
     assert_eq!(gateway.counters().duplicate, 1);
-    gateway.set_room(ROOM_UNBOUNDED);
+    gateway.set_capacity(CAPACITY_UNBOUNDED);
     assert_eq!(feed(&mut gateway, &line[1]), [frame(&sent[1]), frame(&sent[2]), frame(&sent[3])]);
     assert_eq!((gateway.counters().duplicate, gateway.counters().frames_in), (2, 4));
 }
