@@ -9,7 +9,7 @@ default:
 ci: fmt-check test lint doc no-alloc cross firmware simulate month fleet rivals fuzz
 
 # What must hold before a release. Takes hours.
-release: ci (simulate "1000000" "200000") (month "--devices 100 --days 90") (fuzz "1800") rivals-in-full
+release: ci (simulate "1000000" "200000") (month "--devices 100 --days 90") (fuzz "1800") binary-size
 
 # The test command of the README.
 test:
@@ -83,19 +83,17 @@ month *options="--devices 20 --days 30":
 fleet:
     cargo run --release --locked -p examples --bin fleet -- --json
 
-# The rivals, in the workspace of their own: lints, tests, and the figures that take seconds.
+# The rivals, in the workspace of their own: lints, tests, and their figures beside ours.
 rivals:
     cd benches/rivals && cargo clippy --release --all-targets --locked -- -D warnings
     cd benches/rivals && cargo test --release --locked
-    cd benches/rivals && cargo run --release --locked --bin document -- \
-      --skip binary_size --skip day_one_key --skip day_ten_keys --skip one_int_after_day --skip heap_after_day
-    cd benches/rivals && cargo run --release --locked --bin link -- \
-      --scenario set_up --scenario cold_sync --scenario update_warm --scenario batch_ten --link cat-m1
-
-# All of their figures, as the README shows them.
-rivals-in-full:
-    cd benches/rivals && cargo run --release --locked --bin document
+    cd benches/rivals && cargo run --release --locked --bin document -- --skip binary_size
     cd benches/rivals && cargo run --release --locked --bin link
+
+# What linking each document adds to a program, ours and the rivals'.
+binary-size:
+    rustup target add thumbv7m-none-eabi
+    cd benches/rivals && cargo run --release --locked --bin document -- --workload binary_size
 
 # Each fuzz target for some seconds, from the seeds in the tree and what earlier runs have found. Wants nightly and
 # `cargo install cargo-fuzz`.
