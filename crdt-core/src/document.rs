@@ -132,6 +132,7 @@ pub struct Document<S: Storage> {
 impl<S: Storage> Document<S> {
     /// An empty document. The name keys its fingerprint; two documents to be merged have the same one.
     pub fn new(name: &DocumentName, replica: ReplicaId, limits: Limits) -> Self {
+        const { S::CAN_WORK };
         let cells = S::Cells::default();
         let (most_cells, most_bytes) = cells.room();
         Self {

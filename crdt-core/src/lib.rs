@@ -4,11 +4,13 @@
 //! commands) as cells, merges it from any side, and says what to send. Files, sockets and clocks are the driver's.
 //!
 //! ```
+//! use crdt_core::capacity::{Bytes, Cells, Replicas};
 //! use crdt_core::{Config, Fixed, DocumentName, Moment, Path, Replica, ReplicaId, Role, Value, Write};
 //!
 //! // 32 cells, 1 KiB of paths and values, 4 replicas: no heap.
 //! let name = DocumentName::new("pump-42")?;
-//! let mut replica = Replica::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0x1234), Config::new(Role::Member));
+//! type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
+//! let mut replica = Replica::<Small>::new(&name, ReplicaId::new(0x1234), Config::new(Role::Member));
 //! let now = Moment::new(1_770_000_000_000, 0x5678);
 //! replica.update(now, &[
 //!     Write::set(Path::new("pump/3/setpoint")?, 4.5),
@@ -49,6 +51,7 @@ extern crate alloc;
 #[cfg(any(feature = "std", feature = "_weaken", test))]
 extern crate std;
 
+pub mod capacity;
 mod causal;
 mod cell;
 mod document;

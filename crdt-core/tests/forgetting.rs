@@ -6,9 +6,10 @@
 mod common;
 
 use common::{Side, connect, disconnect, path, settle};
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Event, Fixed, Heap, Memory, Refusal, Resource, Role, Value, Write};
 
-type Tiny = Fixed<16, 512, 4>;
+type Tiny = Fixed<Cells<16>, Bytes<512>, Replicas<4>>;
 
 /// A device whose cells are all tombstones, which the cloud has too.
 fn full_of_tombstones() -> (Side<Tiny>, Side<Heap>) {

@@ -6,6 +6,7 @@
 mod common;
 
 use common::{Side, connect, disconnect, path, settle, write_w1};
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Fixed, Heap, Limits, Memory, Replica, Role, Value, Write};
 
 #[global_allocator]
@@ -88,7 +89,7 @@ fn new_paths<S: Memory>(side: &mut Side<S>, n: u64) {
 /// One test: the heap of a process is one.
 #[test]
 fn a_thousand_times_the_history_costs_the_same() {
-    type Small = Fixed<48, 1280, 4>;
+    type Small = Fixed<Cells<48>, Bytes<1280>, Replicas<4>>;
 
     let _profiler = dhat::Profiler::builder().testing().build();
     // On the heap, the order of changes is kept as a log of at most twice the cells: after few changes it is shorter.

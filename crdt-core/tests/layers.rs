@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the layers. Those of one line are one layer: its files may use each other.
-const LAYERS: [&[&str]; 17] = [
+const LAYERS: [&[&str]; 18] = [
     &["weaken"],
     &["limits"],
     &["id"],
     &["time"],
     &["error"],
     &["list"],
+    &["capacity"],
     &["varint"],
     &["causal"],
     &["cell"],

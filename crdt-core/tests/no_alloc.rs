@@ -1,5 +1,6 @@
 //! The fixed path never allocates: every allocation of the process is counted while a session runs.
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{
     Config, Connect, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica, ReplicaId, Role, Value,
     Write,
@@ -8,7 +9,7 @@ use crdt_core::{
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-type Small = Fixed<32, 1024, 4>;
+type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
 
 /// Frames from `from` to `to`; true when there were any.
 fn pump(

@@ -2,6 +2,7 @@
 //! so this one runs without the test harness, whose own thread allocates when it pleases.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Config, DocumentName, Fixed, Moment, Path, Replica, ReplicaId, Role};
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,11 @@ fn main() {
     assert_eq!(dhat::HeapStats::get().total_blocks - before, 1);
 
     let before = dhat::HeapStats::get().total_blocks;
-    let mut replica = Replica::<Fixed<24, 512, 2>>::new(&name, ReplicaId::new(1), Config::new(Role::Member));
+    let mut replica = Replica::<Fixed<Cells<24>, Bytes<512>, Replicas<2>>>::new(
+        &name,
+        ReplicaId::new(1),
+        Config::new(Role::Member),
+    );
     let mut pump = Pump {
         name: heapless::String::try_from("north").unwrap(),
         site: "well 7",

@@ -421,6 +421,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::capacity::{Bytes, Cells, Replicas};
     use crate::storage::{Fixed, Heap};
 
     #[derive(Clone, Debug)]
@@ -506,7 +507,7 @@ mod tests {
         #[test]
         fn what_rose_is_what_a_peer_lacks(steps in prop::collection::vec(step(), 1..400)) {
             play::<Heap>(&steps);
-            play::<Fixed<4, 64, 64>>(&steps);
+            play::<Fixed<Cells<4>, Bytes<64>, Replicas<64>>>(&steps);
         }
     }
 }

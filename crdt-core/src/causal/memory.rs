@@ -18,5 +18,8 @@ pub trait KnowledgeMemory: sealed::Sealed + Sized + 'static {
 }
 
 pub(crate) mod sealed {
-    pub trait Sealed {}
+    pub trait Sealed {
+        /// Does not compile for a memory that is too small to work with.
+        const CAN_WORK: () = ();
+    }
 }

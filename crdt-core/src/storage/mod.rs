@@ -17,6 +17,10 @@ use crate::cell::{Cell, Content, Kind, Path};
 use crate::list::List;
 
 /// The memory of a document: [`Fixed`] or [`Heap`]. A [`Replica`](crate::Replica) wants more: [`Memory`](crate::Memory).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no storage of a document",
+    note = "without a heap it is `Fixed<Cells<32>, Bytes<1024>, Replicas<4>>`, in this order, and perhaps `Peers<1>` behind"
+)]
 pub trait Storage: KnowledgeMemory {
     /// Cells by path and by the order in which they changed here.
     type Cells: CellStore;

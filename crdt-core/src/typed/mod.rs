@@ -4,6 +4,7 @@
 //! [`Document::read`] gives it back. Neither needs a heap.
 //!
 //! ```
+//! use crdt_core::capacity::{Bytes, Cells, Replicas};
 //! use crdt_core::{Config, DocumentName, Fixed, Moment, Path, Replica, ReplicaId, Role};
 //! use serde::{Deserialize, Serialize};
 //!
@@ -22,7 +23,8 @@
 //! }
 //!
 //! let name = DocumentName::new("pump-42")?;
-//! let mut replica = Replica::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0x1234), Config::new(Role::Member));
+//! type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
+//! let mut replica = Replica::<Small>::new(&name, ReplicaId::new(0x1234), Config::new(Role::Member));
 //! let path = Path::new("pump/3")?;
 //! let now = |ms| Moment::new(1_770_000_000_000 + ms, ms);
 //!
@@ -128,6 +130,7 @@ impl<S: Storage> Document<S> {
     ///
     /// # Example: which field does not fit
     /// ```
+    /// use crdt_core::capacity::{Bytes, Cells, Replicas};
     /// use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId};
     /// #[derive(serde::Deserialize, Debug)]
     /// struct Pump<'a> {
@@ -135,7 +138,8 @@ impl<S: Storage> Document<S> {
     ///     speed: u16,
     /// }
     /// let name = DocumentName::new("pump-42")?;
-    /// let mut document = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(1), Limits::default());
+    /// type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
+    /// let mut document = Document::<Small>::new(&name, ReplicaId::new(1), Limits::default());
     /// document.set(Moment::new(1, 1), Path::new("pump/3/name")?, "west")?;
     /// let pump = Path::new("pump/3")?;
     /// let error = document.read::<Pump>(pump).unwrap_err();

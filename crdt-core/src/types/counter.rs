@@ -20,13 +20,15 @@ use crate::storage::{CellStore, Storage, Stored};
 /// Cells below the path that are neither, or not integers, count nothing.
 ///
 /// ```
+/// use crdt_core::capacity::{Bytes, Cells, Replicas};
 /// use crdt_core::types::Counter;
 /// use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId};
 ///
 /// // Starts of a pump, counted by its two controllers, reset by the service technician.
 /// let name = DocumentName::new("pump-42")?;
-/// let mut a = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0xa), Limits::default());
-/// let mut b = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0xb), Limits::default());
+/// type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
+/// let mut a = Document::<Small>::new(&name, ReplicaId::new(0xa), Limits::default());
+/// let mut b = Document::<Small>::new(&name, ReplicaId::new(0xb), Limits::default());
 /// let starts = Counter::at(Path::new("pump/3/starts")?)?;
 /// a.update(Moment::new(1_000, 0), &starts.add(&a, 7)?.writes())?;
 /// b.merge(&a)?;

@@ -31,10 +31,11 @@ use crate::checksum::{checksum, digest};
 /// The log of one document.
 ///
 /// ```
+/// use crdt_core::capacity::{Bytes, Cells, Replicas};
 /// use crdt_core::*;
 /// use device_io::FlashLog;
 /// # fn main() -> Result<(), Box<dyn core::error::Error>> {
-/// type Pump = Replica<Fixed<16, 512, 3>>;
+/// type Pump = Replica<Fixed<Cells<16>, Bytes<512>, Replicas<3>>>;
 /// let (now, config) = (Moment::new(1_000, 7), Config::new(Role::Member));
 /// let name = DocumentName::new("pump-42")?;
 /// let mut pump = Pump::new(&name, ReplicaId::new(1), config);

@@ -1,5 +1,6 @@
 //! One copy of the document, in any of the storages that histories run on.
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{
     CapacityError, Cell, CellRecord, Config, Connect, Content, DocumentName, Fixed, Heap, Memory, Moment,
     Output, Path, PeerError, PeerId, PersistToken, RecordError, Replica, ReplicaId, Retired, SessionId,
@@ -9,7 +10,7 @@ use crdt_core::{
 use super::facts::{Fact, Held, Knowledge, PATHS, PathIndex, path_index};
 
 /// A small device: 7 paths, and an id for each of its own restarts and everyone else's.
-pub(super) type Small = Fixed<16, 2048, 64>;
+pub(super) type Small = Fixed<Cells<16>, Bytes<2048>, Replicas<64>>;
 
 /// A replica on the heap or on fixed memory.
 pub(super) enum Copy {

@@ -2,11 +2,12 @@ use std::format;
 use std::vec;
 use std::vec::Vec;
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Config, DocumentName, Fixed, Output, ReplicaId, Role, Write};
 
 use super::*;
 
-type Pump = Replica<Fixed<24, 512, 3>>;
+type Pump = Replica<Fixed<Cells<24>, Bytes<512>, Replicas<3>>>;
 
 fn pump() -> Pump {
     Pump::new(&DocumentName::new("pump-42").unwrap(), ReplicaId::new(1), Config::new(Role::Member))
