@@ -29,7 +29,8 @@
 //! ```
 
 /// `N` cells, tombstones included; at least 1. A cell takes 40 bytes of memory beside its path and value. On the stack it
-/// takes 16 while an update is checked.
+/// takes 16 while an update is checked, and 32 (48 where addresses have 64 bits) while a [`Transaction`](crate::Transaction)
+/// is put together.
 #[derive(Debug)]
 pub enum Cells<const N: usize> {}
 

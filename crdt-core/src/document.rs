@@ -7,10 +7,11 @@ use crate::cell::{Cell, Content, Kind, Path, Scratch, Value, ValueError, dominat
 use crate::error::{CapacityError, ClockExhausted};
 use crate::fingerprint::Fingerprint;
 use crate::id::{DocumentName, ReplicaId};
+use crate::overlapping::overlapping;
 use crate::storage::{CellStore, Storage, Stored};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
-use crate::write::{Write, overlapping};
+use crate::write::Write;
 
 /// Most cells and bytes a document may hold. Fixed storage has its own limits; the lower ones hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -588,7 +589,7 @@ impl<S: Storage> Document<S> {
     // ---- private ----
 
     /// The integer that additions at `path` are added to.
-    fn total_at(&self, path: Path<'_>) -> i64 {
+    pub(crate) fn total_at(&self, path: Path<'_>) -> i64 {
         match self.get(path) {
             Some(Value::I64(total)) => total,
             _ => 0,
@@ -604,12 +605,18 @@ impl<S: Storage> Document<S> {
             if total.unsigned_abs().saturating_add(most) <= i64::MAX as u64 {
                 continue;
             }
-            let mut here = amounts().filter(|(other, _)| *other == path);
-            if here.try_fold(total, |total, (_, amount)| total.checked_add(amount)).is_none() {
-                return Err(UpdateError::Overflow);
-            }
+            self.check_additions_at(path, writes)?;
         }
         Ok(())
+    }
+
+    /// Whether the additions at one path fit. O(writes + log cells).
+    pub(crate) fn check_additions_at(&self, path: Path<'_>, writes: &[Write<'_>]) -> Result<(), UpdateError> {
+        let mut amounts = writes.iter().filter(|write| write.path == path).filter_map(Write::amount);
+        match amounts.try_fold(self.total_at(path), i64::checked_add) {
+            Some(_) => Ok(()),
+            None => Err(UpdateError::Overflow),
+        }
     }
 
     fn has_anything_at(&self, path: Path<'_>) -> bool {

@@ -36,6 +36,16 @@ pub enum CapacityError {
         /// Replicas there is room for.
         limit: usize,
     },
+    /// No room for another write in a [`Transaction`](crate::Transaction) that is put together.
+    #[error(
+        "a transaction of {needed} writes is asked for, {limit} is the limit: commit it and begin another"
+    )]
+    Writes {
+        /// Writes that it would have.
+        needed: usize,
+        /// Writes it has room for.
+        limit: usize,
+    },
 }
 
 /// The clock stands at the last time that a stamp can hold, so nothing can be written any more.

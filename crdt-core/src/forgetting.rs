@@ -37,7 +37,9 @@ impl<S: Storage> Document<S> {
         let (cells, bytes) = match lacking {
             CapacityError::Cells { needed, limit } => (needed - limit, 0),
             CapacityError::Bytes { needed, limit } => (0, needed - limit),
-            CapacityError::Peers { .. } | CapacityError::Replicas { .. } => return false,
+            CapacityError::Peers { .. } | CapacityError::Replicas { .. } | CapacityError::Writes { .. } => {
+                return false;
+            }
         };
         let forgettable =
             || self.cells.since(0).filter(|cell| !cell.is_live() && self.knowledge.vv().covers(cell.stamp));

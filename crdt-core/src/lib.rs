@@ -29,8 +29,9 @@
 //! # Layers
 //!
 //! Each uses only what stands before it: ids, time, limits and lists; [`Stamp`] and [`VersionVector`]; [`Path`], [`Content`]
-//! and the rule of precedence; [`Storage`]; [`Document`]; [`types`] built from cells and [`typed`] access; the wire format;
-//! sessions and their [`Memory`]; [`Replica`]. `tests/layers.rs` keeps it so.
+//! and the rule of precedence; [`Write`]; [`Storage`]; [`Document`], a [`Transaction`] on it;
+//! [`types`] built from cells and [`typed`] access; the wire format; sessions and their [`Memory`]; [`Replica`].
+//! `tests/layers.rs` keeps it so.
 //!
 //! # Features
 //!
@@ -61,11 +62,13 @@ mod forgetting;
 mod id;
 pub mod limits;
 mod list;
+mod overlapping;
 mod replica;
 mod retiring;
 mod storage;
 mod sync;
 mod time;
+mod transaction;
 pub mod typed;
 pub mod types;
 mod varint;
@@ -91,5 +94,8 @@ pub use storage::{CellStore, Fixed, FixedCells, Storage, Stored};
 pub use storage::{Heap, HeapCells};
 pub use sync::{Conflict, Event, Memory, SessionId, Version};
 pub use time::{Moment, Time};
+pub use transaction::{Transact, Transaction};
 pub use wire::{DecodeError, Refusal, Resource, peek_handle, peek_is_content, peek_open, write_refusal};
-pub use write::Write;
+#[cfg(feature = "alloc")]
+pub use write::PendingHeap;
+pub use write::{Pending, PendingFixed, Write};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the layers. Those of one line are one layer: its files may use each other.
-const LAYERS: [&[&str]; 18] = [
+const LAYERS: [&[&str]; 19] = [
     &["weaken"],
     &["limits"],
     &["id"],
@@ -17,9 +17,10 @@ const LAYERS: [&[&str]; 18] = [
     &["varint"],
     &["causal"],
     &["cell"],
+    &["write"],
     &["storage"],
     &["fingerprint"],
-    &["write", "document", "forgetting", "retiring"],
+    &["overlapping", "document", "forgetting", "retiring", "transaction"],
     &["types"],
     &["typed"],
     &["wire"],

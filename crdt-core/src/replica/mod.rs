@@ -22,6 +22,7 @@ mod repair;
 mod retire;
 mod send;
 mod stop;
+mod transaction;
 mod typed;
 
 use conflict::Conflicts;

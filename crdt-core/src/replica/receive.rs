@@ -707,7 +707,10 @@ fn note_seen<S: Memory>(document: &Document<S>, session: &mut Session<S>, seq: u
 pub(super) fn refusal(error: UpdateError) -> Refusal {
     let (what, needed, limit) = match error {
         UpdateError::Capacity(CapacityError::Bytes { needed, limit }) => (Resource::Bytes, needed, limit),
-        UpdateError::Capacity(CapacityError::Cells { needed, limit }) => (Resource::Cells, needed, limit),
+        // What comes from a peer is no transaction that is put together here.
+        UpdateError::Capacity(
+            CapacityError::Cells { needed, limit } | CapacityError::Writes { needed, limit },
+        ) => (Resource::Cells, needed, limit),
         UpdateError::Capacity(CapacityError::Peers { limit }) => (Resource::Peers, limit + 1, limit),
         UpdateError::Capacity(CapacityError::Replicas { limit }) => (Resource::Replicas, limit + 1, limit),
         UpdateError::ClockExhausted { last } => {

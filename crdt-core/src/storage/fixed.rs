@@ -17,6 +17,7 @@ use crate::causal::{Entry, KnowledgeMemory, Retired, Rise, Stamp};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
 use crate::list::List;
+use crate::write::PendingFixed;
 
 /// Memory for one document, all of it inside the value: [`Cells`], [`Bytes`] of paths and values, [`Replicas`] that ever
 /// wrote to it, and [`Peers`], with as many sessions, which take most of the rest. In this order; 2 peers where none are named.
@@ -50,6 +51,7 @@ impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS:
 {
     type Cells = FixedCells<CELLS, BYTES>;
     type Sequences = heapless::Vec<u64, CELLS>;
+    type Pending<'w> = PendingFixed<'w, CELLS>;
 }
 
 impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> Sealed

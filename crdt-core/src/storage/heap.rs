@@ -18,6 +18,7 @@ use crate::cell::Kind;
 use crate::id::ReplicaId;
 use crate::limits::{REPLICAS_MAX, RETIRED_MAX};
 use crate::list::Growing;
+use crate::write::PendingHeap;
 
 /// Memory from the heap. A document grows to the caps of its [`Limits`](crate::Limits).
 #[derive(Debug)]
@@ -33,6 +34,7 @@ impl KnowledgeMemory for Heap {
 impl Storage for Heap {
     type Cells = HeapCells;
     type Sequences = Growing<u64, { usize::MAX }>;
+    type Pending<'w> = PendingHeap<'w>;
 }
 
 impl Sealed for Heap {}

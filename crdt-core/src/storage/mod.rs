@@ -15,6 +15,7 @@ pub(crate) use sort::{sort, sort_by};
 use crate::causal::{KnowledgeMemory, Stamp};
 use crate::cell::{Cell, Content, Kind, Path};
 use crate::list::List;
+use crate::write::Pending;
 
 /// The memory of a document: [`Fixed`] or [`Heap`]. A [`Replica`](crate::Replica) wants more: [`Memory`](crate::Memory).
 #[diagnostic::on_unimplemented(
@@ -26,6 +27,8 @@ pub trait Storage: KnowledgeMemory {
     type Cells: CellStore;
     /// Sequence numbers of some of the cells.
     type Sequences: List<u64>;
+    /// Writes of a transaction that is put together.
+    type Pending<'w>: Pending<'w>;
 }
 
 /// A cell as it is kept, with its place in the order of local changes.
