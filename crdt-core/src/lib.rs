@@ -29,7 +29,7 @@
 //! # Layers
 //!
 //! Each uses only what stands before it: ids, time, limits and lists; [`Stamp`] and [`VersionVector`]; [`Path`], [`Content`]
-//! and the rule of precedence; [`Write`]; [`Storage`]; [`Document`], a [`Transaction`] on it;
+//! and the rule of precedence; [`Write`]; [`Storage`]; [`Document`], a [`Transaction`] on it and [`Defaults`] under it;
 //! [`types`] built from cells and [`typed`] access; the wire format; sessions and their [`Memory`]; [`Replica`].
 //! `tests/layers.rs` keeps it so.
 //!
@@ -55,6 +55,7 @@ extern crate std;
 pub mod capacity;
 mod causal;
 mod cell;
+mod defaults;
 mod document;
 mod error;
 mod fingerprint;
@@ -82,6 +83,7 @@ mod write;
 
 pub use causal::{Entry, KnowledgeMemory, Retired, Rise, Stamp, VersionVector};
 pub use cell::{Cell, Content, Kind, Path, PathError, Value, ValueError, dominates};
+pub use defaults::{Defaults, DefaultsError, Reading, WithDefaults};
 pub use document::{Document, Joined, Limits, MergeError, Node, UpdateError};
 pub use error::CapacityError;
 pub use id::{DocumentName, NameError, PeerId, ReplicaId};

@@ -20,7 +20,7 @@ const LAYERS: [&[&str]; 19] = [
     &["write"],
     &["storage"],
     &["fingerprint"],
-    &["overlapping", "document", "forgetting", "retiring", "transaction"],
+    &["overlapping", "document", "forgetting", "retiring", "transaction", "defaults"],
     &["types"],
     &["typed"],
     &["wire"],

@@ -115,7 +115,7 @@ pub trait CellStore: Default {
 }
 
 /// Where `path` sorts against the run of paths that begin with `above` and a `/`: before, in it, or after.
-fn compare_with_below(path: &[u8], above: &str) -> core::cmp::Ordering {
+pub(crate) fn compare_with_below(path: &[u8], above: &str) -> core::cmp::Ordering {
     let head = &path[..path.len().min(above.len())];
     head.cmp(above.as_bytes()).then_with(|| match path.get(above.len()) {
         None => core::cmp::Ordering::Less,

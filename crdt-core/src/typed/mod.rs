@@ -80,6 +80,7 @@
 //! O(cells below x depth x log cells), and for maps with n entries O(n log n).
 
 mod children;
+mod defaults;
 mod elements;
 mod error;
 mod float;
