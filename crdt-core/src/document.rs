@@ -7,10 +7,11 @@ use crate::cell::{Cell, Content, Kind, Path, Scratch, Value, ValueError, dominat
 use crate::error::{CapacityError, ClockExhausted};
 use crate::fingerprint::Fingerprint;
 use crate::id::{DocumentName, ReplicaId};
+use crate::overlapping::overlapping;
 use crate::storage::{CellStore, Storage, Stored};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
-use crate::write::{Write, overlapping};
+use crate::write::Write;
 
 /// Most cells and bytes a document may hold. Fixed storage has its own limits; the lower ones hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,15 @@ impl Default for Limits {
     fn default() -> Self {
         Self { cells: 1 << 20, bytes: 64 << 20 }
     }
+}
+
+/// How much something holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Cells, tombstones included.
+    pub cells: usize,
+    /// Bytes of paths and encoded values.
+    pub bytes: usize,
 }
 
 /// Why a transaction was not made. Nothing has changed.
@@ -82,7 +92,7 @@ pub enum Node<'a> {
 
 /// What became of a cell that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Joined {
+pub(crate) enum Joined {
     /// It is in the document now.
     Applied,
     /// A newer cell stands in its place or above it.
@@ -134,8 +144,9 @@ pub struct Document<S: Storage> {
 impl<S: Storage> Document<S> {
     /// An empty document. The name keys its fingerprint; two documents to be merged have the same one.
     pub fn new(name: &DocumentName, replica: ReplicaId, limits: Limits) -> Self {
+        const { S::CAN_WORK };
         let cells = S::Cells::default();
-        let (most_cells, most_bytes) = cells.room();
+        let (most_cells, most_bytes) = cells.capacity();
         Self {
             cells,
             knowledge: Knowledge::new(),
@@ -231,7 +242,7 @@ impl<S: Storage> Document<S> {
         let (known, vv) = (&other.knowledge, self.knowledge.vv());
         let missing = known.vv().iter().filter(|e| vv.time_of(e.replica) == Time::ZERO).count();
         if !self.knowledge.fits(missing) {
-            return Err(CapacityError::Replicas { limit: vv.room() }.into());
+            return Err(CapacityError::Replicas { limit: vv.capacity() }.into());
         }
         for retired in known.retired().iter() {
             if retired.replica != self.replica {
@@ -347,8 +358,8 @@ impl<S: Storage> Document<S> {
     }
 
     /// Cells held, tombstones included, and bytes of their paths and payloads.
-    pub fn size(&self) -> Limits {
-        Limits { cells: self.cells.count(), bytes: self.cells.bytes() }
+    pub fn size(&self) -> Size {
+        Size { cells: self.cells.count(), bytes: self.cells.bytes() }
     }
 
     /// Most cells and bytes.
@@ -484,11 +495,11 @@ impl<S: Storage> Document<S> {
         lost: &mut dyn FnMut(Stored<'_>, bool),
     ) -> Result<Stamp, UpdateError> {
         loop {
-            let room = match self.cells.get(cell.path) {
+            let capacity = match self.cells.get(cell.path) {
                 Some(here) => self.check_room(0, cell.payload.len().saturating_sub(here.payload.len())),
                 None => self.check_room(1, cell.path.len() + cell.payload.len()),
             };
-            match room {
+            match capacity {
                 Err(error) if self.make_room(error) => {}
                 result => break result?,
             }
@@ -548,7 +559,7 @@ impl<S: Storage> Document<S> {
         any
     }
 
-    /// Puts a cell in its place and drops what it dominates. There is room, and nothing dominates it.
+    /// Puts a cell in its place and drops what it dominates. There is capacity, and nothing dominates it.
     pub(crate) fn place(&mut self, stamp: Stamp, path: Path<'_>, content: Content<'_>) {
         let mut scratch = Scratch::default();
         let (kind, payload) = content.encode(&mut scratch);
@@ -590,7 +601,7 @@ impl<S: Storage> Document<S> {
     // ---- private ----
 
     /// The integer that additions at `path` are added to.
-    fn total_at(&self, path: Path<'_>) -> i64 {
+    pub(crate) fn total_at(&self, path: Path<'_>) -> i64 {
         match self.get(path) {
             Some(Value::I64(total)) => total,
             _ => 0,
@@ -606,12 +617,18 @@ impl<S: Storage> Document<S> {
             if total.unsigned_abs().saturating_add(most) <= i64::MAX as u64 {
                 continue;
             }
-            let mut here = amounts().filter(|(other, _)| *other == path);
-            if here.try_fold(total, |total, (_, amount)| total.checked_add(amount)).is_none() {
-                return Err(UpdateError::Overflow);
-            }
+            self.check_additions_at(path, writes)?;
         }
         Ok(())
+    }
+
+    /// Whether the additions at one path fit. O(writes + log cells).
+    pub(crate) fn check_additions_at(&self, path: Path<'_>, writes: &[Write<'_>]) -> Result<(), UpdateError> {
+        let mut amounts = writes.iter().filter(|write| write.path == path).filter_map(Write::amount);
+        match amounts.try_fold(self.total_at(path), i64::checked_add) {
+            Some(_) => Ok(()),
+            None => Err(UpdateError::Overflow),
+        }
     }
 
     fn has_anything_at(&self, path: Path<'_>) -> bool {
@@ -708,7 +725,7 @@ impl<S: Storage> Document<S> {
         if self.knowledge.vv().fits(is_new.into()) {
             Ok(())
         } else {
-            Err(CapacityError::Replicas { limit: self.knowledge.vv().room() })
+            Err(CapacityError::Replicas { limit: self.knowledge.vv().capacity() })
         }
     }
 

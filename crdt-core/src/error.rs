@@ -6,7 +6,7 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CapacityError {
-    /// No room for the bytes of paths and values.
+    /// No capacity for the bytes of paths and values.
     #[error(
         "{needed} bytes of paths and values are needed, {limit} is the limit: delete something or raise the limit"
     )]
@@ -16,7 +16,7 @@ pub enum CapacityError {
         /// Bytes there are.
         limit: usize,
     },
-    /// No room for another cell.
+    /// No capacity for another cell.
     #[error("{needed} cells are needed, {limit} is the limit: delete something or raise the limit")]
     Cells {
         /// Cells that would be in use.
@@ -24,16 +24,26 @@ pub enum CapacityError {
         /// Cells there are.
         limit: usize,
     },
-    /// No room for another peer or session.
+    /// No capacity for another peer or session.
     #[error("{limit} peers are the limit: close a session or raise the limit")]
     Peers {
-        /// Peers there is room for.
+        /// Peers there is capacity for.
         limit: usize,
     },
-    /// No room for another replica in a version vector.
+    /// No capacity for another replica in a version vector.
     #[error("{limit} replicas are the limit of a version vector: raise it")]
     Replicas {
-        /// Replicas there is room for.
+        /// Replicas there is capacity for.
+        limit: usize,
+    },
+    /// No capacity for another write in a [`Transaction`](crate::Transaction) that is put together.
+    #[error(
+        "a transaction of {needed} writes is asked for, {limit} is the limit: commit it and begin another"
+    )]
+    Writes {
+        /// Writes that it would have.
+        needed: usize,
+        /// Writes it has capacity for.
         limit: usize,
     },
 }

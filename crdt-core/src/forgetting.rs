@@ -37,7 +37,9 @@ impl<S: Storage> Document<S> {
         let (cells, bytes) = match lacking {
             CapacityError::Cells { needed, limit } => (needed - limit, 0),
             CapacityError::Bytes { needed, limit } => (0, needed - limit),
-            CapacityError::Peers { .. } | CapacityError::Replicas { .. } => return false,
+            CapacityError::Peers { .. } | CapacityError::Replicas { .. } | CapacityError::Writes { .. } => {
+                return false;
+            }
         };
         let forgettable =
             || self.cells.since(0).filter(|cell| !cell.is_live() && self.knowledge.vv().covers(cell.stamp));
@@ -77,5 +79,5 @@ impl<S: Storage> Document<S> {
     }
 }
 
-/// At least one in so many tombstones goes when room is needed.
+/// At least one in so many tombstones goes when capacity is needed.
 const FORGET_PART: usize = 4;

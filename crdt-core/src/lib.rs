@@ -4,12 +4,14 @@
 //! commands) as cells, merges it from any side, and says what to send. Files, sockets and clocks are the driver's.
 //!
 //! ```
+//! use crdt_core::capacity::{Bytes, Cells, Replicas};
 //! use crdt_core::{Config, CountingRng, Fixed, DocumentName, Moment, Path, Replica, Role, Value, Write};
 //!
 //! // 32 cells, 1 KiB of paths and values, 4 replicas: no heap.
 //! let name = DocumentName::new("pump-42")?;
+//! type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
 //! let rng = CountingRng::new(0x1234); // A device gives its hardware's random numbers.
-//! let mut replica = Replica::<Fixed<32, 1024, 4>, _>::new(&name, Config::new(Role::Member), rng);
+//! let mut replica = Replica::<Small, _>::new(&name, Config::new(Role::Member), rng);
 //! let now = Moment::new(1_770_000_000_000);
 //! replica.update(now, &[
 //!     Write::set(Path::new("pump/3/setpoint")?, 4.5),
@@ -28,8 +30,9 @@
 //! # Layers
 //!
 //! Each uses only what stands before it: ids, time, limits and lists; [`Stamp`] and [`VersionVector`]; [`Path`], [`Content`]
-//! and the rule of precedence; [`Storage`]; [`Document`]; [`types`] built from cells and [`typed`] access; the wire format;
-//! sessions and their [`Memory`]; [`Replica`]. `tests/layers.rs` keeps it so.
+//! and the rule of precedence; [`Write`]; [`Storage`]; [`Document`], a [`Transaction`] on it and [`Defaults`] under it;
+//! [`types`] built from cells and [`typed`] access; the wire format; sessions and their [`Memory`]; [`Replica`].
+//! `tests/rules/layers.rs` keeps it so.
 //!
 //! # Features
 //!
@@ -50,9 +53,11 @@ extern crate alloc;
 #[cfg(any(feature = "std", feature = "_weaken", test))]
 extern crate std;
 
+pub mod capacity;
 mod causal;
 mod cell;
 mod config;
+mod defaults;
 mod document;
 mod error;
 mod fingerprint;
@@ -60,12 +65,14 @@ mod forgetting;
 mod id;
 pub mod limits;
 mod list;
+mod overlapping;
 mod replica;
 mod retiring;
 mod rng;
 mod storage;
 mod sync;
 mod time;
+mod transaction;
 pub mod typed;
 pub mod types;
 mod varint;
@@ -77,21 +84,25 @@ mod weaken;
 mod wire;
 mod write;
 
-pub use causal::{Entry, KnowledgeMemory, Retired, Rise, Stamp, VersionVector};
+pub use causal::{KnowledgeMemory, Retired, Rise, Stamp, VectorEntry, VersionVector};
 pub use cell::{Cell, Content, Kind, Path, PathError, Value, ValueError, dominates};
 pub use config::{Config, Role};
-pub use document::{Document, Joined, Limits, MergeError, Node, UpdateError};
+pub use defaults::{Defaults, DefaultsError, Reading, WithDefaults};
+pub use document::{Document, Limits, MergeError, Node, Size, UpdateError};
 pub use error::CapacityError;
 pub use id::{DocumentName, NameError, PeerId, ReplicaId};
 pub use rand_core;
 pub use replica::{
-    CellRecord, Connect, Output, PersistToken, RecordError, Replica, Side, StateRecord, Unsaved,
+    CellRecord, Connect, Output, PersistToken, Replica, RestoreError, Side, StateRecord, Unsaved,
 };
 pub use rng::CountingRng;
 pub use storage::{CellStore, Fixed, FixedCells, Storage, Stored};
 #[cfg(feature = "alloc")]
 pub use storage::{Heap, HeapCells};
-pub use sync::{Conflict, Event, Memory, PeerError, Repairs, SessionId, Version};
+pub use sync::{Conflict, ConflictSide, Event, Memory, PeerError, Repairs, SessionId};
 pub use time::{Moment, Time};
+pub use transaction::{Transact, Transaction};
 pub use wire::{DecodeError, Refusal, Resource, peek_handle, peek_is_content, peek_open, write_refusal};
-pub use write::Write;
+#[cfg(feature = "alloc")]
+pub use write::PendingHeap;
+pub use write::{Pending, PendingFixed, Write};

@@ -43,6 +43,8 @@ pub const CONFLICTS_HEAP_MAX: usize = 64;
 pub const CONFLICT_LEN: usize = 128;
 /// Most options and newtypes around one value that is written or read as a type.
 pub const TYPED_NESTING_MAX: usize = 64;
+/// Most writes of a transaction that is put together on the heap; in fixed storage as many as it has cells.
+pub const TRANSACTION_WRITES_MAX: usize = 1 << 20;
 /// Longest text that an error of typed access carries, in bytes of UTF-8. What is longer is cut off.
 pub const ERROR_TEXT_LEN_MAX: usize = 56;
 

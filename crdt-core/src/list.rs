@@ -17,7 +17,7 @@ pub trait List<T>: Default + Deref<Target = [T]> + DerefMut {
     /// Forgets everything.
     fn clear(&mut self);
     /// Most elements it can hold.
-    fn room(&self) -> usize;
+    fn capacity(&self) -> usize;
 }
 
 /// Elements change places by twos: in one move they would take the `memmove` of the target's library along, and 1.6 KB of
@@ -63,7 +63,7 @@ impl<T, const N: usize> List<T> for heapless::Vec<T, N> {
         heapless::Vec::clear(self);
     }
 
-    fn room(&self) -> usize {
+    fn capacity(&self) -> usize {
         N
     }
 }
@@ -140,7 +140,7 @@ mod growing {
             self.0.clear();
         }
 
-        fn room(&self) -> usize {
+        fn capacity(&self) -> usize {
             MAX
         }
     }

@@ -1,10 +1,9 @@
-//! The writes of a transaction.
-
-use core::cmp::Ordering;
+//! The writes of a transaction, and the memory for those of one that is put together.
 
 use crate::cell::{Content, Path, Value};
-use crate::list::List;
-use crate::storage::{sort, sort_by};
+use crate::error::CapacityError;
+#[cfg(feature = "alloc")]
+use crate::limits::TRANSACTION_WRITES_MAX;
 
 /// One write of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,67 +59,78 @@ impl<'a> Write<'a> {
     }
 }
 
-/// The writes, by their index, whose paths lie at or below that of another one, or above it; ascending. `None` when there are
-/// more writes than `L` has places: then nothing is known. O(n log n), O(n) when the paths are in order already.
-#[inline(never)]
-pub(crate) fn overlapping<L: List<u64>>(writes: &[Write<'_>]) -> Option<L> {
-    let (mut order, mut found) = (L::default(), L::default());
-    for index in 0..writes.len() as u64 {
-        order.push(index).ok()?;
+/// Memory for the writes of a transaction that is put together: part of what a [`Storage`](crate::Storage) provides.
+///
+/// Both kinds have no code to run when they are dropped, so a value may be made after the [`Transaction`](crate::Transaction)
+/// that borrows it.
+pub trait Pending<'w>: Default {
+    /// Appends a write. O(1).
+    ///
+    /// # Errors
+    /// [`CapacityError::Writes`] when there is no capacity for another one; nothing has changed then.
+    fn push(&mut self, write: Write<'w>) -> Result<(), CapacityError>;
+    /// Keeps the first `len` writes.
+    fn truncate(&mut self, len: usize);
+    /// The writes, in order.
+    fn as_slice(&self) -> &[Write<'w>];
+}
+
+/// At most `N` writes, inside the value. A write takes 32 bytes where addresses have 32 bits, and 48 where they have 64.
+#[derive(Clone, Debug)]
+pub struct PendingFixed<'w, const N: usize> {
+    /// Not a `heapless::Vec`: that one is dropped, and so would want values that live longer than the transaction.
+    writes: [Write<'w>; N],
+    len: usize,
+}
+
+impl<const N: usize> Default for PendingFixed<'_, N> {
+    fn default() -> Self {
+        Self { writes: [Write::delete(Path::from_checked("")); N], len: 0 }
     }
-    let path = |index: u64| writes[index as usize].path;
-    sort_by(&mut order, &mut |a, b| by_keys(path(a), path(b)).then(a.cmp(&b)).is_lt());
-    // All that lies below a path follows it without a gap.
-    let mut above: Option<(u64, bool)> = None;
-    for index in order.iter().copied() {
-        match &mut above {
-            Some((top, is_found)) if path(*top).contains(path(index)) => {
-                if !core::mem::replace(is_found, true) {
-                    found.push(*top).ok()?;
-                }
-                found.push(index).ok()?;
-            }
-            _ => above = Some((index, false)),
+}
+
+impl<'w, const N: usize> Pending<'w> for PendingFixed<'w, N> {
+    fn push(&mut self, write: Write<'w>) -> Result<(), CapacityError> {
+        let Some(place) = self.writes.get_mut(self.len) else {
+            return Err(CapacityError::Writes { needed: N + 1, limit: N });
+        };
+        *place = write;
+        self.len += 1;
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    fn as_slice(&self) -> &[Write<'w>] {
+        &self.writes[..self.len]
+    }
+}
+
+/// Writes on the heap, at most [`TRANSACTION_WRITES_MAX`].
+#[cfg(feature = "alloc")]
+#[derive(Clone, Debug, Default)]
+pub struct PendingHeap<'w>(alloc::vec::Vec<Write<'w>>);
+
+#[cfg(feature = "alloc")]
+impl<'w> Pending<'w> for PendingHeap<'w> {
+    fn push(&mut self, write: Write<'w>) -> Result<(), CapacityError> {
+        if self.0.len() == TRANSACTION_WRITES_MAX {
+            let limit = TRANSACTION_WRITES_MAX;
+            return Err(CapacityError::Writes { needed: limit + 1, limit });
         }
-    }
-    sort(&mut found);
-    Some(found)
-}
-
-/// The order of paths key by key: what lies below a path comes right behind it.
-fn by_keys(a: Path<'_>, b: Path<'_>) -> Ordering {
-    let rank = |byte: u8| if byte == b'/' { 0 } else { 1 + u16::from(byte) };
-    a.as_str().bytes().map(rank).cmp(b.as_str().bytes().map(rank))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::string::String;
-    use std::vec::Vec;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn what_overlaps_is_found(texts in prop::collection::vec("[ab-](/[ab!~0]){0,3}", 0..40)) {
-            let texts: Vec<String> = texts;
-            let writes: Vec<_> = texts.iter().map(|text| Write::set(Path::new(text).unwrap(), 1)).collect();
-            let overlaps = |(i, a): (usize, &Write<'_>)| {
-                let meets = |b: &Write<'_>| a.path.contains(b.path) || b.path.contains(a.path);
-                writes.iter().enumerate().any(|(j, b)| i != j && meets(b)).then_some(i as u64)
-            };
-            let naive: Vec<_> = writes.iter().enumerate().filter_map(overlaps).collect();
-            let found = overlapping::<heapless::Vec<u64, 40>>(&writes).unwrap();
-            prop_assert_eq!(&found[..], &naive[..]);
-        }
+        self.0.push(write);
+        Ok(())
     }
 
-    #[test]
-    fn more_writes_than_places_are_not_compared() {
-        let writes = [Write::set(Path::new("a").unwrap(), 1); 5];
-        assert!(overlapping::<heapless::Vec<u64, 4>>(&writes).is_none());
-        assert_eq!(overlapping::<heapless::Vec<u64, 5>>(&writes).unwrap().len(), 5);
+    fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    fn as_slice(&self) -> &[Write<'w>] {
+        &self.0
     }
 }
+
+const _: () = assert!(size_of::<Write<'_>>() == if size_of::<usize>() == 4 { 32 } else { 48 });

@@ -2,6 +2,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Document, DocumentName, Fixed, Heap, Limits, Moment, ReplicaId, Write};
 use godwit_fuzz::AnyValue;
 use libfuzzer_sys::fuzz_target;
@@ -13,7 +14,7 @@ enum Step {
 }
 
 fuzz_target!(|steps: Vec<Step>| {
-    type Small = Fixed<16, 4096, 4>;
+    type Small = Fixed<Cells<16>, Bytes<4096>, Replicas<4>>;
     let name = DocumentName::new("fuzz").expect("a name");
     let new = |r| (ReplicaId::new(r), Limits::default());
     let mut heap: Vec<Document<Heap>> =

@@ -1,13 +1,14 @@
 //! Any bytes as the frames of a peer, before and after a real Open.
 #![no_main]
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Fixed, Heap, Role};
 use godwit_fuzz::{Side, connect};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (bool, Vec<Vec<u8>>)| {
     let (opened, frames) = input;
-    let mut device = Side::<Fixed<16, 512, 4>>::new(1, Role::Member);
+    let mut device = Side::<Fixed<Cells<16>, Bytes<512>, Replicas<4>>>::new(1, Role::Member);
     let mut cloud = Side::<Heap>::new(2, Role::Aggregator);
     connect(&mut device, &mut cloud);
     if opened {

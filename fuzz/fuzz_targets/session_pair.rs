@@ -2,6 +2,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Fixed, Heap, Role};
 use godwit_fuzz::{AnyValue, Side, connect, disconnect};
 use libfuzzer_sys::fuzz_target;
@@ -18,7 +19,7 @@ enum Step {
     Update { cloud: bool, writes: Vec<(u8, Option<AnyValue>)> },
 }
 
-type Device = Side<Fixed<24, 4096, 64>>;
+type Device = Side<Fixed<Cells<24>, Bytes<4096>, Replicas<64>>>;
 
 fn exchange(device: &mut Device, cloud: &mut Side<Heap>, up: usize, down: usize, frame_len: usize) -> bool {
     let (ups, downs) = (device.poll(up, frame_len), cloud.poll(down, frame_len));

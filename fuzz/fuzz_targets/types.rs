@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use arbitrary::Arbitrary;
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::types::{Counter, List, Record, Set};
 use crdt_core::{Document, DocumentName, Fixed, Heap, Limits, Moment, Path, ReplicaId, Storage, Time, Write};
 use godwit_fuzz::{AnyValue, path};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 const CELLS: usize = 32;
 const BYTES: usize = 1536;
 
-type Small = Fixed<CELLS, BYTES, 4>;
+type Small = Fixed<Cells<CELLS>, Bytes<BYTES>, Replicas<4>>;
 
 #[derive(Arbitrary, Debug)]
 enum Step {

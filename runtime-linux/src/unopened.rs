@@ -2,7 +2,7 @@
 //! forgotten.
 
 use control::ErrorReply;
-use crdt_core::{Config, Heap, Limits, Moment, PeerId, Replica, Role};
+use crdt_core::{Config, Heap, Limits, Moment, PeerId, Replica, Role, Size};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ impl UnopenedDocument {
             Ok(found) => (found, None),
             Err(error) => (None, Some(ErrorReply::with_sources("", &error).message)),
         };
-        let (cells, unsent) = found.unwrap_or((0, Limits { cells: 0, bytes: 0 }));
+        let (cells, unsent) = found.unwrap_or_default();
         Self { document, cells, unsent_cells: unsent.cells, unsent_bytes: unsent.bytes, damage }
     }
 
@@ -99,7 +99,7 @@ fn unsent(
     replica: &Replica<Heap, ChaCha12Rng>,
     arrived: Option<Arrived>,
     aggregator: Option<PublicKey>,
-) -> Limits {
+) -> Size {
     let key = aggregator.or(arrived.as_ref().map(|arrived| arrived.aggregator));
     let arrived = arrived.filter(|arrived| Some(arrived.aggregator) == key);
     let acked = key.and_then(|key| replica.acknowledged_by(PeerId(key.0)));
@@ -107,7 +107,7 @@ fn unsent(
         acked.is_some_and(|acked| acked.covers(stamp))
             || arrived.as_ref().is_some_and(|arrived| arrived.covers(stamp))
     };
-    let mut unsent = Limits { cells: 0, bytes: 0 };
+    let mut unsent = Size::default();
     for cell in replica.document().changes_since(0).filter(|cell| !is_there(cell.stamp)) {
         unsent.cells += 1;
         unsent.bytes += cell.path.len() + cell.payload.len();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crdt_core::{Cell, CellRecord, Config, Heap, Moment, Path, PersistToken, RecordError, Replica, Unsaved};
+use crdt_core::{Cell, CellRecord, Config, Heap, Moment, Path, PersistToken, Replica, RestoreError, Unsaved};
 
 use crdt_core::rand_core::Rng;
 
@@ -20,7 +20,7 @@ pub enum LoadError {
         /// The document's name.
         document: String,
         /// What is wrong with it.
-        cause: RecordError,
+        cause: RestoreError,
         /// What to do, which depends on the store's [`Role`](crate::Role).
         advice: &'static str,
     },
@@ -77,8 +77,8 @@ pub fn load<R: Rng>(
     Replica::load(moment, config, rng, &stored.meta, cells).map(Some).map_err(fail)
 }
 
-fn decode<'a>(path: &'a str, record: &'a [u8]) -> Result<Cell<'a>, RecordError> {
-    let path = Path::new(path).map_err(RecordError::Path)?;
+fn decode<'a>(path: &'a str, record: &'a [u8]) -> Result<Cell<'a>, RestoreError> {
+    let path = Path::new(path).map_err(RestoreError::Path)?;
     CellRecord::decode(path, record)
 }
 

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{
     Config, Connect, CountingRng, DocumentName, Heap, Moment, Output, Path, PeerId, Replica, Role, SessionId,
     Value, Write,
@@ -102,7 +103,7 @@ impl Godwit {
     ///
     /// 40 cells, 1 KiB of paths and values, 4 replicas: the smallest that W1 fits in, rounded up.
     pub fn fixed_bytes() -> (usize, usize) {
-        type Small = crdt_core::Fixed<40, 1024, 4>;
+        type Small = crdt_core::Fixed<Cells<40>, Bytes<1024>, Replicas<4>>;
         (size_of::<Replica<Small, CountingRng>>(), size_of::<crdt_core::Document<Small>>())
     }
 

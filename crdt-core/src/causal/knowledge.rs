@@ -114,14 +114,14 @@ impl<S: KnowledgeMemory> Knowledge<S> {
     /// Everything that `replica` wrote up to `time` is incorporated.
     ///
     /// # Errors
-    /// [`CapacityError::Replicas`] when `replica` is new and there is no room. Nothing has changed then.
+    /// [`CapacityError::Replicas`] when `replica` is new and there is no capacity. Nothing has changed then.
     pub(crate) fn claim(&mut self, replica: ReplicaId, time: Time) -> Result<(), CapacityError> {
         if self.vv.time_of(replica) >= time {
             return Ok(());
         }
         self.vv.raise(replica, time)?;
         self.rises += 1;
-        if self.log.room() == 0 {
+        if self.log.capacity() == 0 {
             return Ok(());
         }
         if let Some(last) = self.log.last_mut().filter(|last| last.replica == replica) {
@@ -132,13 +132,13 @@ impl<S: KnowledgeMemory> Knowledge<S> {
             self.compact_log();
         }
         let pushed = self.log.push(Rise { number: self.rises, replica });
-        debug_assert!(pushed.is_ok(), "the log has room for two rises of each replica");
+        debug_assert!(pushed.is_ok(), "the log has capacity for two rises of each replica");
         Ok(())
     }
 
     /// Own writes after `common` were never made, as far as others know: the id `old` ends there.
     pub(crate) fn roll_back(&mut self, old: ReplicaId, common: Time) {
-        // Lower than what stands there: it needs no room.
+        // Lower than what stands there: it needs no capacity.
         self.vv.put(old, common).ok();
     }
 
@@ -210,7 +210,7 @@ impl<S: KnowledgeMemory> Knowledge<S> {
     /// The rises after the number `since`; `None` where that is not known.
     fn rises_since(&self, since: u64) -> Option<&[Rise]> {
         // Where there is no log, the compiler sees that.
-        if self.log.room() == 0 || since == 0 {
+        if self.log.capacity() == 0 || since == 0 {
             return None;
         }
         Some(&self.log[self.log.partition_point(|rise| rise.number <= since)..])
@@ -237,7 +237,7 @@ impl<S: KnowledgeMemory> Knowledge<S> {
 
     /// A tombstone that is incorporated here is forgotten.
     pub(crate) fn forget(&mut self, stamp: Stamp) {
-        // No room: it is of a retired id that was never listed here, and known by the retirement alone.
+        // No capacity: it is of a retired id that was never listed here, and known by the retirement alone.
         self.floor.raise(stamp.replica, stamp.time).ok();
         self.horizon = self.horizon.max(stamp);
         self.floor_rises += 1;
@@ -251,7 +251,7 @@ impl<S: KnowledgeMemory> Knowledge<S> {
 
     /// Takes over what a peer has forgotten, once everything that it has is incorporated.
     pub(crate) fn take_over(&mut self, floor: &VersionVector<S>, horizon: Stamp) {
-        // The version vector covers it, and has room for no fewer replicas.
+        // The version vector covers it, and has capacity for no fewer replicas.
         for entry in floor.iter().filter(|e| self.vv.time_of(e.replica) >= e.time) {
             self.floor.raise(entry.replica, entry.time).ok();
         }
@@ -338,7 +338,7 @@ impl<S: KnowledgeMemory> Knowledge<S> {
 
     /// Every retirement up to `at` was taken over.
     pub(crate) fn note_retirement(&mut self, at: Time) {
-        // Where there is no room, the peer tells again.
+        // Where there is no capacity, the peer tells again.
         if self.claim(ReplicaId::RETIREMENTS, at).is_ok()
             && self.floor.raise(ReplicaId::RETIREMENTS, at).is_ok()
         {
@@ -358,7 +358,7 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         let Some(retired) = self.retired.remove(replica) else { return false };
         // What it had deleted is no longer told by the list: whoever was not told before gets the whole document.
         self.retired.note_dropped(retired.at);
-        // Where there is no room, its owner's next claim is refused, with the limit.
+        // Where there is no capacity, its owner's next claim is refused, with the limit.
         self.claim(replica, retired.time).ok();
         self.floor_rises += 1;
         true
@@ -412,7 +412,7 @@ impl<S: KnowledgeMemory> Knowledge<S> {
     }
 }
 
-/// Rises that the log has room for beside two of each replica.
+/// Rises that the log has capacity for beside two of each replica.
 const LOG_MIN: usize = 16;
 
 #[cfg(all(test, feature = "alloc"))]
@@ -421,6 +421,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::capacity::{Bytes, Cells, Replicas};
     use crate::storage::{Fixed, Heap};
 
     #[derive(Clone, Debug)]
@@ -464,7 +465,7 @@ mod tests {
                 }
                 Step::Tell(peer) => {
                     let Peer { has, since } = &mut peers[peer];
-                    let lacks = |e: &crate::causal::Entry| {
+                    let lacks = |e: &crate::causal::VectorEntry| {
                         e.replica != ReplicaId::RETIREMENTS && has.time_of(e.replica) < e.time
                     };
                     let naive: std::vec::Vec<_> =
@@ -506,7 +507,7 @@ mod tests {
         #[test]
         fn what_rose_is_what_a_peer_lacks(steps in prop::collection::vec(step(), 1..400)) {
             play::<Heap>(&steps);
-            play::<Fixed<4, 64, 64>>(&steps);
+            play::<Fixed<Cells<4>, Bytes<64>, Replicas<64>>>(&steps);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The memory that knowledge is kept in.
 
-use super::{Entry, Retired, Rise};
+use super::{Retired, Rise, VectorEntry};
 use crate::id::ReplicaId;
 use crate::list::List;
 
@@ -8,7 +8,7 @@ use crate::list::List;
 /// ours to keep.
 pub trait KnowledgeMemory: sealed::Sealed + Sized + 'static {
     /// Entries of one version vector.
-    type Entries: List<Entry>;
+    type Entries: List<VectorEntry>;
     /// Replica ids.
     type Ids: List<ReplicaId>;
     /// Ids that were retired.
@@ -18,5 +18,8 @@ pub trait KnowledgeMemory: sealed::Sealed + Sized + 'static {
 }
 
 pub(crate) mod sealed {
-    pub trait Sealed {}
+    pub trait Sealed {
+        /// Does not compile for a memory that is too small to work with.
+        const CAN_WORK: () = ();
+    }
 }

@@ -12,4 +12,4 @@ pub use memory::KnowledgeMemory;
 pub use retired::Retired;
 pub(crate) use retired::RetiredIds;
 pub use stamp::Stamp;
-pub use version_vector::{Entry, VersionVector};
+pub use version_vector::{VectorEntry, VersionVector};

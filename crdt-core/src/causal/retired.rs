@@ -23,7 +23,7 @@ pub struct Retired {
 /// deleted. Lookups cost O(retired ids).
 pub(crate) struct RetiredIds<S: KnowledgeMemory> {
     entries: S::Retired,
-    /// The last retirement that is no longer listed, because there was no room, or because the id is in use again.
+    /// The last retirement that is no longer listed, because there was no capacity, or because the id is in use again.
     dropped: Time,
 }
 
@@ -33,22 +33,22 @@ impl<S: KnowledgeMemory> RetiredIds<S> {
     }
 
     /// Whether this storage keeps any. Where it does not, the compiler sees that, and leaves out what follows from it.
-    pub(crate) fn has_room(&self) -> bool {
-        self.entries.room() > 0
+    pub(crate) fn has_capacity(&self) -> bool {
+        self.entries.capacity() > 0
     }
 
-    /// Lists an id; where there is no room, the oldest goes.
+    /// Lists an id; where there is no capacity, the oldest goes.
     pub(crate) fn add(&mut self, retired: Retired) {
-        if !self.has_room() {
+        if !self.has_capacity() {
             return;
         }
         self.remove(retired.replica);
-        if self.entries.len() == self.entries.room() {
+        if self.entries.len() == self.entries.capacity() {
             self.dropped = self.dropped.max(self.entries.remove(0).at);
         }
         let place = self.entries.partition_point(|listed| listed.at <= retired.at);
         let inserted = self.entries.insert(place, retired);
-        debug_assert!(inserted.is_ok(), "room was made");
+        debug_assert!(inserted.is_ok(), "capacity was made");
     }
 
     /// Takes an id out: it is in use again.
@@ -94,13 +94,13 @@ impl<S: KnowledgeMemory> RetiredIds<S> {
 
     /// Retirements up to `at` are not listed.
     pub(crate) fn note_dropped(&mut self, at: Time) {
-        if !self.has_room() {
+        if !self.has_capacity() {
             return;
         }
         self.dropped = self.dropped.max(at);
     }
 
     fn listed(&self) -> &[Retired] {
-        if self.has_room() { &self.entries } else { &[] }
+        if self.has_capacity() { &self.entries } else { &[] }
     }
 }

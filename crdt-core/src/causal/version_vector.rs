@@ -10,7 +10,7 @@ use crate::time::Time;
 
 /// One replica's part of a version vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct VectorEntry {
     /// Whose.
     pub replica: ReplicaId,
     /// Every transaction of that replica up to here.
@@ -34,15 +34,15 @@ impl<S: KnowledgeMemory> VersionVector<S> {
     /// Raises `replica` to `time`; never lowers it.
     ///
     /// # Errors
-    /// [`CapacityError::Replicas`] when `replica` is new and there is no room. Nothing has changed then.
+    /// [`CapacityError::Replicas`] when `replica` is new and there is no capacity. Nothing has changed then.
     pub fn raise(&mut self, replica: ReplicaId, time: Time) -> Result<(), CapacityError> {
         match self.position(replica) {
             Ok(i) => self.entries[i].time = self.entries[i].time.max(time),
             Err(_) if time == Time::ZERO => {}
             Err(i) => {
-                let limit = self.entries.room();
+                let limit = self.entries.capacity();
                 self.entries
-                    .insert(i, Entry { replica, time })
+                    .insert(i, VectorEntry { replica, time })
                     .map_err(|_| CapacityError::Replicas { limit })?;
             }
         }
@@ -74,11 +74,11 @@ impl<S: KnowledgeMemory> VersionVector<S> {
     }
 
     /// Raises each replica of `entries`, up to the first that does not fit.
-    pub(crate) fn join_entries(&mut self, entries: &[Entry]) -> Result<(), CapacityError> {
+    pub(crate) fn join_entries(&mut self, entries: &[VectorEntry]) -> Result<(), CapacityError> {
         entries.iter().try_for_each(|e| self.raise(e.replica, e.time))
     }
 
-    /// Joins what there is room for: for vectors that are safe when they are too low.
+    /// Joins what there is capacity for: for vectors that are safe when they are too low.
     pub(crate) fn absorb(&mut self, other: &Self) {
         self.absorb_writes(other);
         self.raise(ReplicaId::RETIREMENTS, other.time_of(ReplicaId::RETIREMENTS)).ok();
@@ -97,7 +97,7 @@ impl<S: KnowledgeMemory> VersionVector<S> {
         self.entries.clear();
         for entry in other.iter() {
             let pushed = self.entries.push(entry);
-            debug_assert!(pushed.is_ok(), "both vectors have the same room");
+            debug_assert!(pushed.is_ok(), "both vectors have the same capacity");
         }
     }
 
@@ -164,21 +164,21 @@ impl<S: KnowledgeMemory> VersionVector<S> {
 
     /// Whether `more` further replicas would fit.
     pub fn fits(&self, more: usize) -> bool {
-        self.entries.len() + more <= self.entries.room()
+        self.entries.len() + more <= self.entries.capacity()
     }
 
     /// Entries in the order of their replica ids.
-    pub fn iter(&self) -> impl Iterator<Item = Entry> + Clone + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = VectorEntry> + Clone + '_ {
         self.entries.iter().copied()
     }
 
     /// The same.
-    pub(crate) fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[VectorEntry] {
         &self.entries
     }
 
     /// Entry number `index` in the order of replica ids.
-    pub(crate) fn entry(&self, index: usize) -> Option<Entry> {
+    pub(crate) fn entry(&self, index: usize) -> Option<VectorEntry> {
         self.entries.get(index).copied()
     }
 
@@ -198,8 +198,8 @@ impl<S: KnowledgeMemory> VersionVector<S> {
     }
 
     /// Most replicas it can list.
-    pub fn room(&self) -> usize {
-        self.entries.room()
+    pub fn capacity(&self) -> usize {
+        self.entries.capacity()
     }
 
     fn position(&self, replica: ReplicaId) -> Result<usize, usize> {

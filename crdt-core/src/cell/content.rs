@@ -232,7 +232,7 @@ impl Kind {
     }
 }
 
-/// Room for the payload of any content that is not a string or bytes.
+/// Buffer for the payload of any content that is not a string or bytes.
 pub(crate) type Scratch = [u8; varint::LEN_MAX];
 
 /// Decimal kinds by their number of digits; six are those of a position on the earth.

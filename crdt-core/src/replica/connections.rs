@@ -82,7 +82,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
             is_deferred: false,
         };
         let session = Session::new(SessionId(self.next_session), carrier, self.rng.next_u32());
-        let (id, limit) = (session.id, self.sessions.room());
+        let (id, limit) = (session.id, self.sessions.capacity());
         self.sessions.add(session).map_err(|()| CapacityError::Peers { limit })?;
         Ok(id)
     }
@@ -170,7 +170,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         if peers.index_of(peer).is_some() {
             return Ok(());
         }
-        let limit = peers.room();
+        let limit = peers.capacity();
         if peers.len() == limit {
             let sessions = &self.sessions;
             let idle = peers.iter().position(|p| sessions.iter().all(|s| s.carrier.peer != p.id));

@@ -49,7 +49,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
             Err(Stop::Fork(fork)) => self.fork_because_of(fork),
             handled => handled,
         };
-        handled.map_err(|stop| stop.error(&messages, self.context.document.knowledge.vv().room()))
+        handled.map_err(|stop| stop.error(&messages, self.context.document.knowledge.vv().capacity()))
     }
 
     fn handle_each(&mut self, index: usize, messages: &mut MessageReader<'_>) -> Result<(), Stop> {

@@ -18,10 +18,11 @@ mod identity;
 mod receipts;
 mod record;
 mod stability;
+mod transaction;
 mod typed;
 
 pub use connections::{Connect, Side};
-pub use record::{CellRecord, RecordError, StateRecord, Unsaved};
+pub use record::{CellRecord, RestoreError, StateRecord, Unsaved};
 
 use rand_core::Rng;
 
@@ -193,7 +194,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
     /// The next thing to do, or `None` when there is nothing until the next input. Frames are written to `buffer`.
     ///
     /// A frame is no longer than `buffer`, which must have at least
-    /// [`FRAME_LEN_MIN`](crate::limits::FRAME_LEN_MIN) bytes and room for the longest cell.
+    /// [`FRAME_LEN_MIN`](crate::limits::FRAME_LEN_MIN) bytes and capacity for the longest cell.
     pub fn poll_output(&mut self, moment: Moment, buffer: &mut [u8]) -> Option<Output> {
         if let Some(event) = self.context.events.pop() {
             return Some(Output::Event(event));

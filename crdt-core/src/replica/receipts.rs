@@ -4,7 +4,7 @@ use rand_core::Rng;
 
 use super::Replica;
 use crate::causal::{Stamp, VersionVector};
-use crate::document::Limits;
+use crate::document::Size;
 use crate::id::PeerId;
 use crate::storage::CellStore;
 use crate::sync::{Event, Memory, Peer, Session, SessionId};
@@ -80,9 +80,9 @@ impl<S: Memory, R: Rng> Replica<S, R> {
     }
 
     /// Cells that `peer` is not known to have, and the bytes of their paths and payloads. O(cells).
-    pub fn backlog(&self, peer: PeerId) -> Limits {
+    pub fn backlog(&self, peer: PeerId) -> Size {
         let (acked, delivered) = (self.acknowledged_by(peer), self.delivered_seq(peer));
-        let mut backlog = Limits { cells: 0, bytes: 0 };
+        let mut backlog = Size::default();
         for cell in self.context.document.cells.below(None) {
             if cell.seq > delivered && acked.is_none_or(|acked| !acked.covers(cell.stamp)) {
                 backlog.cells += 1;

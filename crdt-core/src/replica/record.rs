@@ -50,7 +50,7 @@ const HEAD_LEN: usize = 15;
 /// A stored document cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum RecordError {
+pub enum RestoreError {
     /// It does not fit into this replica's limits.
     #[error("the stored document does not fit: {0}")]
     Capacity(#[from] CapacityError),
@@ -146,8 +146,8 @@ impl CellRecord {
     /// Reads a record.
     ///
     /// # Errors
-    /// [`RecordError::Damaged`] when it is none.
-    pub fn decode<'a>(path: Path<'a>, record: &'a [u8]) -> Result<Cell<'a>, RecordError> {
+    /// [`RestoreError::Damaged`] when it is none.
+    pub fn decode<'a>(path: Path<'a>, record: &'a [u8]) -> Result<Cell<'a>, RestoreError> {
         let mut reader = Reader::new(record);
         let (stamp, kind) = read_cell_head(&mut reader).map_err(|Damaged| reader.error())?;
         let content = Kind::from_number(kind).and_then(|kind| Content::decode(kind, reader.rest()));
@@ -189,14 +189,14 @@ impl<S: Memory, R: Rng> Replica<S, R> {
     /// It may be an old copy, and cannot know it: see [`is_unverified`](Self::is_unverified). O(cells x log cells).
     ///
     /// # Errors
-    /// [`RecordError`]. The records are untouched.
+    /// [`RestoreError`]. The records are untouched.
     pub fn load<'a>(
         moment: Moment,
         config: Config,
         rng: R,
         state: &[u8],
         cells: impl IntoIterator<Item = Cell<'a>>,
-    ) -> Result<Self, RecordError> {
+    ) -> Result<Self, RestoreError> {
         let (name, id, _) = read_head(state)?;
         let mut replica = Self::with_id(&name, id, config, rng);
         replica.restore(moment, state, cells)?;
@@ -207,19 +207,19 @@ impl<S: Memory, R: Rng> Replica<S, R> {
     /// does not hold a second one.
     ///
     /// # Errors
-    /// [`RecordError`]; the replica may hold a part of the records then, and must not be used. The records are untouched.
+    /// [`RestoreError`]; the replica may hold a part of the records then, and must not be used. The records are untouched.
     pub fn restore<'a>(
         &mut self,
         moment: Moment,
         state: &[u8],
         cells: impl IntoIterator<Item = Cell<'a>>,
-    ) -> Result<(), RecordError> {
+    ) -> Result<(), RestoreError> {
         let fingerprint = self.read_state(state)?;
         for cell in cells {
             self.context.document.join(cell)?;
         }
         if self.context.document.fingerprint() != fingerprint {
-            return Err(RecordError::Fingerprint);
+            return Err(RestoreError::Fingerprint);
         }
         self.saved_seq = self.context.document.seq;
         self.context.document.cells.clear_removed();
@@ -230,10 +230,10 @@ impl<S: Memory, R: Rng> Replica<S, R> {
     }
 
     /// Takes over everything but the cells, and tells what their fingerprint must be.
-    fn read_state(&mut self, state: &[u8]) -> Result<u64, RecordError> {
+    fn read_state(&mut self, state: &[u8]) -> Result<u64, RestoreError> {
         let (name, id, mut reader) = read_head(state)?;
         if name != self.context.name || self.context.document.seq != 0 || self.context.peers.len() != 0 {
-            return Err(RecordError::NotNew);
+            return Err(RestoreError::NotNew);
         }
         self.context.document.replica = id;
         self.read_rest(&mut reader).map_err(|stop| match stop {
@@ -269,7 +269,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
                 peer.replica = Some(read_id(reader)?);
             }
             peer.acked = read_vector(reader)?;
-            let limit = self.context.peers.room();
+            let limit = self.context.peers.capacity();
             self.context.peers.insert(peer).ok_or(CapacityError::Peers { limit })?;
         }
         if reader.is_empty() {
@@ -355,11 +355,11 @@ impl From<Damaged> for Stop {
 }
 
 /// The document's name, the replica's id, and what follows.
-fn read_head(state: &[u8]) -> Result<(DocumentName, ReplicaId, Reader<'_>), RecordError> {
+fn read_head(state: &[u8]) -> Result<(DocumentName, ReplicaId, Reader<'_>), RestoreError> {
     let mut reader = Reader::new(state);
     let format = reader.byte().map_err(|Damaged| reader.error())?;
     if format > RECORD_FORMAT {
-        return Err(RecordError::NewerFormat { found: format });
+        return Err(RestoreError::NewerFormat { found: format });
     }
     let (name, id) = read_names(&mut reader).map_err(|Damaged| reader.error())?;
     Ok((name, id, reader))

@@ -20,7 +20,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
     ///
     /// Without an active member it forgets nothing. Nobody has them then, and somebody will come: a device that was never
     /// here, with copies of what was deleted, or one that was given up. Keeping them spares it the whole document, and
-    /// where room is short they go anyway.
+    /// where capacity is short they go anyway.
     pub fn forget_stable(&mut self, moment: Moment) -> usize {
         let members = || self.context.peers.iter().filter(|p| p.active);
         if members().next().is_none() {
@@ -63,7 +63,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
     /// Retires the ids that nobody uses, of which nothing is left, and that every active member has all of.
     fn retire_ids(&mut self) {
         if self.context.config.role != Role::Aggregator
-            || !self.context.document.knowledge.retired().has_room()
+            || !self.context.document.knowledge.retired().has_capacity()
         {
             return;
         }

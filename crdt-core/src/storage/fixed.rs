@@ -8,25 +8,38 @@
 //! The arena has no gaps: removing or resizing moves what lies behind. With the few kilobytes this is for, that
 //! costs less than the bookkeeping of anything cleverer, and "full" means full.
 
+use core::marker::PhantomData;
+
 use super::{CellStore, Storage, Stored, compare_with_below};
+use crate::capacity::{Bytes, Cells, Peers, Replicas};
 use crate::causal::memory::sealed::Sealed;
-use crate::causal::{Entry, KnowledgeMemory, Retired, Rise, Stamp};
+use crate::causal::{KnowledgeMemory, Retired, Rise, Stamp, VectorEntry};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
 use crate::list::List;
+use crate::write::PendingFixed;
 
-/// Memory for one document, all of it inside the value: at most `CELLS` cells, `BYTES` bytes of paths and values,
-/// and `REPLICAS` replicas that ever wrote to it. `PEERS` peers, and as many sessions, which take most of the rest.
+/// Memory for one document, all of it inside the value: [`Cells`], [`Bytes`] of paths and values, [`Replicas`] that ever
+/// wrote to it, and [`Peers`], with as many sessions, which take most of the rest. In this order; 2 peers where none are named.
 ///
 /// With one peer, a session must be [disconnected](crate::Replica::disconnect) before the next is connected; with two, the
 /// next may replace it.
+///
+/// ```
+/// use crdt_core::capacity::{Bytes, Cells, Replicas};
+/// use crdt_core::{Config, DocumentName, Fixed, Replica, ReplicaId, Role};
+/// type Pump = Replica<Fixed<Cells<32>, Bytes<1024>, Replicas<4>>, CountingRng>;
+/// let pump = Pump::new(&DocumentName::new("pump-42")?, Config::new(Role::Member), CountingRng::new(1));
+/// assert_eq!((pump.document().limits().cells, pump.document().limits().bytes), (32, 1024));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
-pub enum Fixed<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize = 2> {}
+pub struct Fixed<C, B, R, P = Peers<2>>(PhantomData<(C, B, R, P)>);
 
 impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> KnowledgeMemory
-    for Fixed<CELLS, BYTES, REPLICAS, PEERS>
+    for Fixed<Cells<CELLS>, Bytes<BYTES>, Replicas<REPLICAS>, Peers<PEERS>>
 {
-    type Entries = heapless::Vec<Entry, REPLICAS>;
+    type Entries = heapless::Vec<VectorEntry, REPLICAS>;
     type Ids = heapless::Vec<ReplicaId, REPLICAS>;
     // For aggregators and meshes, which run on a heap.
     type Retired = heapless::Vec<Retired, 0>;
@@ -34,15 +47,28 @@ impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS:
 }
 
 impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> Storage
-    for Fixed<CELLS, BYTES, REPLICAS, PEERS>
+    for Fixed<Cells<CELLS>, Bytes<BYTES>, Replicas<REPLICAS>, Peers<PEERS>>
 {
     type Cells = FixedCells<CELLS, BYTES>;
     type Sequences = heapless::Vec<u64, CELLS>;
+    type Pending<'w> = PendingFixed<'w, CELLS>;
 }
 
 impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> Sealed
-    for Fixed<CELLS, BYTES, REPLICAS, PEERS>
+    for Fixed<Cells<CELLS>, Bytes<BYTES>, Replicas<REPLICAS>, Peers<PEERS>>
 {
+    const CAN_WORK: () = {
+        assert!(CELLS > 0, "a document needs capacity for a cell: `Cells<1>` or more");
+        assert!(BYTES > 0, "a document needs capacity for a path: `Bytes<1>` or more");
+        assert!(
+            BYTES as u64 <= u32::MAX as u64,
+            "where a cell stands is kept in 32 bits: `Bytes<4294967295>` or less"
+        );
+        assert!(
+            REPLICAS > 0,
+            "a document needs capacity for the id of its own replica: `Replicas<1>` or more"
+        );
+    };
 }
 
 /// The cells of a [`Fixed`] document.
@@ -149,7 +175,7 @@ impl<const CELLS: usize, const BYTES: usize> CellStore for FixedCells<CELLS, BYT
         self.arena[self.used..self.used + payload.len()].copy_from_slice(payload);
         self.used += payload.len();
         let inserted = List::insert(&mut self.slots, index, slot);
-        assert!(inserted.is_ok(), "the caller has made sure that there is room");
+        assert!(inserted.is_ok(), "the caller has made sure that there is capacity");
     }
 
     fn remove_below(&mut self, path: Option<&str>, unwanted: &mut dyn FnMut(Stored<'_>) -> bool) {
@@ -231,7 +257,7 @@ impl<const CELLS: usize, const BYTES: usize> CellStore for FixedCells<CELLS, BYT
         self.used
     }
 
-    fn room(&self) -> (usize, usize) {
+    fn capacity(&self) -> (usize, usize) {
         (CELLS, BYTES)
     }
 }

@@ -13,18 +13,19 @@ use core::cmp::Ordering;
 use super::order::{Order, Place};
 use super::{CellStore, Storage, Stored, compare_with_below};
 use crate::causal::memory::sealed::Sealed;
-use crate::causal::{Entry, KnowledgeMemory, Retired, Rise, Stamp};
+use crate::causal::{KnowledgeMemory, Retired, Rise, Stamp, VectorEntry};
 use crate::cell::Kind;
 use crate::id::ReplicaId;
 use crate::limits::{REPLICAS_MAX, RETIRED_MAX};
 use crate::list::Growing;
+use crate::write::PendingHeap;
 
 /// Memory from the heap. A document grows to the caps of its [`Limits`](crate::Limits).
 #[derive(Debug)]
 pub enum Heap {}
 
 impl KnowledgeMemory for Heap {
-    type Entries = Growing<Entry, REPLICAS_MAX>;
+    type Entries = Growing<VectorEntry, REPLICAS_MAX>;
     type Ids = Growing<ReplicaId, REPLICAS_MAX>;
     type Retired = Growing<Retired, RETIRED_MAX>;
     type Rises = Growing<Rise, { usize::MAX }>;
@@ -33,6 +34,7 @@ impl KnowledgeMemory for Heap {
 impl Storage for Heap {
     type Cells = HeapCells;
     type Sequences = Growing<u64, { usize::MAX }>;
+    type Pending<'w> = PendingHeap<'w>;
 }
 
 impl Sealed for Heap {}
@@ -75,7 +77,7 @@ enum Payload {
 const SHORT_LEN_MAX: usize = 14;
 /// Slots that the slab grows by, at least.
 const SLOTS_MORE_MIN: usize = 8;
-/// Void entries that the log of changes has room for, at least.
+/// Void entries that the log of changes has capacity for, at least.
 const CHANGES_MORE_MIN: usize = 16;
 
 impl Payload {
@@ -130,8 +132,8 @@ impl HeapCells {
             // Doubling would leave up to half of the largest part of a document unused.
             self.slots.reserve_exact(self.slots.len() / 4 + SLOTS_MORE_MIN);
             // A quarter of the log is void before it is worth clearing: O(1) a change, and no memory for history.
-            let room = self.slots.capacity() + self.slots.capacity() / 4 + CHANGES_MORE_MIN;
-            self.changes.reserve_exact(room.saturating_sub(self.changes.len()));
+            let capacity = self.slots.capacity() + self.slots.capacity() / 4 + CHANGES_MORE_MIN;
+            self.changes.reserve_exact(capacity.saturating_sub(self.changes.len()));
         }
         self.slots.push(Slot {
             path: Box::default(),
@@ -352,7 +354,7 @@ impl CellStore for HeapCells {
         self.bytes
     }
 
-    fn room(&self) -> (usize, usize) {
+    fn capacity(&self) -> (usize, usize) {
         (u32::MAX as usize - 1, isize::MAX as usize)
     }
 }

@@ -15,13 +15,20 @@ pub(crate) use sort::{sort, sort_by};
 use crate::causal::{KnowledgeMemory, Stamp};
 use crate::cell::{Cell, Content, Kind, Path};
 use crate::list::List;
+use crate::write::Pending;
 
 /// The memory of a document: [`Fixed`] or [`Heap`]. A [`Replica`](crate::Replica) wants more: [`Memory`](crate::Memory).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no storage of a document",
+    note = "without a heap it is `Fixed<Cells<32>, Bytes<1024>, Replicas<4>>`, in this order, and perhaps `Peers<1>` behind"
+)]
 pub trait Storage: KnowledgeMemory {
     /// Cells by path and by the order in which they changed here.
     type Cells: CellStore;
     /// Sequence numbers of some of the cells.
     type Sequences: List<u64>;
+    /// Writes of a transaction that is put together.
+    type Pending<'w>: Pending<'w>;
 }
 
 /// A cell as it is kept, with its place in the order of local changes.
@@ -67,7 +74,7 @@ pub trait CellStore: Default {
     type Place: Copy;
 
     /// Adds a cell at the [place](Self::find) of its path, or replaces the one that is there. The caller has made sure that
-    /// there is room.
+    /// there is capacity.
     fn put(&mut self, place: Self::Place, cell: Stored<'_>);
     /// Removes the cells strictly below `path` (all cells for `None`) that `unwanted` says yes to.
     fn remove_below(&mut self, path: Option<&str>, unwanted: &mut dyn FnMut(Stored<'_>) -> bool);
@@ -104,11 +111,11 @@ pub trait CellStore: Default {
     /// Bytes of paths and payloads held.
     fn bytes(&self) -> usize;
     /// Most cells and most bytes.
-    fn room(&self) -> (usize, usize);
+    fn capacity(&self) -> (usize, usize);
 }
 
 /// Where `path` sorts against the run of paths that begin with `above` and a `/`: before, in it, or after.
-fn compare_with_below(path: &[u8], above: &str) -> core::cmp::Ordering {
+pub(crate) fn compare_with_below(path: &[u8], above: &str) -> core::cmp::Ordering {
     let head = &path[..path.len().min(above.len())];
     head.cmp(above.as_bytes()).then_with(|| match path.get(above.len()) {
         None => core::cmp::Ordering::Less,

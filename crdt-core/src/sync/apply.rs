@@ -3,7 +3,7 @@
 use super::conflicts::Sender;
 use super::receive::refusal;
 use super::{Context, Event, Memory, Outcome, Session, Stop, Turn};
-use crate::causal::{Entry, Stamp, VersionVector};
+use crate::causal::{Stamp, VectorEntry, VersionVector};
 use crate::cell::{Kind, Path};
 use crate::document::{Document, Joined, UpdateError};
 use crate::error::CapacityError;
@@ -141,11 +141,11 @@ impl<S: Memory> Session<S> {
     pub(super) fn handle_own_claim(&mut self, time_ms: u64, context: &mut Context<S>) -> Result<(), Stop> {
         let replica = self.peer_replica().ok_or(Stop::Dangling)?;
         let time = Time::from_ms(time_ms).ok_or(Stop::Dangling)?;
-        self.handle_claim(&[Entry { replica, time }], context)
+        self.handle_claim(&[VectorEntry { replica, time }], context)
     }
 
     /// The claim of a batch: what it raises here is incorporated now. It lists a replica once.
-    fn handle_claim(&mut self, claim: &[Entry], context: &mut Context<S>) -> Result<(), Stop> {
+    fn handle_claim(&mut self, claim: &[VectorEntry], context: &mut Context<S>) -> Result<(), Stop> {
         if self.incoming.is_skipping() {
             self.incoming.note_claim_received();
             return Ok(());
@@ -186,16 +186,16 @@ impl<S: Memory> Session<S> {
     }
 
     /// Whether the version vector has capacity for the ids of a claim that are new here.
-    fn has_capacity_for(&self, claim: &[Entry], context: &Context<S>) -> bool {
+    fn has_capacity_for(&self, claim: &[VectorEntry], context: &Context<S>) -> bool {
         let (vv, retired) = (context.document.knowledge.vv(), context.document.knowledge.retired());
         let decides = self.carrier.with_aggregator;
-        let is_retired = |e: &Entry| !decides && retired.covers(Stamp::new(e.time, e.replica));
+        let is_retired = |e: &VectorEntry| !decides && retired.covers(Stamp::new(e.time, e.replica));
         let new = claim.iter().filter(|e| e.time > Time::ZERO && vv.time_of(e.replica) == Time::ZERO);
         vv.fits(new.filter(|e| !is_retired(e)).count())
     }
 
     fn refuse_replicas(&mut self, context: &mut Context<S>) {
-        let limit = context.document.knowledge.vv().room();
+        let limit = context.document.knowledge.vv().capacity();
         if !self.incoming.is_skipping() {
             self.refuse(context, refusal(CapacityError::Replicas { limit }.into()));
         }

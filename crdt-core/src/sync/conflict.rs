@@ -14,7 +14,7 @@ use crate::varint;
 /// [`Event::Conflicts`](crate::Event::Conflicts).
 ///
 /// It owns what it tells. In heap storage that is everything. In fixed storage it is at most
-/// [`CONFLICT_LEN`] bytes: a path that leaves no room for two numbers is cut, then the winning
+/// [`CONFLICT_LEN`] bytes: a path that leaves no capacity for two numbers is cut, then the winning
 /// and the lost text or bytes are; numbers and markers never are. The winning value stands in the document as well.
 pub struct Conflict<S: Memory> {
     lost: Side,
@@ -25,7 +25,7 @@ pub struct Conflict<S: Memory> {
 
 /// One side of a [`Conflict`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Version<'a> {
+pub struct ConflictSide<'a> {
     /// Where it was written: for the winning side of a conflict, the path of the lost cell or one above it.
     pub path: &'a str,
     /// When and by which replica.
@@ -36,7 +36,7 @@ pub struct Version<'a> {
     pub full_len: (usize, usize),
 }
 
-impl Version<'_> {
+impl ConflictSide<'_> {
     /// Whether nothing was cut.
     pub fn is_whole(&self) -> bool {
         (self.path.len(), long_len(self.content)) == self.full_len
@@ -57,15 +57,16 @@ struct Side {
 impl<S: Memory> Conflict<S> {
     pub(crate) fn new(lost: &Stored<'_>, won: &Stored<'_>) -> Self {
         let mut bytes = S::ConflictBytes::default();
-        let path_len = cut(lost.path, bytes.room() - 2 * varint::LEN_MAX);
-        let room = bytes.room() - path_len;
+        let path_len = cut(lost.path, bytes.capacity() - 2 * varint::LEN_MAX);
+        let capacity = bytes.capacity() - path_len;
         // The lost value is nowhere else: it goes first.
-        let lost_kept = cut_payload(lost.kind, lost.payload, room - won.payload.len().min(varint::LEN_MAX));
-        let won_kept = cut_payload(won.kind, won.payload, room - lost_kept);
+        let lost_kept =
+            cut_payload(lost.kind, lost.payload, capacity - won.payload.len().min(varint::LEN_MAX));
+        let won_kept = cut_payload(won.kind, won.payload, capacity - lost_kept);
         let parts = [&lost.path.as_bytes()[..path_len], &lost.payload[..lost_kept], &won.payload[..won_kept]];
         for byte in parts.into_iter().flatten() {
             let pushed = bytes.push(*byte);
-            debug_assert!(pushed.is_ok(), "what is kept was cut to the room");
+            debug_assert!(pushed.is_ok(), "what is kept was cut to the capacity");
         }
         let side = |cell: &Stored<'_>, kept| Side {
             stamp: cell.stamp,
@@ -77,19 +78,19 @@ impl<S: Memory> Conflict<S> {
         Self { lost: side(lost, lost_kept), won: side(won, won_kept), bytes }
     }
 
-    /// The path whose value was lost. [`Version::is_whole`] tells whether it was cut.
+    /// The path whose value was lost. [`ConflictSide::is_whole`] tells whether it was cut.
     pub fn path(&self) -> &str {
         core::str::from_utf8(&self.bytes[..self.path_kept()]).expect("cut between characters")
     }
 
     /// What was here, written by whom and when.
-    pub fn lost(&self) -> Version<'_> {
+    pub fn lost(&self) -> ConflictSide<'_> {
         let start = self.path_kept();
         self.version(&self.lost, start)
     }
 
     /// What replaced it, written by whom and when.
-    pub fn won(&self) -> Version<'_> {
+    pub fn won(&self) -> ConflictSide<'_> {
         let start = self.path_kept() + usize::from(self.lost.kept);
         self.version(&self.won, start)
     }
@@ -98,13 +99,13 @@ impl<S: Memory> Conflict<S> {
         self.bytes.len() - usize::from(self.lost.kept) - usize::from(self.won.kept)
     }
 
-    fn version(&self, side: &Side, start: usize) -> Version<'_> {
+    fn version(&self, side: &Side, start: usize) -> ConflictSide<'_> {
         let (path, path_len) = (self.path(), usize::from(side.path_len));
         let payload = &self.bytes[start..start + usize::from(side.kept)];
         let content = Content::of(side.kind, payload).expect("only text and bytes are cut");
         let long = if side.kind.has_length() { side.payload_len.into() } else { 0 };
         let path = path.get(..path_len).unwrap_or(path);
-        Version { path, stamp: side.stamp, content, full_len: (path_len, long) }
+        ConflictSide { path, stamp: side.stamp, content, full_len: (path_len, long) }
     }
 }
 
@@ -114,15 +115,15 @@ impl<S: Memory> fmt::Debug for Conflict<S> {
     }
 }
 
-/// Bytes of `text` that are kept of at most `room`: whole characters.
-fn cut(text: &str, room: usize) -> usize {
-    text.floor_char_boundary(room)
+/// Bytes of `text` that are kept of at most `capacity`: whole characters.
+fn cut(text: &str, capacity: usize) -> usize {
+    text.floor_char_boundary(capacity)
 }
 
-fn cut_payload(kind: Kind, payload: &[u8], room: usize) -> usize {
+fn cut_payload(kind: Kind, payload: &[u8], capacity: usize) -> usize {
     match core::str::from_utf8(payload) {
-        Ok(text) if kind == Kind::Str => cut(text, room),
-        _ => payload.len().min(room),
+        Ok(text) if kind == Kind::Str => cut(text, capacity),
+        _ => payload.len().min(capacity),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::id::ReplicaId;
 use crate::list::List;
 use crate::storage::Stored;
 
-/// Conflicts that wait. When there is no room the oldest is dropped, and counted.
+/// Conflicts that wait. When there is no capacity the oldest is dropped, and counted.
 pub(crate) struct Conflicts<S: Memory> {
     kept: S::Conflicts,
     pub(crate) dropped: u64,
@@ -38,12 +38,12 @@ impl<S: Memory> Conflicts<S> {
             return;
         }
         self.count += 1;
-        if self.kept.len() == self.kept.room() {
+        if self.kept.len() == self.kept.capacity() {
             self.kept.remove(0);
             self.dropped += 1;
         }
         let pushed = self.kept.push(Conflict::new(lost, won));
-        debug_assert!(pushed.is_ok(), "there is room for one");
+        debug_assert!(pushed.is_ok(), "there is capacity for one");
     }
 
     pub(crate) fn take(&mut self) -> Option<Conflict<S>> {

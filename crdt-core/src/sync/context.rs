@@ -88,7 +88,7 @@ impl<S: Memory> Context<S> {
         if self.given_up.contains(&id) {
             return;
         }
-        if self.given_up.len() == self.given_up.room() {
+        if self.given_up.len() == self.given_up.capacity() {
             self.given_up.remove(0);
         }
         self.given_up.push(id).ok();

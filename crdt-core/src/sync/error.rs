@@ -41,7 +41,7 @@ pub(crate) enum Stop {
     /// The peer speaks another version than this.
     OtherVersion(u8),
     OutOfTurn(Turn),
-    /// There is no room for so many replicas.
+    /// There is no capacity for so many replicas.
     TooManyReplicas(u16),
 }
 
@@ -74,16 +74,16 @@ pub(crate) enum Turn {
 }
 
 impl Stop {
-    /// `needed` replicas, where there is no room for them.
+    /// `needed` replicas, where there is no capacity for them.
     pub(crate) fn too_many_replicas(needed: usize) -> Self {
         const { assert!(REPLICAS_MAX < u16::MAX as usize) };
         Stop::TooManyReplicas(needed as u16)
     }
 
-    /// What the application is told. `messages` is the reader of the frame, `room` how many replicas there is room for.
+    /// What the application is told. `messages` is the reader of the frame, `capacity` how many replicas there is capacity for.
     #[cold]
     #[inline(never)]
-    pub(crate) fn error(self, messages: &MessageReader<'_>, room: usize) -> PeerError {
+    pub(crate) fn error(self, messages: &MessageReader<'_>, capacity: usize) -> PeerError {
         match self {
             Stop::Damaged => PeerError::Decode(messages.error()),
             Stop::Dangling => PeerError::Dangling,
@@ -96,7 +96,7 @@ impl Stop {
             Stop::TooManyReplicas(needed) => PeerError::Refused(Refusal::Capacity {
                 what: Resource::Replicas,
                 needed: needed.into(),
-                limit: room as u64,
+                limit: capacity as u64,
             }),
         }
     }

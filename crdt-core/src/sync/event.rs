@@ -53,8 +53,8 @@ pub enum Event {
     ///
     /// # Example: what is new
     /// ```
-    /// # use crdt_core::{Event, Memory, Output, Replica};
-    /// # fn driver<S: Memory>(replica: &Replica<S>, output: Output) {
+    /// # use crdt_core::{Event, Memory, Output, Replica, rand_core::Rng};
+    /// # fn driver<S: Memory, R: Rng>(replica: &Replica<S, R>, output: Output) {
     /// // In the loop over `poll_output`:
     /// if let Output::Event(Event::Changed { since }) = output {
     ///     for cell in replica.document().changes_since(since) {
@@ -170,12 +170,12 @@ impl<S: Memory> Events<S> {
     }
 
     pub(crate) fn push(&mut self, event: Event) {
-        if self.queue.len() == self.queue.room() {
+        if self.queue.len() == self.queue.capacity() {
             self.queue.remove(0);
             self.dropped += 1;
         }
         let pushed = self.queue.push(event);
-        debug_assert!(pushed.is_ok(), "there is room for one");
+        debug_assert!(pushed.is_ok(), "there is capacity for one");
     }
 
     pub(crate) fn note_changed(&mut self, since: u64) {

@@ -1,6 +1,7 @@
 //! The memory of sessions, and of what is remembered of peers.
 
 use super::{Conflict, Event, Peer, Session, SessionId};
+use crate::capacity::{Bytes, Cells, Peers, Replicas};
 use crate::limits::{CONFLICT_LEN, CONFLICTS_FIXED_MAX, DICTIONARY_PATH_LEN_MAX};
 #[cfg(feature = "alloc")]
 use crate::limits::{CONFLICTS_HEAP_MAX, EVENTS_MAX, REPLICAS_MAX};
@@ -12,6 +13,10 @@ use crate::storage::Heap;
 use crate::storage::{Fixed, Storage};
 
 /// The memory of a replica: a document's [`Storage`], and lists for its sessions and peers. [`Fixed`] and [`Heap`] are both.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no memory of a replica",
+    note = "without a heap it is `Fixed<Cells<32>, Bytes<1024>, Replicas<4>>`, in this order, and perhaps `Peers<1>` behind"
+)]
 pub trait Memory: Storage {
     /// Paths that a session has named.
     type Dictionary: List<DictionaryPath>;
@@ -39,7 +44,7 @@ pub trait Memory: Storage {
 pub(crate) type DictionaryPath = heapless::String<DICTIONARY_PATH_LEN_MAX>;
 
 impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> Memory
-    for Fixed<CELLS, BYTES, REPLICAS, PEERS>
+    for Fixed<Cells<CELLS>, Bytes<BYTES>, Replicas<REPLICAS>, Peers<PEERS>>
 {
     type Dictionary = heapless::Vec<DictionaryPath, { FIXED_DICTIONARY_SLOTS }>;
     type Marks = heapless::Vec<u16, 0>;

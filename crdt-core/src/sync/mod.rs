@@ -36,7 +36,7 @@ mod sessions;
 
 pub(crate) use carrier::Carrier;
 pub(crate) use claims::{Claim, Claims};
-pub use conflict::{Conflict, Version};
+pub use conflict::{Conflict, ConflictSide};
 pub(crate) use conflicts::Conflicts;
 pub(crate) use context::Context;
 pub use error::PeerError;

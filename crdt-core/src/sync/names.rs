@@ -37,7 +37,7 @@ impl<S: Memory> Names<S> {
             cursor: Cursor {
                 last_time: 0,
                 replicas: 0,
-                replicas_max: Self::replicas_room(),
+                replicas_max: Self::replicas_capacity(),
                 paths: 0,
                 paths_max: S::DICTIONARY_SLOTS,
                 defining: true,
@@ -46,9 +46,9 @@ impl<S: Memory> Names<S> {
     }
 
     /// Ids that fit, as announced to the peer: a power of two.
-    pub(crate) fn replicas_room() -> usize {
-        let room = S::Ids::default().room().max(1);
-        1 << room.ilog2().min(15)
+    pub(crate) fn replicas_capacity() -> usize {
+        let capacity = S::Ids::default().capacity().max(1);
+        1 << capacity.ilog2().min(15)
     }
 
     /// The peer's Open said how much it can remember, and the initiator's vector starts the table.
@@ -92,7 +92,7 @@ impl<S: Memory> Names<S> {
             && self.ids.push(id).is_ok()
         {
             self.cursor.replicas += 1;
-            if self.by_id.room() > 0 {
+            if self.by_id.capacity() > 0 {
                 let place = self.by_id.partition_point(|index| self.ids[usize::from(*index)] < id);
                 self.by_id.insert(place, (self.ids.len() - 1) as u16).ok();
             }
@@ -108,7 +108,7 @@ impl<S: Memory> Names<S> {
     pub(crate) fn rewind(&mut self, (cursor, ids): (Cursor, usize)) {
         if self.ids.len() > ids {
             self.ids.truncate(ids);
-            if self.by_id.room() > 0 {
+            if self.by_id.capacity() > 0 {
                 self.by_id.retain(|index| usize::from(*index) < ids);
             }
         }
@@ -117,7 +117,7 @@ impl<S: Memory> Names<S> {
 
     pub(crate) fn slot_of(&self, path: Path<'_>) -> Option<usize> {
         let is_it = |slot: &usize| self.paths[*slot].as_str() == path.as_str();
-        if self.marks.room() == 0 {
+        if self.marks.capacity() == 0 {
             return (0..self.paths.len()).find(is_it);
         }
         let wanted = mark(path.as_str());
@@ -136,7 +136,7 @@ impl<S: Memory> Names<S> {
             return ReplicaRef::Own;
         }
         let further = || {
-            let index = match self.by_id.room() {
+            let index = match self.by_id.capacity() {
                 0 => self.ids.iter().position(|known| *known == id)?,
                 _ => {
                     let place =

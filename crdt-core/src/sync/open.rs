@@ -8,7 +8,7 @@ use super::send::{name_replica, write_vector_entry};
 use super::{
     Awaited, Context, Event, FirstBase, Memory, Names, Opened, Opening, Outcome, Phase, Session, Stop, Turn,
 };
-use crate::causal::{Entry, Stamp, VersionVector};
+use crate::causal::{Stamp, VectorEntry, VersionVector};
 use crate::config::Role;
 use crate::error::CapacityError;
 use crate::id::ReplicaId;
@@ -112,8 +112,8 @@ impl<S: Memory> Session<S> {
                 document.cells.below(None).filter(|c| c.stamp.replica == peer).map(|c| c.stamp.time).max();
             held.filter(|time| *time > vv.time_of(peer) && holds(Rule::Yours)).map(Time::as_ms)
         });
-        let is_retired = |e: &Entry| document.knowledge.retired().covers(Stamp::new(e.time, e.replica));
-        let is_shared = |e: &Entry| vv.index_of(e.replica).is_some() || is_retired(e);
+        let is_retired = |e: &VectorEntry| document.knowledge.retired().covers(Stamp::new(e.time, e.replica));
+        let is_shared = |e: &VectorEntry| vv.index_of(e.replica).is_some() || is_retired(e);
         let shared = self.table.iter().filter(is_shared).count();
         let relative = 2 * shared >= self.table.len();
         let same = *vv == self.table && is_clean;
@@ -276,7 +276,7 @@ impl<S: Memory> Session<S> {
             self.outgoing.peer_knows.absorb_writes(&claim);
         }
         self.incoming.early_vector = (!self.carrier.confirmed).then(|| theirs.clone());
-        let limit = context.peers.room();
+        let limit = context.peers.capacity();
         let peer = context.peers.index_of(self.carrier.peer).ok_or(CapacityError::Peers { limit })?;
         if self.carrier.confirmed {
             context.peers[peer].acked.copy_from(&theirs);
@@ -456,7 +456,7 @@ fn open_head<S: Memory>(frame_len_max: usize) -> OpenHead<'static> {
         by_reference: false,
         dictionary_slots: S::DICTIONARY_SLOTS,
         frame_len_max: frame_len_max.min(FRAME_LEN_MAX),
-        replicas_max: Names::<S>::replicas_room(),
+        replicas_max: Names::<S>::replicas_capacity(),
         time: None,
         yours: None,
         received: None,

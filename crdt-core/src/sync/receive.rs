@@ -1,7 +1,7 @@
 //! Receiving: a frame is checked from end to end, then handled message by message.
 
 use super::{Awaited, Context, Event, Memory, Need, Outcome, Phase, Receiving, Session, Skipped, Stop, Turn};
-use crate::causal::{Entry, Stamp, VersionVector};
+use crate::causal::{Stamp, VectorEntry, VersionVector};
 use crate::cell::Path;
 use crate::config::{Config, Role};
 use crate::document::UpdateError;
@@ -188,7 +188,7 @@ impl<S: Memory> Session<S> {
         let own = told.checked_sub(behind).ok_or(Stop::Dangling)?;
         let vv = context.document.knowledge.vv();
         let others = self.table.iter().filter(|e| e.replica != peer);
-        let is_here = |e: Entry| context.document.covers(Stamp::new(e.time, e.replica));
+        let is_here = |e: VectorEntry| context.document.covers(Stamp::new(e.time, e.replica));
         Ok(vv.time_of(peer).as_ms() >= own && { others }.all(is_here))
     }
 
@@ -343,7 +343,10 @@ enum Checked {
 pub(super) fn refusal(error: UpdateError) -> Refusal {
     let (what, needed, limit) = match error {
         UpdateError::Capacity(CapacityError::Bytes { needed, limit }) => (Resource::Bytes, needed, limit),
-        UpdateError::Capacity(CapacityError::Cells { needed, limit }) => (Resource::Cells, needed, limit),
+        // A cell of a peer is no transaction that is put together here.
+        UpdateError::Capacity(
+            CapacityError::Cells { needed, limit } | CapacityError::Writes { needed, limit },
+        ) => (Resource::Cells, needed, limit),
         UpdateError::Capacity(CapacityError::Peers { limit }) => (Resource::Peers, limit + 1, limit),
         UpdateError::Capacity(CapacityError::Replicas { limit }) => (Resource::Replicas, limit + 1, limit),
         UpdateError::ClockExhausted { last } => {

@@ -6,7 +6,7 @@
 //! what it has not listed is sent. A cell whose content changed keeps its place, so it is found in one range.
 //!
 //! One differing cell among n takes log16(n / 16) such steps of 48 bytes, one list of at most 16 hashes, and the cell. When
-//! more differs than there is room to note, both sides send all they have. Each step costs O(cells); a peer can ask for
+//! more differs than there is capacity to note, both sides send all they have. Each step costs O(cells); a peer can ask for
 //! [a bounded number](Repair) of them in a session.
 //!
 //! Sources: Minsky, Trachtenberg, "Practical Set Reconciliation" (2002), for the recursive partition; Meyer,
@@ -156,7 +156,7 @@ impl Repair {
         self.cursor = 0;
         self.tasks.clear();
         let pushed = self.tasks.push(Task::Cells(Range::ALL));
-        debug_assert!(pushed.is_ok(), "there is room for one");
+        debug_assert!(pushed.is_ok(), "there is capacity for one");
     }
 
     /// Whether a search for the cells to be sent may go on, or begin. If not, what is wanted is forgotten: the next session may
@@ -421,7 +421,7 @@ impl<S: Memory> Session<S> {
     }
 }
 
-/// Writes a part for which there is room.
+/// Writes a part for which there is capacity.
 fn write_part<S: Memory>(
     document: &Document<S>,
     salt: u32,
@@ -505,5 +505,5 @@ fn deletes_any<S: Memory>(document: &Document<S>, path: Path<'_>, stamp: Stamp) 
 
 /// The digest of a range without cells.
 const NONE: Digest = [0; 3];
-/// Six levels, on each of which this side answers and asks about as many ranges as there is room for.
+/// Six levels, on each of which this side answers and asks about as many ranges as there is capacity for.
 const PASSES_MAX: u16 = 6 * 2 * PARTS_MAX as u16;

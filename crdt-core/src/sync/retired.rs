@@ -4,7 +4,7 @@
 
 use super::send::write_vector_entry;
 use super::{Context, Event, Memory, Sending, Session, Stop};
-use crate::causal::{Entry, Knowledge, Retired};
+use crate::causal::{Knowledge, Retired, VectorEntry};
 use crate::config::Role;
 use crate::document::Document;
 use crate::id::ReplicaId;
@@ -75,7 +75,7 @@ impl<S: Memory> Session<S> {
         writer.byte(tag::RETIRED)?;
         writer.varint(fit as u64)?;
         for retired in going.clone() {
-            let entry = Entry { replica: retired.replica, time: retired.time };
+            let entry = VectorEntry { replica: retired.replica, time: retired.time };
             write_vector_entry(entry, document.replica, self, writer)?;
         }
         let outgoing = &mut self.outgoing;

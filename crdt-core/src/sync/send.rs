@@ -1,7 +1,7 @@
 //! Sending: a frame is computed from the document and the session at the moment it is sent.
 
 use super::{Awaited, Context, Event, FirstBase, Memory, Names, Opening, Phase, Sending, Session};
-use crate::causal::{Entry, Stamp, VersionVector};
+use crate::causal::{Stamp, VectorEntry, VersionVector};
 use crate::config::Role;
 use crate::document::Document;
 use crate::id::ReplicaId;
@@ -339,7 +339,8 @@ impl<S: Memory> Session<S> {
             writer.byte(if ask { tag::END_ASK } else { tag::END })?;
             writer.varint(news.len() as u64)?;
             for replica in news {
-                let entry = Entry { replica: *replica, time: document.knowledge.vv().time_of(*replica) };
+                let entry =
+                    VectorEntry { replica: *replica, time: document.knowledge.vv().time_of(*replica) };
                 write_vector_entry(entry, own, self, writer)?;
             }
         }
@@ -449,7 +450,7 @@ impl<S: Memory> Session<S> {
             return Ok(());
         }
         writer.byte(tag::STABLE)?;
-        let is_write = |e: &Entry| e.replica != ReplicaId::RETIREMENTS;
+        let is_write = |e: &VectorEntry| e.replica != ReplicaId::RETIREMENTS;
         self.write_vector(document.knowledge.floor(), is_write, document.replica, writer)?;
         peer.told_floor = document.knowledge.floor_changes();
         Ok(())
@@ -500,7 +501,7 @@ impl<S: Memory> Session<S> {
     fn write_vector(
         &mut self,
         vector: &VersionVector<S>,
-        wanted: impl Fn(&Entry) -> bool + Clone,
+        wanted: impl Fn(&VectorEntry) -> bool + Clone,
         own: ReplicaId,
         writer: &mut Writer<'_>,
     ) -> Result<(), Full> {
@@ -536,7 +537,7 @@ pub(super) fn name_replica<S: Memory>(
 }
 
 pub(super) fn write_vector_entry<S: Memory>(
-    entry: Entry,
+    entry: VectorEntry,
     own: ReplicaId,
     session: &mut Session<S>,
     writer: &mut Writer<'_>,

@@ -186,7 +186,7 @@ impl<S: Storage> Writer<'_, S> {
     /// maps are remembered, too.
     fn remember_elements(&mut self) -> Result<Range<usize>, WriteStop> {
         let mut seen = core::mem::take(&mut self.seen);
-        let (begin, limit) = (seen.len(), seen.room());
+        let (begin, limit) = (seen.len(), seen.capacity());
         let full = match self.is_void() {
             true => Ok(()),
             false => {

@@ -56,7 +56,7 @@ pub enum WriteProblem {
     /// The key of a map is not a string, a character, an integer, a bool or a unit variant.
     #[error("a key of a map must be a string, a character, an integer, a bool or a unit variant")]
     Key,
-    /// No room for an element between its neighbours in a list.
+    /// No capacity for an element between its neighbours in a list.
     #[error(transparent)]
     List(#[from] ListError),
     /// Options and newtypes around one value, deeper than the limit.

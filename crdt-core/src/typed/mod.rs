@@ -4,7 +4,8 @@
 //! [`Document::read`] gives it back. Neither needs a heap.
 //!
 //! ```
-//! use crdt_core::{Config, DocumentName, Fixed, Moment, Path, Replica, ReplicaId, Role};
+//! use crdt_core::capacity::{Bytes, Cells, Replicas};
+//! use crdt_core::{Config, CountingRng, DocumentName, Fixed, Moment, Path, Replica, Role};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize, PartialEq, Debug)]
@@ -22,7 +23,8 @@
 //! }
 //!
 //! let name = DocumentName::new("pump-42")?;
-//! let mut replica = Replica::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0x1234), Config::new(Role::Member));
+//! type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
+//! let mut replica = Replica::<Small, _>::new(&name, Config::new(Role::Member), CountingRng::new(0x1234));
 //! let path = Path::new("pump/3")?;
 //! let now = |ms| Moment::new(1_770_000_000_000 + ms);
 //!
@@ -73,11 +75,12 @@
 //! see above: they may be read as their former variant.
 //!
 //! A write is one transaction under one stamp, all or nothing. The value is serialised twice, first to see what
-//! changes and whether there is room: it must give the same both times.
+//! changes and whether there is capacity: it must give the same both times.
 //!
 //! O(cells below x depth x log cells), and for maps with n entries O(n log n).
 
 mod children;
+mod defaults;
 mod elements;
 mod error;
 mod float;
@@ -128,6 +131,7 @@ impl<S: Storage> Document<S> {
     ///
     /// # Example: which field does not fit
     /// ```
+    /// use crdt_core::capacity::{Bytes, Cells, Replicas};
     /// use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId};
     /// #[derive(serde::Deserialize, Debug)]
     /// struct Pump<'a> {
@@ -135,7 +139,8 @@ impl<S: Storage> Document<S> {
     ///     speed: u16,
     /// }
     /// let name = DocumentName::new("pump-42")?;
-    /// let mut document = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(1), Limits::default());
+    /// type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
+    /// let mut document = Document::<Small>::new(&name, ReplicaId::new(1), Limits::default());
     /// document.set(Moment::new(1), Path::new("pump/3/name")?, "west")?;
     /// let pump = Path::new("pump/3")?;
     /// let error = document.read::<Pump>(pump).unwrap_err();

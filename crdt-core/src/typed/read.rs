@@ -35,6 +35,8 @@ pub(super) struct Reader<'a, S: Storage> {
 #[derive(Clone, Copy, Debug)]
 enum Place<'a> {
     At(&'a str),
+    /// Where the document has nothing.
+    Default(&'a (&'a str, Value<'a>)),
     Document,
     Nothing,
 }
@@ -56,10 +58,16 @@ impl<'a, S: Storage> Reader<'a, S> {
         Self { document, place: Place::At(path), nesting: 0 }
     }
 
+    /// A scalar that does not stand in the document, to be read as if it did.
+    pub(super) fn default(document: &'a Document<S>, entry: &'a (&'a str, Value<'a>)) -> Self {
+        Self { document, place: Place::Default(entry), nesting: 0 }
+    }
+
     /// What stands here.
     pub(super) fn node(&self) -> Option<Node<'a>> {
         match self.place {
             Place::At(path) => node(self.document, path),
+            Place::Default((_, value)) => Some(Node::Value(*value)),
             Place::Document => Some(Node::Map),
             Place::Nothing => None,
         }
@@ -68,6 +76,7 @@ impl<'a, S: Storage> Reader<'a, S> {
     pub(super) fn prefix(&self) -> Option<&'a str> {
         match self.place {
             Place::At(path) => Some(path),
+            Place::Default((path, _)) => Some(path),
             Place::Document | Place::Nothing => None,
         }
     }
@@ -104,7 +113,7 @@ impl<'a, S: Storage> Reader<'a, S> {
         reserved::is_some(self.document, only.path).then(|| Self::at(self.document, only.path))
     }
 
-    fn nested(self) -> Result<Self, ReadStop<'a>> {
+    pub(super) fn nested(self) -> Result<Self, ReadStop<'a>> {
         if self.nesting == TYPED_NESTING_MAX {
             return Err(ReadStop::new(ReadProblem::Nesting).at(self.prefix()));
         }
@@ -115,7 +124,7 @@ impl<'a, S: Storage> Reader<'a, S> {
     ///
     /// Normally there is one. A second one is what somebody wrote to a variant that somebody else had just left: then it is
     /// the one that was written together with the marker here, or else the one with the newest write.
-    fn variant(&self) -> Option<Child<'a>> {
+    pub(super) fn variant(&self) -> Option<Child<'a>> {
         let prefix = self.prefix();
         let marker = prefix.and_then(|path| self.document.cells.get(path)).filter(Stored::is_live);
         self.entries().max_by_key(|child| {
@@ -385,7 +394,7 @@ impl<'a, S: Storage> de::VariantAccess<'a> for Variant<'a, S> {
 }
 
 /// The key of a map's entry: a string, or what a string stands for.
-struct MapKey<'a>(&'a str);
+pub(super) struct MapKey<'a>(pub(super) &'a str);
 
 macro_rules! parsed {
     ($($method:ident $visit:ident: $type:ty),*) => {

@@ -1,6 +1,6 @@
 //! Storing a value: what is put where, and what is left alone. The types of serde come in by `serializer`.
 //!
-//! A value is walked twice. The first pass reckons what would change and whether there is room; the second one writes it
+//! A value is walked twice. The first pass reckons what would change and whether there is capacity; the second one writes it
 //! under one stamp. Between the passes nothing has changed, so an error of the first leaves nothing behind. Nothing is
 //! collected, so nothing is allocated: what a map no longer has is found by the sequence numbers of the cells that
 //! its entries have.
@@ -37,7 +37,7 @@ pub(super) fn write<S: Storage, T: Serialize + ?Sized>(
             Ok(stamp) => return Ok(stamp),
             Err(stop) => writer.error(stop),
         };
-        // Only the first pass stops for want of room: nothing was written yet.
+        // Only the first pass stops for want of capacity: nothing was written yet.
         match error.problem() {
             WriteProblem::Update(UpdateError::Capacity(lacking)) if document.make_room(*lacking) => {}
             _ => return Err(error),

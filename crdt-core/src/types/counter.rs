@@ -20,13 +20,15 @@ use crate::storage::{CellStore, Storage, Stored};
 /// Cells below the path that are neither, or not integers, count nothing.
 ///
 /// ```
+/// use crdt_core::capacity::{Bytes, Cells, Replicas};
 /// use crdt_core::types::Counter;
 /// use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId};
 ///
 /// // Starts of a pump, counted by its two controllers, reset by the service technician.
 /// let name = DocumentName::new("pump-42")?;
-/// let mut a = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0xa), Limits::default());
-/// let mut b = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0xb), Limits::default());
+/// type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
+/// let mut a = Document::<Small>::new(&name, ReplicaId::new(0xa), Limits::default());
+/// let mut b = Document::<Small>::new(&name, ReplicaId::new(0xb), Limits::default());
 /// let starts = Counter::at(Path::new("pump/3/starts")?)?;
 /// a.update(Moment::new(1_000), &starts.add(&a, 7)?.writes())?;
 /// b.merge(&a)?;
@@ -46,7 +48,7 @@ impl<'p> Counter<'p> {
     /// The counter at `path`.
     ///
     /// # Errors
-    /// [`PathError`] when there is no room for its cells below `path`.
+    /// [`PathError`] when there is no capacity for its cells below `path`.
     pub fn at(path: Path<'p>) -> Result<Self, PathError> {
         check_room(path, "/".len() + KEY_LEN, 1)?;
         Ok(Self { path })
@@ -116,7 +118,7 @@ pub enum CounterError {
     /// A total or the value is beyond 64 bits.
     #[error("the counter goes beyond {} to {}: delete it to start over", i64::MIN, i64::MAX)]
     Overflow,
-    /// The path leaves no room for the counter's cells.
+    /// The path leaves no capacity for the counter's cells.
     #[error(transparent)]
     Path(#[from] PathError),
 }

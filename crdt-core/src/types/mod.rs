@@ -5,11 +5,13 @@
 //! it, alone or with others, in one transaction:
 //!
 //! ```
+//! use crdt_core::capacity::{Bytes, Cells, Replicas};
 //! use crdt_core::types::{Counter, Set};
-//! use crdt_core::{Config, DocumentName, Fixed, Moment, Path, Replica, ReplicaId, Role};
+//! use crdt_core::{Config, CountingRng, DocumentName, Fixed, Moment, Path, Replica, Role};
 //!
 //! let name = DocumentName::new("pump-42")?;
-//! let mut replica = Replica::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(0x1234), Config::new(Role::Member));
+//! type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
+//! let mut replica = Replica::<Small, _>::new(&name, Config::new(Role::Member), CountingRng::new(0x1234));
 //! let starts = Counter::at(Path::new("pump/3/starts")?)?;
 //! let alarms = Set::at(Path::new("pump/3/alarms")?);
 //!

@@ -14,9 +14,10 @@ use crate::write::Write;
 ///
 /// For fields that make sense together only. As there is one cell, the fields of two writers never mix: the newer
 /// record wins whole. What it costs: to change one field is to send them all. Both sides must use the same type; an
-/// `enum` with a variant per version leaves room for change.
+/// `enum` with a variant per version leaves capacity for change.
 ///
 /// ```
+/// use crdt_core::capacity::{Bytes, Cells, Replicas};
 /// use crdt_core::types::Record;
 /// use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId};
 /// use serde::{Deserialize, Serialize};
@@ -28,7 +29,8 @@ use crate::write::Write;
 ///     longitude: f64,
 /// }
 /// let name = DocumentName::new("truck-7")?;
-/// let mut document = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(1), Limits::default());
+/// type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
+/// let mut document = Document::<Small>::new(&name, ReplicaId::new(1), Limits::default());
 /// let depot = Record::<Position>::at(Path::new("depot")?);
 ///
 /// let mut buffer = [0; 16];

@@ -20,12 +20,14 @@ use crate::storage::{CellStore, Storage};
 /// members.
 ///
 /// ```
+/// use crdt_core::capacity::{Bytes, Cells, Replicas};
 /// use crdt_core::types::Set;
 /// use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId};
 ///
 /// // The topics a gateway forwards.
 /// let name = DocumentName::new("gateway-1")?;
-/// let mut document = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(1), Limits::default());
+/// type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
+/// let mut document = Document::<Small>::new(&name, ReplicaId::new(1), Limits::default());
 /// let topics = Set::at(Path::new("mqtt/topics")?);
 /// let (pump, tank) = (topics.insert("site/1/pump")?, topics.insert("site/1/tank")?);
 /// document.update(Moment::new(1_000), &[pump.write(), tank.write()])?;

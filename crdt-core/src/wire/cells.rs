@@ -264,7 +264,7 @@ fn read_payload<'a>(reader: &mut Reader<'a>, kind: Kind) -> Result<&'a [u8], Dam
     if kind.is_one_form(payload) { Ok(payload) } else { Err(reader.fail(DecodeError::Content { offset })) }
 }
 
-/// Writes a run of cells. The caller resolves names and makes sure of the room; see [`cell_len_max`].
+/// Writes a run of cells. The caller resolves names and makes sure of the capacity; see [`cell_len_max`].
 #[derive(Default)]
 pub(crate) struct RunWriter {
     literal: LiteralPath,

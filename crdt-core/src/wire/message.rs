@@ -5,7 +5,7 @@
 //! | field | bytes | what |
 //! |---|---|---|
 //! | version and flags | 1 | bits 3 to 0: protocol version; bit 4: from the initiator; bit 5: digest follows; bit 6: "yours" follows; bit 7: the vector is relative (responder's) or named by a hash (initiator's) |
-//! | room | 1 | bits 3 to 0: log2 of dictionary slots; bits 7 to 4: log2 of the longest frame / 256 |
+//! | capacity | 1 | bits 3 to 0: log2 of dictionary slots; bits 7 to 4: log2 of the longest frame / 256 |
 //! | more room | 1 | bits 3 to 0: log2 of the table of replicas; bit 4: the time follows; bit 5: own replica is left out; bit 6: "received" follows; bit 7: tell of each retired id |
 //! | name | LEB128, UTF-8 | only from the initiator: length, document name |
 //! | own replica | LEB128, 0 or 8 | not with a hash, nor from a responder that has never written; 0: the id follows; n + 1: entry n of the initiator's vector |
@@ -511,12 +511,12 @@ impl<'a> MessageReader<'a> {
             self.reader.bytes(self.reader.rest().len())?;
             return Ok(Message::OtherVersion(version));
         }
-        let (room, more) = (self.reader.byte()?, self.reader.byte()?);
+        let (capacity, more) = (self.reader.byte()?, self.reader.byte()?);
         let known = 0x0f | TIME | RECEIVED | WANTS_RETIRED | if flags & INITIATOR == 0 { UNNAMED } else { 0 };
         if more & !known != 0 {
             return Err(self.reader.fail(DecodeError::Tag { offset, tag: more }));
         }
-        let dictionary_slots = 1 << (room & 0x0f);
+        let dictionary_slots = 1 << (capacity & 0x0f);
         let replicas_max = 1 << (more & 0x0f);
         let initiator = flags & INITIATOR != 0;
         let name = if initiator { Some(self.name()?) } else { None };
@@ -563,7 +563,7 @@ impl<'a> MessageReader<'a> {
             replica,
             by_reference,
             dictionary_slots,
-            frame_len_max: 256 << (room >> 4),
+            frame_len_max: 256 << (capacity >> 4),
             replicas_max,
             time,
             yours,
@@ -691,13 +691,13 @@ mod tests {
         for (refusal, bytes) in cases {
             let mut buffer = [0; 64];
             let mut writer = Writer::new(&mut buffer);
-            refusal.write(&mut writer).expect("there is room");
+            refusal.write(&mut writer).expect("there is capacity");
             let len = writer.len();
             assert_eq!(&buffer[..len], bytes);
             assert_eq!(Refusal::read(&mut Reader::new(bytes)), Ok(refusal));
             assert_eq!(Refusal::read(&mut Reader::new(&bytes[..len - 1])), Err(Damaged), "{refusal} is cut");
             let mut scratch = [0; 64];
-            let by_postcard = postcard::to_slice(&refusal, &mut scratch).expect("there is room");
+            let by_postcard = postcard::to_slice(&refusal, &mut scratch).expect("there is capacity");
             assert_eq!(by_postcard, bytes, "as postcard writes it, byte for byte");
         }
         assert_eq!(Refusal::read(&mut Reader::new(&[5])), Err(Damaged));

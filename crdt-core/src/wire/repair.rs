@@ -245,10 +245,10 @@ mod tests {
         let mut buffer = [0; 200];
         let mut writer = Writer::new(&mut buffer);
         let range = Range::ALL.child(3).child(15).child(1);
-        let step = StepWriter::begin(&mut writer, Some(7), false).expect("there is room");
-        step.split(&mut writer, range, &[[1, 2, 3]; 16]).expect("there is room");
-        step.list(&mut writer, range.child(2), &[[4, 5, 6], [7, 8, 9]]).expect("there is room");
-        step.want(&mut writer, [9, 9, 9]).expect("there is room");
+        let step = StepWriter::begin(&mut writer, Some(7), false).expect("there is capacity");
+        step.split(&mut writer, range, &[[1, 2, 3]; 16]).expect("there is capacity");
+        step.list(&mut writer, range.child(2), &[[4, 5, 6], [7, 8, 9]]).expect("there is capacity");
+        step.want(&mut writer, [9, 9, 9]).expect("there is capacity");
         let len = writer.len();
         let mut reader = Reader::new(&buffer[..len]);
         let step = Step::read(&mut reader).expect("it was just written");

@@ -169,7 +169,7 @@ mod tests {
     fn coded(text: &str) -> Vec<u8> {
         let mut buffer = [0; 300];
         let mut writer = Writer::new(&mut buffer);
-        write(&mut writer, text.as_bytes()).expect("there is room");
+        write(&mut writer, text.as_bytes()).expect("there is capacity");
         let len = writer.len();
         buffer[..len].to_vec()
     }
@@ -225,7 +225,7 @@ mod tests {
             if read(&mut reader, len, &mut out).is_ok() {
                 let mut buffer = [0; 64];
                 let mut writer = Writer::new(&mut buffer);
-                write(&mut writer, &out).expect("there is room");
+                write(&mut writer, &out).expect("there is capacity");
                 let len = writer.len();
                 prop_assert_eq!(&buffer[..len], &bytes[..reader.offset()]);
             }

@@ -13,7 +13,7 @@ use core::hash::Hasher;
 use super::cursor::Cursor;
 use super::reader::{Damaged, DecodeError, Reader};
 use super::writer::{Full, Writer};
-use crate::causal::{Entry, KnowledgeMemory, VersionVector};
+use crate::causal::{KnowledgeMemory, VectorEntry, VersionVector};
 use crate::fingerprint::sip_hash;
 use crate::id::ReplicaId;
 use crate::limits::REPLICAS_MAX;
@@ -101,7 +101,7 @@ impl VectorReference {
 
 const HASH_LEN: usize = 6;
 
-fn hash_of_others(vv: &[Entry], own: ReplicaId) -> u64 {
+fn hash_of_others(vv: &[VectorEntry], own: ReplicaId) -> u64 {
     let hash = sip_hash((0, own.get()), &mut |hasher| {
         for entry in vv.iter().filter(|e| e.replica != own) {
             hasher.write(&entry.replica.get().to_le_bytes());
@@ -111,7 +111,7 @@ fn hash_of_others(vv: &[Entry], own: ReplicaId) -> u64 {
     hash & ((1 << (8 * HASH_LEN)) - 1)
 }
 
-fn highest_of_others(vv: &[Entry], own: ReplicaId) -> u64 {
+fn highest_of_others(vv: &[VectorEntry], own: ReplicaId) -> u64 {
     vv.iter().filter(|e| e.replica != own).map(|e| e.time.as_ms()).max().unwrap_or(0)
 }
 

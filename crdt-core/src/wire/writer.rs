@@ -18,8 +18,8 @@ impl<'a> Writer<'a> {
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        let room = self.buffer.get_mut(self.len..self.len + bytes.len()).ok_or(Full)?;
-        room.copy_from_slice(bytes);
+        let capacity = self.buffer.get_mut(self.len..self.len + bytes.len()).ok_or(Full)?;
+        capacity.copy_from_slice(bytes);
         self.len += bytes.len();
         Ok(())
     }

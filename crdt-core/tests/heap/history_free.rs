@@ -3,7 +3,8 @@
 use crate::common;
 
 use common::{Side, connect, disconnect, path, settle, write_w1};
-use crdt_core::{CountingRng, Fixed, Heap, Limits, Memory, Replica, Role, Value, Write};
+use crdt_core::capacity::{Bytes, Cells, Replicas};
+use crdt_core::{CountingRng, Fixed, Heap, Size, Memory, Replica, Role, Value, Write};
 
 /// What a history left behind.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,7 +14,7 @@ struct Cost {
     /// The same, when the two meet once more.
     idle_bytes: usize,
     /// Of the device after the sync.
-    size: Limits,
+    size: Size,
     /// Of the device's replica after the sync, in bytes.
     heap_bytes: usize,
     /// Of the device's state record on disk, in bytes.
@@ -81,7 +82,7 @@ fn new_paths<S: Memory>(side: &mut Side<S>, n: u64) {
 
 /// One test: the heap of a process is one.
 pub(crate) fn a_thousand_times_the_history_costs_the_same() {
-    type Small = Fixed<48, 1280, 4>;
+    type Small = Fixed<Cells<48>, Bytes<1280>, Replicas<4>>;
 
     let _profiler = dhat::Profiler::builder().testing().build();
     // On the heap, the order of changes is kept as a log of at most twice the cells: after few changes it is shorter.

@@ -8,6 +8,7 @@
 mod common;
 mod history_free;
 mod no_alloc;
+mod no_alloc_interface;
 mod no_alloc_types;
 mod typed_no_alloc;
 
@@ -23,7 +24,7 @@ fn main() {
     }
 }
 
-const TESTS: [(&str, fn()); 4] = [
+const TESTS: [(&str, fn()); 5] = [
     (
         "history_free::a_thousand_times_the_history_costs_the_same",
         history_free::a_thousand_times_the_history_costs_the_same,
@@ -31,6 +32,10 @@ const TESTS: [(&str, fn()); 4] = [
     (
         "no_alloc::a_session_in_fixed_storage_never_allocates",
         no_alloc::a_session_in_fixed_storage_never_allocates,
+    ),
+    (
+        "no_alloc_interface::transactions_and_defaults_in_fixed_storage_never_allocate",
+        no_alloc_interface::transactions_and_defaults_in_fixed_storage_never_allocate,
     ),
     (
         "no_alloc_types::no_type_allocates_in_fixed_storage",

@@ -1,11 +1,12 @@
 //! The fixed path never allocates: every allocation of the process is counted while a session runs.
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{
     Config, Connect, CountingRng, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica, Role, Value,
     Write,
 };
 
-type Small = Fixed<32, 1024, 4>;
+type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
 
 /// Frames from `from` to `to`; true when there were any.
 fn pump(

@@ -1,9 +1,10 @@
 //! The types built from cells never allocate in fixed storage: every allocation of the process is counted.
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::types::{Counter, List, Record, Set};
 use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId, Value};
 
-type Small = Fixed<64, 2048, 4>;
+type Small = Fixed<Cells<64>, Bytes<2048>, Replicas<4>>;
 
 pub(crate) fn no_type_allocates_in_fixed_storage() {
     let name = DocumentName::new("pump").unwrap();

@@ -1,5 +1,6 @@
 //! Structs of scalars and fixed strings are written and read without an allocation: all of the process are counted.
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Config, CountingRng, DocumentName, Fixed, Moment, Path, Replica, Role};
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +39,11 @@ pub(crate) fn structs_in_fixed_storage_never_allocate() {
     assert_eq!(dhat::HeapStats::get().total_blocks - before, 1);
 
     let before = dhat::HeapStats::get().total_blocks;
-    let mut replica =
-        Replica::<Fixed<24, 512, 2>, _>::new(&name, Config::new(Role::Member), CountingRng::new(1));
+    let mut replica = Replica::<Fixed<Cells<24>, Bytes<512>, Replicas<2>>, _>::new(
+        &name,
+        Config::new(Role::Member),
+        CountingRng::new(1),
+    );
     let mut pump = Pump {
         name: heapless::String::try_from("north").unwrap(),
         site: "well 7",
@@ -67,6 +71,6 @@ pub(crate) fn structs_in_fixed_storage_never_allocate() {
         path.push_str(key).unwrap();
         replica.write(Moment::new(3_000), Path::new(&path).unwrap(), &long).is_ok()
     });
-    assert!(!full, "the room ends some time");
+    assert!(!full, "the capacity ends some time");
     assert_eq!(dhat::HeapStats::get().total_blocks - before, 0, "allocations");
 }

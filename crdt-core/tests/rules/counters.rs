@@ -4,6 +4,7 @@
 use crate::common;
 
 use common::{Image, Side, connect, disconnect, path, settle};
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::types::{Counter, CounterError};
 use crdt_core::{Event, Fixed, Heap, Memory, Role, UpdateError};
 
@@ -62,7 +63,7 @@ fn a_restored_copy_loses_no_addition_on_the_heap() {
 
 #[test]
 fn a_restored_copy_loses_no_addition_without_a_heap() {
-    a_restored_copy_loses_no_addition::<Fixed<16, 512, 4>>();
+    a_restored_copy_loses_no_addition::<Fixed<Cells<16>, Bytes<512>, Replicas<4>>>();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::common;
 
 use common::{Side, path};
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{
     Document, DocumentName, Fixed, Heap, Limits, MergeError, Moment, ReplicaId, Role, Unsaved, Value,
 };
@@ -19,7 +20,8 @@ fn copies_of_different_documents_are_not_merged() {
     assert_eq!(pump.merge(&town), Err(MergeError::OtherDocument));
     assert_eq!((pump.size().cells, pump.version_vector().len()), (0, 0));
     let name = DocumentName::new("town").unwrap();
-    let small = Document::<Fixed<4, 64, 2>>::new(&name, ReplicaId::new(3), Limits::default());
+    let small =
+        Document::<Fixed<Cells<4>, Bytes<64>, Replicas<2>>>::new(&name, ReplicaId::new(3), Limits::default());
     town.merge(&small).unwrap();
     assert!(MergeError::OtherDocument.to_string().contains("different names"));
 }

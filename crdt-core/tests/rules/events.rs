@@ -3,10 +3,11 @@
 use crate::common;
 
 use common::{Side, connect, disconnect, path, settle};
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::limits::{CONFLICT_LEN, CONFLICTS_HEAP_MAX};
 use crdt_core::{Conflict, Content, Event, Fixed, Heap, Memory, Refusal, Resource, Role, Stamp, Time, Value};
 
-type Small = Fixed<64, 4096, 4>;
+type Small = Fixed<Cells<64>, Bytes<4096>, Replicas<4>>;
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
@@ -329,7 +330,7 @@ fn a_late_write_is_told_with_its_old_and_its_new_stamp() {
 #[test]
 fn a_refusal_is_told_on_both_sides_with_the_numbers() {
     let mut device = Side::<Heap>::new(1, Role::Member);
-    let mut cloud = Side::<Fixed<2, 64, 4>>::new(2, Role::Aggregator);
+    let mut cloud = Side::<Fixed<Cells<2>, Bytes<64>, Replicas<4>>>::new(2, Role::Aggregator);
     ["a", "b", "c"].into_iter().for_each(|at| device.set(at, 1));
     meet(&mut device, &mut cloud);
     let reason = Refusal::Capacity { what: Resource::Cells, needed: 3, limit: 2 };

@@ -1,11 +1,12 @@
-//! Tombstones are forgotten where room is short; nothing else is.
+//! Tombstones are forgotten where capacity is short; nothing else is.
 
 use crate::common;
 
 use common::{Side, connect, disconnect, path, settle};
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Event, Fixed, Heap, Memory, Refusal, Resource, Role, Value, Write};
 
-type Tiny = Fixed<16, 512, 4>;
+type Tiny = Fixed<Cells<16>, Bytes<512>, Replicas<4>>;
 
 /// A device whose cells are all tombstones, which the cloud has too.
 fn full_of_tombstones() -> (Side<Tiny>, Side<Heap>) {
@@ -86,7 +87,7 @@ fn tombstones_make_room_for_what_comes_in() {
     assert_eq!(device.replica.document().fingerprint(), cloud.replica.document().fingerprint());
 }
 
-/// The cloud, short of room, forgot the delete of what an absent device still has.
+/// The cloud, short of capacity, forgot the delete of what an absent device still has.
 #[test]
 fn an_absent_device_converges_after_tombstones_made_room_and_its_edit_survives() {
     let mut cloud = Side::<Tiny>::new(2, Role::Aggregator);

@@ -3,7 +3,7 @@
 use crate::common;
 
 use common::{Side, connect, path, settle, write_w1};
-use crdt_core::{CellRecord, Config, DecodeError, Heap, Moment, PeerError, RecordError, Replica, Role};
+use crdt_core::{CellRecord, Config, DecodeError, Heap, Moment, PeerError, Replica, RestoreError, Role};
 
 /// Whether it went up, and the frame.
 type Frames = Vec<(bool, Vec<u8>)>;
@@ -148,7 +148,7 @@ fn damaged_records_are_errors() {
     let mut device = Side::<Heap>::new(1, Role::Member);
     write_w1(&mut device);
     let image = common::Image::of(&device);
-    let load = |state: &[u8], cells: &[(String, Vec<u8>)]| -> Result<(), RecordError> {
+    let load = |state: &[u8], cells: &[(String, Vec<u8>)]| -> Result<(), RestoreError> {
         let cells: Result<Vec<_>, _> =
             cells.iter().map(|(at, record)| CellRecord::decode(path(at), record)).collect();
         Replica::<Heap, _>::load(
@@ -166,8 +166,8 @@ fn damaged_records_are_errors() {
     }
     let mut newer = image.state.clone();
     newer[0] = 2;
-    assert_eq!(load(&newer, &image.cells), Err(RecordError::NewerFormat { found: 2 }));
-    assert_eq!(load(&image.state, &image.cells[1..]), Err(RecordError::Fingerprint));
+    assert_eq!(load(&newer, &image.cells), Err(RestoreError::NewerFormat { found: 2 }));
+    assert_eq!(load(&image.state, &image.cells[1..]), Err(RestoreError::Fingerprint));
     for (at, (_, record)) in image.cells.iter().enumerate() {
         for bit in 0..8 * record.len() {
             let mut cells = image.cells.clone();

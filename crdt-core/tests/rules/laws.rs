@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{
     Content, Document, DocumentName, Fixed, Heap, Limits, Memory, Moment, Path, ReplicaId, Stamp, Value,
     Write, dominates,
 };
 use proptest::prelude::*;
 
-type Small = Fixed<32, 1024, 8>;
+type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<8>>;
 
 const PATHS: [&str; 9] = ["a", "a/x", "a/x/1", "a/y", "a-b", "ab", "b", "b/z", "c"];
 const REPLICAS: usize = 3;
@@ -211,7 +212,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 0..30),
         writes in proptest::collection::vec((0..PATHS.len(), proptest::option::of("[a-z]{0,40}")), 1..6),
     ) {
-        type Tiny = Fixed<6, 60, 8>;
+        type Tiny = Fixed<Cells<6>, Bytes<60>, Replicas<8>>;
         let name = DocumentName::new("laws").unwrap();
         let mut document = Document::<Tiny>::new(&name, ReplicaId::new(1), Limits::default());
         for step in steps {

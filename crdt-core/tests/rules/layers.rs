@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the layers. Those of one line are one layer: its files may use each other.
-const LAYERS: [&[&str]; 19] = [
+const LAYERS: [&[&str]; 21] = [
     &["weaken"],
     &["limits"],
     &["id"],
@@ -12,12 +12,14 @@ const LAYERS: [&[&str]; 19] = [
     &["rng"],
     &["error"],
     &["list"],
+    &["capacity"],
     &["varint"],
     &["causal"],
     &["cell"],
+    &["write"],
     &["storage"],
     &["fingerprint"],
-    &["write", "document", "forgetting", "retiring"],
+    &["overlapping", "document", "forgetting", "retiring", "transaction", "defaults"],
     &["types"],
     &["typed"],
     &["wire"],

@@ -5,6 +5,7 @@
 mod clocks;
 mod common;
 mod counters;
+mod defaults;
 mod documents;
 mod events;
 mod forgetting;
@@ -20,6 +21,7 @@ mod repair;
 mod resume;
 mod retirement;
 mod sessions;
+mod transactions;
 mod typed;
 #[cfg(feature = "std")]
 mod typed_exact;

@@ -141,7 +141,7 @@ fn what_is_needed_anew_is_no_receipt() {
     assert_eq!(device.replica.document().size(), empty.replica.document().size());
 }
 
-/// The peer has no room, says so, and its transport acknowledges the message all the same.
+/// The peer has no capacity, says so, and its transport acknowledges the message all the same.
 #[test]
 fn what_was_refused_is_no_receipt() {
     let (mut device, mut cloud) = (Side::<Heap>::new(1, Role::Member), small_cloud());

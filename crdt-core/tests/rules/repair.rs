@@ -5,13 +5,14 @@ use crate::common;
 use std::collections::BTreeMap;
 
 use common::{Image, Side, connect, disconnect, path, settle};
+use crdt_core::capacity::{self, Bytes, Replicas};
 use crdt_core::{
     CellRecord, Config, Content, CountingRng, Event, Fixed, Heap, Memory, Output, PeerError, Replica, Role,
     Stamp, Time, Value, Write,
 };
 use proptest::prelude::*;
 
-type Small = Fixed<64, 4096, 8>;
+type Small = Fixed<capacity::Cells<64>, Bytes<4096>, Replicas<8>>;
 
 /// A device and an aggregator that have the same, and are not connected.
 fn pair<S: Memory>(cells: usize) -> (Side<S>, Side<Heap>) {

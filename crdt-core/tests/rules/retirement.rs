@@ -3,6 +3,7 @@
 use crate::common;
 
 use common::{Image, Side, connect, disconnect, path, settle};
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Connect, Event, Fixed, Heap, Memory, ReplicaId, Role, Value};
 
 fn meet<A: Memory, B: Memory>(device: &mut Side<A>, cloud: &mut Side<B>) -> usize {
@@ -262,7 +263,7 @@ fn what_an_id_deleted_that_is_in_use_again_still_reaches_the_drawer() {
 #[test]
 fn a_small_device_that_is_full_of_ids_learns_which_have_retired_before_it_needs_the_room() {
     let mut cloud = Side::<Heap>::new(2, Role::Aggregator);
-    let mut small = Side::<Fixed<16, 512, 4>>::new(3, Role::Member);
+    let mut small = Side::<Fixed<Cells<16>, Bytes<512>, Replicas<4>>>::new(3, Role::Member);
     small.set("own", 1);
     for life in 0..3 {
         let mut device = wiped(1, life);
@@ -285,7 +286,7 @@ fn a_small_device_that_is_full_of_ids_learns_which_have_retired_before_it_needs_
     assert!(!small.events.iter().any(|event| matches!(event, Event::RefusedPeer { .. })));
     assert_eq!(small.replica.document().get(path("status")), Some(Value::I64(3)));
     meet(&mut small, &mut cloud);
-    let listed = |vv: &mut dyn Iterator<Item = crdt_core::Entry>| vv.collect::<Vec<_>>();
+    let listed = |vv: &mut dyn Iterator<Item = crdt_core::VectorEntry>| vv.collect::<Vec<_>>();
     let (here, there) = (small.replica.document(), cloud.replica.document());
     assert_eq!(listed(&mut here.version_vector().iter()), listed(&mut there.version_vector().iter()));
 }
@@ -293,7 +294,7 @@ fn a_small_device_that_is_full_of_ids_learns_which_have_retired_before_it_needs_
 #[test]
 fn a_delete_of_a_retired_id_needs_no_room_on_a_small_device() {
     let mut cloud = Side::<Heap>::new(2, Role::Aggregator);
-    let mut small = Side::<Fixed<16, 512, 2>>::new(3, Role::Member);
+    let mut small = Side::<Fixed<Cells<16>, Bytes<512>, Replicas<2>>>::new(3, Role::Member);
     small.set("own", 1);
     small.delete("own");
     let mut device = wiped(1, 0);

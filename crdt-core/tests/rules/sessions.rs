@@ -3,12 +3,13 @@
 use crate::common;
 
 use common::{Image, Side, connect, disconnect, path, settle, write_w1};
+use crdt_core::capacity::{Bytes, Cells, Peers, Replicas};
 use crdt_core::{
     Config, CountingRng, Event, Fixed, Heap, Memory, Moment, Output, PeerError, Refusal, Replica, ReplicaId,
     Resource, Role, Value, Write,
 };
 
-type Small = Fixed<64, 4096, 4>;
+type Small = Fixed<Cells<64>, Bytes<4096>, Replicas<4>>;
 
 const QUARTER_HOUR_MS: u64 = 15 * 60 * 1000;
 
@@ -69,7 +70,7 @@ fn a_device_is_sent_no_longer_frames_than_it_takes() {
 /// Room for one session: it is enough for a device that ends one before it begins the next.
 #[test]
 fn one_peer_takes_one_session_after_another() {
-    let mut device = Side::<Fixed<64, 4096, 4, 1>>::new(1, Role::Member);
+    let mut device = Side::<Fixed<Cells<64>, Bytes<4096>, Replicas<4>, Peers<1>>>::new(1, Role::Member);
     let mut cloud = Side::<Heap>::new(2, Role::Aggregator);
     for value in 0..3 {
         device.set("pump/setpoint", value);
@@ -79,8 +80,8 @@ fn one_peer_takes_one_session_after_another() {
         disconnect(&mut device, &mut cloud);
     }
     assert!(
-        size_of::<Replica<Fixed<64, 4096, 4, 1>, CountingRng>>() + 2048
-            < size_of::<Replica<Fixed<64, 4096, 4>, CountingRng>>()
+        size_of::<Replica<Fixed<Cells<64>, Bytes<4096>, Replicas<4>, Peers<1>>, CountingRng>>() + 2048
+            < size_of::<Replica<Fixed<Cells<64>, Bytes<4096>, Replicas<4>>, CountingRng>>()
     );
 }
 
@@ -229,7 +230,7 @@ fn fixed_and_heap_storage_send_identical_bytes() {
         (device.frames, cloud.frames)
     }
     let (small, heap) = (frames::<Small>(), frames::<Heap>());
-    // Their Opens announce different room for names, in one byte; everything else is the same.
+    // Their Opens announce different capacity for names, in one byte; everything else is the same.
     let differing = |(a, b): (&Vec<Vec<u8>>, &Vec<Vec<u8>>)| {
         assert_eq!(a.len(), b.len());
         let all = a.iter().flatten().zip(b.iter().flatten());
@@ -263,7 +264,7 @@ fn nothing_leaves_before_it_is_durable() {
 #[test]
 fn a_full_replica_refuses_with_the_numbers_and_loses_nothing() {
     let mut device = Side::<Heap>::new(1, Role::Member);
-    let mut tiny = Side::<Fixed<4, 64, 4>>::new(2, Role::Aggregator);
+    let mut tiny = Side::<Fixed<Cells<4>, Bytes<64>, Replicas<4>>>::new(2, Role::Aggregator);
     for n in 0..6 {
         device.set(["a", "b", "c", "d", "e", "f"][n], n as i64);
     }

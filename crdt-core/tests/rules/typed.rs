@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crdt_core::capacity::{self, Cells, Replicas};
 use crdt_core::limits::TYPED_NESTING_MAX;
 use crdt_core::typed::{Found, ReadProblem, WriteProblem};
 use crdt_core::{
@@ -339,7 +340,7 @@ fn a_read_error_says_where_and_what() {
 
 #[test]
 fn a_write_that_does_not_fit_leaves_nothing() {
-    let mut small = document::<Fixed<4, 128, 2>>(1);
+    let mut small = document::<Fixed<Cells<4>, capacity::Bytes<128>, Replicas<2>>>(1);
     small.write(at(1), path("s"), &BTreeMap::from([("a", 1), ("b", 2)])).unwrap();
     let before = small.cells().map(|cell| format!("{cell:?}")).collect::<Vec<_>>();
     let mut check = |value: &BTreeMap<&str, Option<String>>| {
@@ -365,7 +366,7 @@ fn a_write_that_does_not_fit_leaves_nothing() {
         (place.as_str(), problem),
         ("s/b", WriteProblem::Update(UpdateError::Value(ValueError { len: 4097 })))
     );
-    // What just fits is written: the room of what goes is used again only after it has gone.
+    // What just fits is written: the capacity of what goes is used again only after it has gone.
     let exact = BTreeMap::from([("a", 5), ("b", 6), ("c", 7), ("d", 8)]);
     small.write(at(3), path("s"), &exact).unwrap();
     assert_eq!(small.read::<BTreeMap<&str, i32>>(path("s")).unwrap(), exact);
@@ -432,7 +433,7 @@ fn a_value_that_is_serialised_differently_each_time_is_told_and_breaks_nothing()
             serializer.collect_map((0..self.0.get()).map(|i| (i, i)))
         }
     }
-    let mut document = document::<Fixed<6, 256, 2>>(1);
+    let mut document = document::<Fixed<Cells<6>, capacity::Bytes<256>, Replicas<2>>>(1);
     let error = document.write(at(1), path("s"), &Growing(std::cell::Cell::new(0))).unwrap_err();
     assert_eq!(*error.problem(), WriteProblem::Unstable);
     document.check_invariants().unwrap();
@@ -541,7 +542,7 @@ proptest! {
             1..12,
         ),
     ) {
-        let mut small = document::<Fixed<9, 96, 2>>(1);
+        let mut small = document::<Fixed<Cells<9>, capacity::Bytes<96>, Replicas<2>>>(1);
         let mut large = document::<Heap>(1);
         for (ms, value) in values.iter().enumerate() {
             let before = small.seq();

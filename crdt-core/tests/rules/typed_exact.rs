@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use crdt_core::capacity::{self, Cells, Replicas};
 use crdt_core::typed::{Found, ReadProblem, WriteProblem};
 use crdt_core::{
     Content, Document, DocumentName, Fixed, Heap, Limits, Moment, Path, PathError, ReplicaId, UpdateError,
@@ -425,7 +426,7 @@ fn two_keys_that_are_the_same_text_are_refused_and_nothing_is_written() {
 /// What tells equal keys from different ones takes no more room than the entries themselves.
 #[test]
 fn a_map_that_just_fits_is_still_written() {
-    let mut small = Document::<Fixed<4, 128, 2>>::new(
+    let mut small = Document::<Fixed<Cells<4>, capacity::Bytes<128>, Replicas<2>>>::new(
         &DocumentName::new("d").unwrap(),
         ReplicaId::new(1),
         Limits::default(),

@@ -61,7 +61,7 @@ fn what_went_ahead_is_not_sent_twice() {
 /// What arrived last tells how far a batch came, unless that went ahead of its turn.
 #[test]
 fn frames_that_are_lost_behind_an_urgent_cell_come_again() {
-    // Some of these lengths leave no room for another cell in the frame of the urgent one.
+    // Some of these lengths leave no capacity for another cell in the frame of the urgent one.
     for len in 380..470 {
         let (mut device, mut cloud, mut frames) = long_batch();
         device.set("alarm/note", "x".repeat(len).as_str());

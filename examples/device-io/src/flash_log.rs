@@ -24,8 +24,9 @@
 //! | | 1 | 0 |
 //! | | rest | state record |
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{
-    Cell, CellRecord, Memory, Moment, Path, PersistToken, RecordError, Replica, StateRecord, Stored, Unsaved,
+    Cell, CellRecord, Memory, Moment, Path, PersistToken, Replica, RestoreError, StateRecord, Stored, Unsaved,
 };
 
 use crdt_core::rand_core::Rng;
@@ -38,7 +39,7 @@ use crate::checksum::{checksum, digest};
 /// use crdt_core::*;
 /// use device_io::FlashLog;
 /// # fn main() -> Result<(), Box<dyn core::error::Error>> {
-/// type Pump = Replica<Fixed<16, 512, 3>, CountingRng>;
+/// type Pump = Replica<Fixed<Cells<16>, Bytes<512>, Replicas<3>>, CountingRng>;
 /// let (now, config) = (Moment::new(1_000), Config::new(Role::Member));
 /// let name = DocumentName::new("pump-42")?;
 /// let mut pump = Pump::new(&name, config, CountingRng::new(1));
@@ -158,13 +159,13 @@ impl<'a> FlashLog<'a> {
     /// a small stack holds no second one. O(cells x log cells).
     ///
     /// # Errors
-    /// [`RecordError`] when the document does not fit into `S`, or a later version of this program wrote it. The replica
+    /// [`RestoreError`] when the document does not fit into `S`, or a later version of this program wrote it. The replica
     /// must not be used then.
     pub fn restore<S: Memory, R: Rng>(
         &self,
         replica: &mut Replica<S, R>,
         moment: Moment,
-    ) -> Result<bool, RecordError> {
+    ) -> Result<bool, RestoreError> {
         let Some((page, generation)) = self.current else { return Ok(false) };
         let commits = || self.commits(page, generation);
         let rewritten = commits().filter(|commit| commit.rewrites).last().map_or(0, |commit| commit.start);

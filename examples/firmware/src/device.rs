@@ -1,5 +1,6 @@
 //! A device with a document, from power-up to power-off: all that it takes. The README quotes it.
 
+use crdt_core::capacity::{Bytes, Cells, Peers, Replicas};
 use crdt_core::{Config, DocumentName, Fixed, Moment, Output, Replica, Role};
 use device_io::FlashLog;
 use static_cell::StaticCell;
@@ -15,7 +16,7 @@ type Done = (Order, &'static Pump);
 
 // README: from here
 /// 48 cells, 2 KiB of paths and values, 4 replicas, 1 peer: a fixed piece of memory, no heap.
-pub type Pump = Replica<Fixed<48, 2048, 4, 1>, &'static mut Random>;
+pub type Pump = Replica<Fixed<Cells<48>, Bytes<2048>, Replicas<4>, Peers<1>>, &'static mut Random>;
 
 pub fn run(random: &'static mut Random, flash: &mut FlashLog, line: &mut Line) -> Result<Done, Failure> {
     static PUMP: StaticCell<Pump> = StaticCell::new();

@@ -1,6 +1,6 @@
 //! Why the firmware gave up.
 
-use crdt_core::{CapacityError, NameError, RecordError, UpdateError};
+use crdt_core::{CapacityError, NameError, RestoreError, UpdateError};
 use device_io::FlashLogError;
 use transport_serial::SendError;
 
@@ -18,7 +18,7 @@ pub(crate) enum Failure {
     Name(#[from] NameError),
     /// What the flash holds cannot be read.
     #[error(transparent)]
-    Record(#[from] RecordError),
+    Record(#[from] RestoreError),
     /// There is no capacity for another session.
     #[error(transparent)]
     Session(#[from] CapacityError),

@@ -1,13 +1,14 @@
 //! A microcontroller's view: a replica in fixed storage, no heap, and a link that carries bytes. Here both ends are in one
 //! program; on a device the loop is the same, with a serial port for `wire` and flash for the cells.
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{
     Config, Connect, CountingRng, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica, Role,
     SessionId, Write,
 };
 
 /// 16 cells, 512 bytes of paths and values, 3 replicas.
-type Small = Replica<Fixed<16, 512, 3>, CountingRng>;
+type Small = Replica<Fixed<Cells<16>, Bytes<512>, Replicas<3>>, CountingRng>;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = DocumentName::new("pump-42")?;

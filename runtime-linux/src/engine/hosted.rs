@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use control::{Scalar, tree};
 use crdt_core::{
-    Content, Heap, Limits, Moment, Path, PeerId, Replica, ReplicaId, SessionId, Stamp, Time, Value,
-    ValueError, Write, limits::VALUE_LEN_MAX,
+    Content, Heap, Moment, Path, PeerId, Replica, ReplicaId, SessionId, Size, Stamp, Time, Value, ValueError,
+    Write, limits::VALUE_LEN_MAX,
 };
 use transport_quic::PublicKey;
 
@@ -421,7 +421,7 @@ impl Hosted {
     }
 
     /// Cells that the aggregator is not known to have; all of them where there is none. Cost: `[cells]`.
-    pub(super) fn backlog(&self) -> Limits {
+    pub(super) fn backlog(&self) -> Size {
         match self.peer {
             Some(peer) => self.replica.backlog(peer),
             None => self.replica.document().size(),

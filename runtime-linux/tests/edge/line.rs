@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crdt_core::capacity::{Bytes, Cells, Peers, Replicas};
 use crdt_core::{
     Config, Connect, CountingRng, DocumentName, Event, Fixed, Moment, Output, Path as CellPath, PeerId,
     Refusal, Replica, Role, SessionId, Write,
@@ -128,7 +129,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-type Pump = Replica<Fixed<32, 1024, 8, 1>, CountingRng>;
+type Pump = Replica<Fixed<Cells<32>, Bytes<1024>, Replicas<8>, Peers<1>>, CountingRng>;
 
 /// A device that runs in a thread until it is dropped. It has no clock.
 struct Device {

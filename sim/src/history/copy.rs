@@ -1,15 +1,16 @@
 //! One copy of the document, in any of the storages that histories run on.
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{
     CapacityError, Cell, CellRecord, Config, Connect, Content, CountingRng, DocumentName, Fixed, Heap,
-    Memory, Moment, Output, Path, PeerError, PeerId, PersistToken, RecordError, Replica, ReplicaId, Retired,
+    Memory, Moment, Output, Path, PeerError, PeerId, PersistToken, Replica, ReplicaId, RestoreError, Retired,
     SessionId, Stamp, Time, Unsaved, UpdateError, Write,
 };
 
 use super::facts::{Fact, Held, Knowledge, PATHS, PathIndex, path_index};
 
 /// A small device: 7 paths, and an id for each of its own restarts and everyone else's.
-pub(super) type Small = Fixed<16, 2048, 64>;
+pub(super) type Small = Fixed<Cells<16>, Bytes<2048>, Replicas<64>>;
 
 /// A replica on the heap or on fixed memory.
 pub(super) enum Copy {
@@ -45,11 +46,11 @@ impl Copy {
         rng: CountingRng,
         state: &[u8],
         records: &Records,
-    ) -> Result<Self, RecordError> {
+    ) -> Result<Self, RestoreError> {
         let mut cells: Vec<Cell<'_>> = Vec::with_capacity(PATHS.len());
         for (path, record) in PATHS.iter().zip(records) {
             if let Some(record) = record {
-                cells.push(CellRecord::decode(Path::new(path).map_err(RecordError::Path)?, record)?);
+                cells.push(CellRecord::decode(Path::new(path).map_err(RestoreError::Path)?, record)?);
             }
         }
         Ok(if fixed {

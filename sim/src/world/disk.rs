@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crdt_core::{
-    CellRecord, Config, CountingRng, DocumentName, Entry, Heap, Moment, Path, PersistToken, RecordError,
-    Replica, ReplicaId, Time, Unsaved,
+    CellRecord, Config, CountingRng, DocumentName, Heap, Moment, Path, PersistToken, Replica, ReplicaId,
+    RestoreError, Time, Unsaved, VectorEntry,
 };
 
 /// The storage of one node: commits take a while, are atomic, and survive crashes if the disk is honest.
@@ -31,7 +31,7 @@ struct StoredDocument {
     state: Vec<u8>,
     cells: BTreeMap<Box<str>, Vec<u8>>,
     /// What the state record says, for the oracle to read without decoding it each time.
-    vector: Vec<Entry>,
+    vector: Vec<VectorEntry>,
 }
 
 /// One document's part of a commit.
@@ -42,7 +42,7 @@ pub(super) struct Change {
     state: Vec<u8>,
     /// `None` removes.
     cells: Vec<(Box<str>, Option<Vec<u8>>)>,
-    vector: Vec<Entry>,
+    vector: Vec<VectorEntry>,
 }
 
 impl Change {
@@ -120,18 +120,18 @@ impl Image {
     /// Loads a document, or `None` when it is not in the image.
     ///
     /// # Errors
-    /// [`RecordError`] when the records do not add up.
+    /// [`RestoreError`] when the records do not add up.
     pub(super) fn load(
         &self,
         document: &DocumentName,
         config: Config,
         rng: CountingRng,
         moment: Moment,
-    ) -> Result<Option<Replica<Heap, CountingRng>>, RecordError> {
+    ) -> Result<Option<Replica<Heap, CountingRng>>, RestoreError> {
         let Some(stored) = self.documents.get(document) else { return Ok(None) };
         let mut cells = Vec::with_capacity(stored.cells.len());
         for (path, record) in &stored.cells {
-            let path = Path::new(path).map_err(RecordError::Path)?;
+            let path = Path::new(path).map_err(RestoreError::Path)?;
             cells.push(CellRecord::decode(path, record)?);
         }
         Replica::load(moment, config, rng, &stored.state, cells).map(Some)

@@ -19,7 +19,7 @@ impl<S: Storage> Writer<'_, S> {
     pub(super) fn remember_entry(&mut self) -> Result<(), WriteStop> {
         let first = if self.void { None } else { first_live(self.document, &self.path) };
         let mark = first.map_or_else(|| self.hash_of_place() | NOT_A_SEQUENCE, |first| first.seq);
-        let limit = self.seen.room();
+        let limit = self.seen.capacity();
         let full = CapacityError::Cells { needed: limit.saturating_add(1), limit };
         Ok(self.seen.push(mark).map_err(|_| UpdateError::from(full))?)
     }
@@ -62,7 +62,7 @@ impl<S: Storage> Writer<'_, S> {
     /// Appends the sequence numbers of the keys below this place that are not among those in `known`, which is sorted.
     fn remember_unseen(&mut self, known: core::ops::Range<usize>) -> Result<(), WriteStop> {
         let mut seen = core::mem::take(&mut self.seen);
-        let limit = seen.room();
+        let limit = seen.capacity();
         let full = children(self.document, self.prefix()).try_for_each(|child| {
             // The place of an element is no key of its content.
             if child.key == POSITION_KEY && is_reserved(self.document, child.path) {

@@ -33,12 +33,14 @@ use crate::types::plan::{Plan, Planned, PlannedContent};
 /// O(elements x cells).
 ///
 /// ```
+/// use crdt_core::capacity::{Bytes, Cells, Replicas};
 /// use crdt_core::types::List;
 /// use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId, Value};
 ///
 /// // The irrigation program of a field: which valves open, in which order.
 /// let name = DocumentName::new("field-7")?;
-/// let mut document = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(1), Limits::default());
+/// type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
+/// let mut document = Document::<Small>::new(&name, ReplicaId::new(1), Limits::default());
 /// let program = List::at(Path::new("irrigation/program")?)?;
 ///
 /// // The 64 bits are fresh random ones, as in a `Moment`.
@@ -62,7 +64,7 @@ impl<'p> List<'p> {
     /// The list at `path`.
     ///
     /// # Errors
-    /// [`PathError`] when there is no room for an element's cells below `path`.
+    /// [`PathError`] when there is no capacity for an element's cells below `path`.
     pub fn at(path: Path<'p>) -> Result<Self, PathError> {
         check_room(path, "/".len() + ELEMENT_ID_LEN + "/@".len(), 2)?;
         Ok(Self { path })
@@ -110,11 +112,13 @@ impl<'p> List<'p> {
     ///
     /// # Example: a schedule of entries with two fields each
     /// ```
+    /// use crdt_core::capacity::{Bytes, Cells, Replicas};
     /// use crdt_core::types::List;
     /// use crdt_core::{Document, DocumentName, Fixed, Limits, Moment, Path, ReplicaId, Value, Write};
     ///
     /// let name = DocumentName::new("field-7")?;
-    /// let mut document = Document::<Fixed<32, 1024, 4>>::new(&name, ReplicaId::new(1), Limits::default());
+    /// type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
+    /// let mut document = Document::<Small>::new(&name, ReplicaId::new(1), Limits::default());
     /// let schedule = List::at(Path::new("schedule")?)?;
     ///
     /// let entry = schedule.place_last(&document, 0x1d0c_55aa)?;
@@ -155,7 +159,7 @@ impl<'p> List<'p> {
     /// list however often that is done. [`Insertion::then`] goes on. O(log cells).
     ///
     /// # Errors
-    /// None in practice: an empty list has room.
+    /// None in practice: an empty list has capacity.
     pub fn place_anew<S: Storage>(
         self,
         document: &Document<S>,

@@ -91,7 +91,7 @@ impl<'p> Insertion<'p, 'static, 1> {
     /// The same element with one value as its content.
     ///
     /// # Errors
-    /// [`ListError::Path`] when there is no room for it below the element.
+    /// [`ListError::Path`] when there is no capacity for it below the element.
     pub fn with_value<'v>(self, value: impl Into<Value<'v>>) -> Result<Insertion<'p, 'v, 2>, ListError> {
         let content =
             Planned { path: self.path().join(CONTENT_KEY)?, content: PlannedContent::Value(value.into()) };

@@ -37,7 +37,7 @@ impl<'a> Element<'a> {
     /// Where its content lies when that is not fields but one value, or a list or map of its own.
     ///
     /// # Errors
-    /// [`PathError`] when there is no room for it below the element.
+    /// [`PathError`] when there is no capacity for it below the element.
     pub fn content_path(&self) -> Result<PathBuffer, PathError> {
         PathBuffer::from(self.path).join(CONTENT_KEY)
     }

@@ -67,10 +67,10 @@ pub(crate) fn placed_by<S: Storage>(document: &Document<S>, list: Path<'_>, seq:
     Some(Place { id: id.try_into().ok()?, position: Position::new(digits)? })
 }
 
-/// A place for a new element between two others, or `None` when no position in between has room.
+/// A place for a new element between two others, or `None` when no position in between has capacity.
 ///
 /// # Errors
-/// [`PathError`] when there is no room for an element below `list`.
+/// [`PathError`] when there is no capacity for an element below `list`.
 pub(crate) fn between<S: Storage>(
     document: &Document<S>,
     list: Path<'_>,

@@ -17,7 +17,7 @@
 //! backwards, each element before the last one, can mix; so can runs in a crowded place.
 //!
 //! New digits keep near the neighbour that was written last, an eighth of the gap away (a whole digit at the ends of
-//! the list), which leaves room on the side where a run goes on. This is the boundary strategy of B. Nedelec et al.,
+//! the list), which leaves capacity on the side where a run goes on. This is the boundary strategy of B. Nedelec et al.,
 //! "LSEQ", 2013, with the neighbours' stamps in place of a coin.
 //!
 //! Longest position in bytes after 300 insertions (the last row: 60), as the test `positions_stay_short` has it:
@@ -76,7 +76,7 @@ impl Position {
 
     /// A position after `left` (the beginning for `None`) and before `right` (the end for `None`).
     ///
-    /// `None` when `left` is not below `right`, or no position in between has room. O(length).
+    /// `None` when `left` is not below `right`, or no position in between has capacity. O(length).
     pub(super) fn between(left: Option<&[u8]>, right: Option<&[u8]>, lean: Lean, mark: Mark) -> Option<Self> {
         let run = (lean != Lean::Middle).then(|| next_in_run(left?, mark)).flatten();
         let fits = |digits: &Digits| right.is_none_or(|right| digits.as_slice() < right);
@@ -207,7 +207,7 @@ mod tests {
             let digits = |n: Option<&(Position, usize)>| n.map(|(p, _)| p.0.clone());
             let mark = mark(i as u64 % replicas);
             let position = Position::between(digits(left).as_deref(), digits(right).as_deref(), lean, mark);
-            let Some(position) = position else { panic!("no room for insertion {i}") };
+            let Some(position) = position else { panic!("no capacity for insertion {i}") };
             list.insert(at, (position, i));
             assert!(list.is_sorted());
         }

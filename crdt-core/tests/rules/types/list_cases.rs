@@ -188,7 +188,7 @@ fn a_crowded_place_is_refused_within_the_bound_and_a_rebalance_makes_room() {
     let crowded = crowd(&mut a);
     assert!(crowded >= 90, "{crowded}");
     assert!(position_lens(&a).iter().max() == Some(&POSITION_LEN_MAX));
-    // Elsewhere there is room still.
+    // Elsewhere there is capacity still.
     push(&mut a, 1_000, "behind");
     let order: Vec<_> = list().iter(&a).map(|element| element.id.to_owned()).collect();
 

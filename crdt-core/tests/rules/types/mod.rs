@@ -9,10 +9,11 @@ mod record;
 mod sessions;
 mod set;
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Document, DocumentName, Fixed, Limits, Memory, Moment, Path, ReplicaId};
 
-/// Room for the longest history here.
-type Small = Fixed<512, 16384, 8>;
+/// Buffer for the longest history here.
+type Small = Fixed<Cells<512>, Bytes<16384>, Replicas<8>>;
 
 const REPLICAS: usize = 3;
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::types::{Counter, List, ListError, Record, Set};
 use crdt_core::{Content, Document, Fixed, Heap, Memory, Stamp, Value, Write};
 use proptest::prelude::*;
@@ -12,8 +13,8 @@ use super::fleet::Fleet;
 use super::path;
 use crate::common::Side;
 
-/// Room for the longest history here.
-type Small = Fixed<512, 16384, 8>;
+/// Buffer for the longest history here.
+type Small = Fixed<Cells<512>, Bytes<16384>, Replicas<8>>;
 
 /// Who acts: a device by its number, or the aggregator.
 const CLOUD: usize = 2;

@@ -2,11 +2,12 @@ use std::format;
 use std::vec;
 use std::vec::Vec;
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Config, CountingRng, DocumentName, Fixed, Output, Role, Write};
 
 use super::*;
 
-type Pump = Replica<Fixed<24, 512, 3>, CountingRng>;
+type Pump = Replica<Fixed<Cells<24>, Bytes<512>, Replicas<3>>, CountingRng>;
 
 fn pump() -> Pump {
     Pump::new(&DocumentName::new("pump-42").unwrap(), Config::new(Role::Member), CountingRng::new(1))
@@ -147,8 +148,8 @@ fn only_a_new_replica_of_the_same_document_is_restored() {
     let mut used = pump();
     let mut log = FlashLog::open(&mut region);
     change(&mut used, &mut log, 2).unwrap();
-    assert_eq!(log.restore(&mut used, at(1)), Err(RecordError::NotNew));
+    assert_eq!(log.restore(&mut used, at(1)), Err(RestoreError::NotNew));
     let name = DocumentName::new("pump-43").unwrap();
     let mut other = Pump::new(&name, Config::new(Role::Member), CountingRng::new(1));
-    assert_eq!(log.restore(&mut other, at(1)), Err(RecordError::NotNew));
+    assert_eq!(log.restore(&mut other, at(1)), Err(RestoreError::NotNew));
 }

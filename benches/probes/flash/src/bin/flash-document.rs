@@ -8,6 +8,7 @@
 
 use core::hint::black_box;
 
+use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{
     CellRecord, Config, Connect, CountingRng, DocumentName, Fixed, Moment, Output, Path, PeerId, Replica,
     Role, Unsaved, Write,
@@ -17,7 +18,7 @@ use lm3s6965 as _;
 use panic_halt as _;
 
 /// W1 fits: 40 values, 855 bytes as JSON.
-type Device = Replica<Fixed<48, 1280, 4>, CountingRng>;
+type Device = Replica<Fixed<Cells<48>, Bytes<1280>, Replicas<4>>, CountingRng>;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
