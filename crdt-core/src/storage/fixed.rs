@@ -27,7 +27,7 @@ use crate::write::PendingFixed;
 ///
 /// ```
 /// use crdt_core::capacity::{Bytes, Cells, Replicas};
-/// use crdt_core::{Config, DocumentName, Fixed, Replica, ReplicaId, Role};
+/// use crdt_core::{Config, CountingRng, DocumentName, Fixed, Replica, Role};
 /// type Pump = Replica<Fixed<Cells<32>, Bytes<1024>, Replicas<4>>, CountingRng>;
 /// let pump = Pump::new(&DocumentName::new("pump-42")?, Config::new(Role::Member), CountingRng::new(1));
 /// assert_eq!((pump.document().limits().cells, pump.document().limits().bytes), (32, 1024));

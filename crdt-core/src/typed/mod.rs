@@ -26,7 +26,7 @@
 //! type Small = Fixed<Cells<32>, Bytes<1024>, Replicas<4>>;
 //! let mut replica = Replica::<Small, _>::new(&name, Config::new(Role::Member), CountingRng::new(0x1234));
 //! let path = Path::new("pump/3")?;
-//! let now = |ms| Moment::new(1_770_000_000_000 + ms);
+//! let now = |ms: u64| Moment::new(1_770_000_000_000 + ms);
 //!
 //! let mut pump = Pump { setpoint: 4.5, mode: Mode::Auto, max_starts_per_hour: Some(6) };
 //! assert!(replica.write(now(0), path, &pump)?.is_some());

@@ -4,7 +4,7 @@ use crate::common;
 
 use common::{Side, connect, disconnect, path, settle, write_w1};
 use crdt_core::capacity::{Bytes, Cells, Replicas};
-use crdt_core::{CountingRng, Fixed, Heap, Size, Memory, Replica, Role, Value, Write};
+use crdt_core::{CountingRng, Fixed, Heap, Memory, Replica, Role, Size, Value, Write};
 
 /// What a history left behind.
 #[derive(Debug, PartialEq, Eq)]

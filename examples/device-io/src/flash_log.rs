@@ -24,7 +24,6 @@
 //! | | 1 | 0 |
 //! | | rest | state record |
 
-use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{
     Cell, CellRecord, Memory, Moment, Path, PersistToken, Replica, RestoreError, StateRecord, Stored, Unsaved,
 };
@@ -36,6 +35,7 @@ use crate::checksum::{checksum, digest};
 /// The log of one document.
 ///
 /// ```
+/// use crdt_core::capacity::{Bytes, Cells, Replicas};
 /// use crdt_core::*;
 /// use device_io::FlashLog;
 /// # fn main() -> Result<(), Box<dyn core::error::Error>> {

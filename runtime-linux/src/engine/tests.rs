@@ -5,7 +5,7 @@ use rand_chacha::rand_core::SeedableRng;
 use std::time::Duration;
 
 use control::{Change, Scalar};
-use crdt_core::{Config, Connect, DocumentName, Path, ReplicaId, Role, SessionId, Stamp, UpdateError, Write};
+use crdt_core::{Config, Connect, DocumentName, Path, Role, SessionId, Stamp, UpdateError, Write};
 use serde_json::json;
 use tokio::sync::oneshot;
 use transport_quic::{Cause, CloseReason, Count, Identity, Ledger};

@@ -158,8 +158,9 @@ fn a_receipt_is_a_reason_to_send() {
         // One that has come long ago is none.
         drop(world.set("x", 1));
         world.run();
+        let own = world.engine.documents[0].replica.id();
         let mut old = world.command(|reply| DocumentCommand::Receipt {
-            basis: Some(Stamp::new(Time::from_ms(MS_AT_START).unwrap(), ReplicaId::new(7)).into()),
+            basis: Some(Stamp::new(Time::from_ms(MS_AT_START).unwrap(), own).into()),
             reply,
         });
         world.sleep(seconds(4 * HOUR));
