@@ -213,7 +213,7 @@ impl OpenDocument {
             // Nothing to delete, or the same value again.
             Ok(None) => {}
             Err(UpdateError::Capacity(error)) => {
-                host.violation(format!("no capacity for an update: {error}"))
+                host.violation(format!("no capacity for an update: {error}"));
             }
             Err(error) => host.violation(format!("an update was refused: {error}")),
         }
