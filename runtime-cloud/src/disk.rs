@@ -22,7 +22,7 @@ pub(crate) struct Disk {
 #[derive(Debug)]
 enum Job {
     Commit(Batch<'static>),
-    Load { document: String, rng: ChaCha12Rng, moment: Moment },
+    Load { document: String, rng: Box<ChaCha12Rng>, moment: Moment },
 }
 
 /// Something was done.
@@ -54,7 +54,7 @@ impl Disk {
 
     /// Loads a document.
     pub(crate) fn load(&self, document: String, rng: ChaCha12Rng, moment: Moment) {
-        self.push(Job::Load { document, rng, moment });
+        self.push(Job::Load { document, rng: Box::new(rng), moment });
     }
 
     /// What was done. Nothing is lost if the future is dropped.
@@ -94,7 +94,7 @@ fn run(
                 Ok(()) => Done::Committed,
                 Err(error) => Done::Failed(error),
             },
-            Job::Load { document, rng, moment } => match load(&store, &document, rng, moment) {
+            Job::Load { document, rng, moment } => match load(&store, &document, *rng, moment) {
                 Ok(loaded) => Done::Loaded { document, loaded: Box::new(loaded) },
                 Err(error) => Done::Failed(error),
             },
