@@ -1,8 +1,6 @@
 //! The cost of sync and of memory does not grow with history: a thousand times the writes, the same bytes, cells and heap.
 
-use crate::common;
-
-use common::{Side, connect, disconnect, path, settle, write_w1};
+use crate::common::{Side, connect, disconnect, path, settle, write_w1};
 use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{CountingRng, Fixed, Heap, Memory, Replica, Role, Size, Value, Write};
 

@@ -1,8 +1,6 @@
 //! Clocks that are ahead, behind, jump or do not exist: nothing is lost, and nobody else's clock is spoilt.
 
-use crate::common;
-
-use common::{Side, connect, disconnect, path, settle};
+use crate::common::{Side, connect, disconnect, path, settle};
 use crdt_core::{Connect, Event, Heap, Moment, Output, Refusal, Role, Value, Write};
 
 const HOUR_MS: u64 = 3_600_000;

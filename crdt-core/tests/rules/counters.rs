@@ -1,9 +1,7 @@
 //! Counters where identity is in doubt: no addition is lost by a copy that was restored, or by somebody who writes a total
 //! again that he should not have.
 
-use crate::common;
-
-use common::{Image, Side, connect, disconnect, path, settle};
+use crate::common::{Image, Side, connect, disconnect, path, settle};
 use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::types::{Counter, CounterError};
 use crdt_core::{Event, Fixed, Heap, Memory, Role, UpdateError};

@@ -1,8 +1,6 @@
 //! A document without sessions.
 
-use crate::common;
-
-use common::{Side, path};
+use crate::common::{Side, path};
 use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{
     Document, DocumentName, Fixed, Heap, Limits, MergeError, Moment, ReplicaId, Role, Unsaved, Value,

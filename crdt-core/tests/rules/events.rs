@@ -1,8 +1,6 @@
 //! What an application is told: each event is provoked here, and what must not raise one does not.
 
-use crate::common;
-
-use common::{Side, connect, disconnect, path, settle};
+use crate::common::{Side, connect, disconnect, path, settle};
 use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::limits::{CONFLICT_LEN, CONFLICTS_HEAP_MAX};
 use crdt_core::{Conflict, Content, Event, Fixed, Heap, Memory, Refusal, Resource, Role, Stamp, Time, Value};

@@ -1,8 +1,6 @@
 //! Tombstones are forgotten where capacity is short; nothing else is.
 
-use crate::common;
-
-use common::{Side, connect, disconnect, path, settle};
+use crate::common::{Side, connect, disconnect, path, settle};
 use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Event, Fixed, Heap, Memory, Refusal, Resource, Role, Value, Write};
 

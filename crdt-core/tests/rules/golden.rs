@@ -1,9 +1,7 @@
 //! The bytes of format version 1. From the first release on they are never edited: a change of format is a new version
 //! with bytes of its own.
 
-use crate::common;
-
-use common::{Image, Side, connect, settle};
+use crate::common::{Image, Side, connect, settle};
 use crdt_core::{CellRecord, Heap, Role, Value};
 
 fn hex(bytes: &[u8]) -> String {
@@ -74,6 +72,6 @@ fn records() {
         "01027731111111111111111181c8e2e1c1330000000000000000000002111111111111111181c8e2e1c133222222222222222280c8e2e1c13300ab8381a61a9631900001020202020202020202020202020202020202020202020202020202020202020203222222222222222202111111111111111181c8e2e1c133222222222222222280c8e2e1c133"
     );
     let (at, record) = &image.cells[0];
-    let cell = CellRecord::decode(common::path(at), record).unwrap();
+    let cell = CellRecord::decode(crate::common::path(at), record).unwrap();
     assert_eq!(cell.content.value(), Some(Value::I64(60)));
 }

@@ -1,8 +1,6 @@
 //! Changes that are held back wait for company, and nothing that a peer waits for waits with them.
 
-use crate::common;
-
-use common::{Side, connect, disconnect, path, settle};
+use crate::common::{Side, connect, disconnect, path, settle};
 use crdt_core::{Heap, Role, Value};
 
 fn pair() -> (Side<Heap>, Side<Heap>) {

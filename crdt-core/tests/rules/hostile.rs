@@ -1,8 +1,6 @@
 //! Bytes from a peer may be anything: an error that says what, nothing half-applied, no panic.
 
-use crate::common;
-
-use common::{Side, connect, path, settle, write_w1};
+use crate::common::{Side, connect, path, settle, write_w1};
 use crdt_core::{CellRecord, Config, DecodeError, Heap, Moment, PeerError, Replica, RestoreError, Role};
 
 /// Whether it went up, and the frame.
@@ -147,7 +145,7 @@ fn out_of_turn_messages_are_named() {
 fn damaged_records_are_errors() {
     let mut device = Side::<Heap>::new(1, Role::Member);
     write_w1(&mut device);
-    let image = common::Image::of(&device);
+    let image = crate::common::Image::of(&device);
     let load = |state: &[u8], cells: &[(String, Vec<u8>)]| -> Result<(), RestoreError> {
         let cells: Result<Vec<_>, _> =
             cells.iter().map(|(at, record)| CellRecord::decode(path(at), record)).collect();

@@ -1,8 +1,6 @@
 //! A delivery as a receipt: over a transport whose peer acknowledges only what it has made durable.
 
-use crate::common;
-
-use common::{Side, connect, disconnect, settle};
+use crate::common::{Side, connect, disconnect, settle};
 use crdt_core::{Connect, CountingRng, Event, Heap, Role, SessionId, Time, VersionVector};
 
 fn pair() -> (Side<Heap>, Side<Heap>) {

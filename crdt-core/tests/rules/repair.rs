@@ -1,10 +1,8 @@
 //! Cells removed, changed and added behind the core's back, on either side: found, healed, and at which price.
 
-use crate::common;
-
 use std::collections::BTreeMap;
 
-use common::{Image, Side, connect, disconnect, path, settle};
+use crate::common::{Image, Side, connect, disconnect, path, settle};
 use crdt_core::capacity::{self, Bytes, Replicas};
 use crdt_core::{
     CellRecord, Config, Content, CountingRng, Event, Fixed, Heap, Memory, Output, PeerError, Replica, Role,

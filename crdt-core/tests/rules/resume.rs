@@ -1,8 +1,6 @@
 //! A long batch that is cut goes on where it was, where both sides still know where that is.
 
-use crate::common;
-
-use common::{Image, Side, connect, disconnect, path, settle};
+use crate::common::{Image, Side, connect, disconnect, path, settle};
 use crdt_core::{Heap, Role, Value, Write};
 
 const CELLS: i64 = 600;

@@ -1,8 +1,6 @@
 //! Replica ids that nobody uses any more leave the version vectors, and nobody who was away is misled by it.
 
-use crate::common;
-
-use common::{Image, Side, connect, disconnect, path, settle};
+use crate::common::{Image, Side, connect, disconnect, path, settle};
 use crdt_core::capacity::{Bytes, Cells, Replicas};
 use crdt_core::{Connect, Event, Fixed, Heap, Memory, ReplicaId, Role, Value};
 

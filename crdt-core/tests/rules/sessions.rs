@@ -1,8 +1,6 @@
 //! Sessions between two replicas: what they say, and what it costs. Byte counts are exact and meant to be read.
 
-use crate::common;
-
-use common::{Image, Side, connect, disconnect, path, settle, write_w1};
+use crate::common::{Image, Side, connect, disconnect, path, settle, write_w1};
 use crdt_core::capacity::{Bytes, Cells, Peers, Replicas};
 use crdt_core::{
     Config, CountingRng, Event, Fixed, Heap, Memory, Moment, Output, PeerError, Refusal, Replica, ReplicaId,
@@ -183,7 +181,7 @@ fn ten_changed_cells_in_an_open_session() {
     settle(&mut device, &mut cloud);
     for round in 0..2 {
         wait(&mut device, &mut cloud);
-        for (at, value) in common::w1().iter().take(10) {
+        for (at, value) in crate::common::w1().iter().take(10) {
             device.set(at, *value);
         }
         let bytes = settle(&mut device, &mut cloud);

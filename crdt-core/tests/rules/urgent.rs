@@ -1,8 +1,6 @@
 //! What is urgent goes ahead of a long batch, and nothing is claimed that has not come.
 
-use crate::common;
-
-use common::{Side, connect, disconnect, path, settle};
+use crate::common::{Side, connect, disconnect, path, settle};
 use crdt_core::limits::URGENT_CELLS_MAX;
 use crdt_core::{Event, Heap, Role, Value};
 
