@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use crdt_core::capacity::{Bytes, Cells, Replicas};
-//! use crdt_core::{Config, CountingRng, Fixed, DocumentName, Moment, Path, Replica, Role, Value, Write};
+//! use crdt_core::{Config, CountingRng, Fixed, DocumentName, Moment, Output, Path, Replica, Role, Value, Write};
 //!
 //! // 32 cells, 1 KiB of paths and values, 4 replicas: no heap.
 //! let name = DocumentName::new("pump-42")?;
@@ -18,6 +18,16 @@
 //!     Write::set(Path::new("pump/3/mode")?, "auto"),
 //! ])?;
 //! assert_eq!(replica.document().get(Path::new("pump/3/mode")?), Some(Value::Str("auto")));
+//!
+//! // What changed goes to the disk in one atomic step. Nothing is sent before.
+//! let (mut frame, mut records) = ([0; 256], 0);
+//! while let Some(output) = replica.poll_output(now, &mut frame) {
+//!     if output == Output::Persist {
+//!         let token = replica.take_unsaved(|_record| records += 1); // Here a driver writes to its disk.
+//!         replica.handle_persisted(token);
+//!     }
+//! }
+//! assert_eq!(records, 3, "two cells, and the state");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
