@@ -168,8 +168,8 @@ impl Server {
                         self.engine.handle_link(now(), event);
                     }
                 }
-                done = self.disk.done() => self.take_done(done)?,
-                Some(ask) = self.asks.recv() => self.take_ask(ask).await,
+                done = self.disk.done() => self.handle_done(done)?,
+                Some(ask) = self.asks.recv() => self.handle_ask(ask).await,
                 _ = tick.tick() => self.engine.handle_tick(now()),
                 () = &mut stop => return Ok(()),
             }
@@ -186,7 +186,7 @@ impl Server {
                     return Ok::<(), ServeError>(());
                 }
                 let done = self.disk.done().await;
-                self.take_done(done)?;
+                self.handle_done(done)?;
             }
         };
         match tokio::time::timeout(STOP_TIMEOUT, settle).await {
@@ -247,7 +247,7 @@ impl Server {
         }
     }
 
-    async fn take_ask(&mut self, ask: Ask) {
+    async fn handle_ask(&mut self, ask: Ask) {
         match ask {
             Ask::New { id, request, answer } => {
                 self.answers.insert(id, answer);
@@ -267,7 +267,7 @@ impl Server {
         }
     }
 
-    fn take_done(&mut self, done: Done) -> Result<(), ServeError> {
+    fn handle_done(&mut self, done: Done) -> Result<(), ServeError> {
         match done {
             Done::Committed => self.engine.handle_committed(now()),
             Done::Loaded { document, loaded } => self.engine.handle_loaded(&document, *loaded),

@@ -42,7 +42,7 @@ pub(crate) enum State {
 pub(crate) struct Open {
     pub(crate) attempt: Attempt,
     /// The aggregator has opened some document.
-    pub(crate) is_heard: bool,
+    pub(crate) has_answered: bool,
     since: Instant,
     last_activity: Instant,
     last_delivery: Instant,
@@ -101,7 +101,7 @@ impl Connector {
     pub(crate) fn opened(&mut self, now: Instant, attempt: Attempt) {
         self.state = State::Open(Open {
             attempt,
-            is_heard: false,
+            has_answered: false,
             since: now,
             last_activity: now,
             last_delivery: now,
@@ -115,7 +115,7 @@ impl Connector {
     /// of what is here, so the pause is a long one.
     pub(crate) fn pause(&mut self, now: Instant, random: u64, problem: Option<Problem>, is_refused: bool) {
         if let State::Open(open) = &self.state
-            && open.is_heard
+            && open.has_answered
             && now.duration_since(open.since) > self.timing.backoff_last
         {
             self.failed.reset();
@@ -130,7 +130,7 @@ impl Connector {
     }
 
     /// There is no connection, and no attempt before this time.
-    pub(crate) fn hold(&mut self, until: Instant, problem: Problem) {
+    pub(crate) fn defer(&mut self, until: Instant, problem: Problem) {
         self.problem = Some(problem);
         self.wait(until);
     }
@@ -193,7 +193,7 @@ impl Connector {
         match &self.state {
             State::Connecting(_) => LinkState::Connecting,
             State::Off => LinkState::Off,
-            State::Open(open) if open.is_heard => LinkState::Connected,
+            State::Open(open) if open.has_answered => LinkState::Connected,
             State::Open(_) => LinkState::Opening,
             State::Waiting { .. } => LinkState::Waiting,
         }

@@ -87,27 +87,27 @@ impl Driver {
             match self.wait(&mut commit).await {
                 Wake::Committed(result) => self.engine.handle_committed(result),
                 Wake::Line(event) => {
-                    self.take_line_event(event);
-                    self.take_waiting().await;
+                    self.handle_line_event(event);
+                    self.handle_waiting().await;
                 }
-                Wake::Network(NetworkEvent::Counted) => self.take_ledger(),
+                Wake::Network(NetworkEvent::Counted) => self.update_ledger(),
                 Wake::Network(NetworkEvent::Link(event)) => {
-                    self.take_link_event(event).await;
-                    self.take_waiting().await;
+                    self.handle_link_event(event).await;
+                    self.handle_waiting().await;
                 }
                 Wake::Network(NetworkEvent::LookedUp(found)) => {
                     let Some(network) = &mut self.network else { continue };
-                    let input = network.take_found(Instant::now(), found).await;
-                    self.take_input(input);
+                    let input = network.handle_found(Instant::now(), found).await;
+                    self.handle_input(input);
                 }
                 Wake::Network(NetworkEvent::Timeout) => {
                     let Some(network) = &mut self.network else { continue };
                     let input = network.handle_timeout(Instant::now()).await;
-                    self.take_input(input);
+                    self.handle_input(input);
                 }
                 Wake::Request(request) => {
-                    self.take_request(request).await;
-                    self.take_waiting().await;
+                    self.handle_request(request).await;
+                    self.handle_waiting().await;
                 }
                 Wake::Timeout => {}
             }
@@ -123,7 +123,7 @@ impl Driver {
                 Output::Connect(attempt) => {
                     if let Some(network) = &mut self.network {
                         let input = network.connect(Instant::now(), attempt);
-                        self.take_input(input);
+                        self.handle_input(input);
                     }
                 }
                 Output::Disconnect { attempt, code, reason } => {
@@ -178,7 +178,7 @@ impl Driver {
     }
 
     /// Takes what waits too, so that it shares a commit.
-    async fn take_waiting(&mut self) {
+    async fn handle_waiting(&mut self) {
         for _ in 0..INPUTS_AT_ONCE {
             let event = self.network.as_mut().and_then(|network| network.events.try_recv());
             let request = self.requests.try_recv().ok();
@@ -187,28 +187,28 @@ impl Driver {
                 return;
             }
             if let Some(event) = line {
-                self.take_line_event(event);
+                self.handle_line_event(event);
             }
             if event.is_some() {
-                self.take_link_event(event).await;
+                self.handle_link_event(event).await;
             }
             if request.is_some() {
-                self.take_request(request).await;
+                self.handle_request(request).await;
             }
         }
     }
 
-    fn take_line_event(&mut self, event: LineEvent) {
+    fn handle_line_event(&mut self, event: LineEvent) {
         self.engine.handle_line(Now::read(), event.line, event.input);
     }
 
-    fn take_input(&mut self, input: Input) {
+    fn handle_input(&mut self, input: Input) {
         if let Some((attempt, input)) = input {
             self.engine.handle_link(Now::read(), attempt, input);
         }
     }
 
-    async fn take_link_event(&mut self, event: Option<LinkEvent>) {
+    async fn handle_link_event(&mut self, event: Option<LinkEvent>) {
         let Some(network) = &mut self.network else { return };
         let Some(event) = event else {
             // The link's task is gone, which it is not while its handle lives.
@@ -216,32 +216,32 @@ impl Driver {
             self.network = None;
             return;
         };
-        let input = network.take_event(Instant::now(), event).await;
-        self.take_input(input);
+        let input = network.handle_event(Instant::now(), event).await;
+        self.handle_input(input);
     }
 
     /// Tells the engine what the link has counted.
-    fn take_ledger(&mut self) {
+    fn update_ledger(&mut self) {
         if let Some(network) = &mut self.network {
             let ledger = *network.ledger.borrow_and_update();
             self.engine.note_traffic(Now::read(), ledger);
         }
     }
 
-    async fn take_request(&mut self, request: Option<Request>) {
+    async fn handle_request(&mut self, request: Option<Request>) {
         match request {
             Some(Request::Command(command)) => {
-                self.take_ledger();
+                self.update_ledger();
                 self.engine.handle_command(Now::read(), command);
             }
-            Some(Request::Stored(request)) => self.take_stored_request(request).await,
+            Some(Request::Stored(request)) => self.handle_stored_request(request).await,
             // All handles are gone: nobody can ask for anything any more.
             Some(Request::ShutDown) | None => self.engine.shut_down(),
         }
     }
 
     /// One at a time, and nothing else meanwhile: it is rare, and a document cannot be opened while it is removed.
-    async fn take_stored_request(&mut self, request: StoredRequest) {
+    async fn handle_stored_request(&mut self, request: StoredRequest) {
         let store = self.store.clone();
         let (limits, aggregator) = (self.limits, self.network.as_ref().map(|network| network.aggregator.key));
         let open: Vec<String> = self.engine.document_names().map(|name| name.as_str().to_owned()).collect();
@@ -318,7 +318,7 @@ impl Driver {
         if let Some(network) = &self.network {
             network.handle.shutdown(CloseCode::ShuttingDown.into(), "the device shuts down").await;
         }
-        self.take_ledger();
+        self.update_ledger();
         if failure.is_none() {
             let batch = self.engine.close_books();
             let result = self.commit(batch).await;

@@ -219,7 +219,7 @@ impl Engine {
             LinkInput::Trying(address) => self.connector.address = Some(address),
             LinkInput::Message(frame) => {
                 self.payload.1 += frame.len() as u64;
-                self.take_frame(now, attempt, &frame);
+                self.handle_frame(now, attempt, &frame);
             }
         }
     }
@@ -392,7 +392,7 @@ impl Engine {
         match output {
             crdt_core::Output::Close { session } if self.close_on_line(session, index) => {}
             crdt_core::Output::Close { session } => self.close_session(now, index, session),
-            crdt_core::Output::Event(event) => self.take_event(now, index, event),
+            crdt_core::Output::Event(event) => self.handle_event(now, index, event),
             crdt_core::Output::Persist => {
                 let token = stage(&mut self.staged.batch, &mut self.documents[index].replica);
                 self.staged.tokens.push((index, token));

@@ -116,7 +116,7 @@ impl Network {
     }
 
     /// A look-up has ended: tries the first address.
-    pub(crate) async fn take_found(&mut self, now: Instant, found: Found) -> Input {
+    pub(crate) async fn handle_found(&mut self, now: Instant, found: Found) -> Input {
         // Of an attempt that was given up meanwhile it serves nobody.
         let Some(Dialing { attempt, stage: Stage::LookUp { .. } }) = self.dialing else { return None };
         let found = match check(self.host(), found) {
@@ -128,7 +128,7 @@ impl Network {
     }
 
     /// What an event of the link means to the engine.
-    pub(crate) async fn take_event(&mut self, now: Instant, event: LinkEvent) -> Input {
+    pub(crate) async fn handle_event(&mut self, now: Instant, event: LinkEvent) -> Input {
         let connection = event.conn();
         let attempt = *self.by_connection.get(&connection)?;
         let received_before = match self.dialing {

@@ -341,7 +341,7 @@ impl<const SEND: usize, const REORDER: usize> Link<SEND, REORDER> {
         match self.out.slot_mut(0) {
             Some(oldest) if sent > 0 => {
                 oldest.is_due = true;
-                oldest.was_hurried = false;
+                oldest.was_resent_early = false;
                 self.recover_until = Some(self.out.base().wrapping_add(sent as u8));
             }
             // All waits for credit: is there still none?
@@ -491,7 +491,7 @@ impl<const SEND: usize, const REORDER: usize> Link<SEND, REORDER> {
         match head.kind {
             Kind::Nak => {
                 // Of ours, something was damaged: a frame, or else an acknowledgement.
-                if !self.out.slot_mut(0).is_some_and(crate::window::Slot::hurry) {
+                if !self.out.slot_mut(0).is_some_and(crate::window::Slot::resend_now) {
                     self.due.ack = true;
                 }
                 Taken::Nothing
@@ -518,7 +518,7 @@ impl<const SEND: usize, const REORDER: usize> Link<SEND, REORDER> {
             let before_silence = |until: u8| (until.wrapping_sub(head.next) as i8) > 0;
             if self.recover_until.is_some_and(before_silence) {
                 if let Some(oldest) = self.out.slot_mut(0) {
-                    oldest.hurry();
+                    oldest.resend_now();
                 }
             } else {
                 self.recover_until = None;
@@ -537,7 +537,7 @@ impl<const SEND: usize, const REORDER: usize> Link<SEND, REORDER> {
         let newest = (0..self.out.sent()).rev().find(|o| self.out.slot(*o).is_some_and(|s| s.has_arrived));
         for offset in 0..newest.unwrap_or(0) {
             if let Some(missing) = self.out.slot_mut(offset) {
-                missing.hurry();
+                missing.resend_now();
             }
         }
     }

@@ -20,7 +20,7 @@ pub(crate) struct Slot {
     /// It is to be sent once more, now.
     pub(crate) is_due: bool,
     /// It was repeated before its time was over; that is done once.
-    pub(crate) was_hurried: bool,
+    pub(crate) was_resent_early: bool,
     /// The peer has it, and misses an older one.
     pub(crate) has_arrived: bool,
     len: u16,
@@ -44,7 +44,7 @@ impl<const N: usize> SendWindow<N> {
         let slot = &mut self.slots[(self.first + self.len) % N];
         slot.was_sent = false;
         slot.is_due = false;
-        slot.was_hurried = false;
+        slot.was_resent_early = false;
         slot.has_arrived = false;
         slot.len = frame.len() as u16;
         slot.frame[..frame.len()].copy_from_slice(frame);
@@ -90,7 +90,7 @@ impl Slot {
     const EMPTY: Self = Self {
         was_sent: false,
         is_due: false,
-        was_hurried: false,
+        was_resent_early: false,
         has_arrived: false,
         len: 0,
         frame: [0; FRAME_LEN_MAX],
@@ -101,13 +101,13 @@ impl Slot {
     }
 
     /// Sends it once more before its time, unless that was done.
-    pub(crate) fn hurry(&mut self) -> bool {
-        let hurries = self.was_sent && !self.has_arrived && !self.was_hurried;
-        if hurries {
-            self.was_hurried = true;
+    pub(crate) fn resend_now(&mut self) -> bool {
+        let is_early = self.was_sent && !self.has_arrived && !self.was_resent_early;
+        if is_early {
+            self.was_resent_early = true;
             self.is_due = true;
         }
-        hurries
+        is_early
     }
 }
 

@@ -213,9 +213,11 @@ impl Hosted {
 
     fn take(&mut self, input: Input, context: &mut Context<'_>) {
         match input {
-            Input::Frame { conn, handle, key, frame } => self.take_frame(conn, handle, key, &frame, context),
+            Input::Frame { conn, handle, key, frame } => {
+                self.handle_frame(conn, handle, key, &frame, context)
+            }
             Input::Gone { conn } => self.drop_sessions(conn),
-            Input::Request { id, request } => self.take_request(id, request, context),
+            Input::Request { id, request } => self.handle_request(id, request, context),
             Input::Retire { key } => {
                 self.with_replica(|replica| replica.deactivate(PeerId(key.0))).unwrap_or(());
             }
@@ -224,7 +226,7 @@ impl Hosted {
         }
     }
 
-    fn take_frame(
+    fn handle_frame(
         &mut self,
         conn: ConnectionId,
         handle: u16,
@@ -273,7 +275,7 @@ impl Hosted {
         }
     }
 
-    fn take_request(&mut self, id: RequestId, request: DocumentRequest, context: &mut Context<'_>) {
+    fn handle_request(&mut self, id: RequestId, request: DocumentRequest, context: &mut Context<'_>) {
         let moment = context.moment();
         let State::Live(replica) = &mut self.state else { return };
         let reply = match request {

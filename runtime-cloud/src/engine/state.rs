@@ -126,7 +126,7 @@ impl Engine {
     pub fn handle_link(&mut self, now: Time, event: LinkEvent) {
         match event {
             LinkEvent::Connected { conn, peer, .. } => self.connected(now, conn, peer),
-            LinkEvent::Message { conn, message } => self.take_frame(now, conn, message),
+            LinkEvent::Message { conn, message } => self.handle_frame(now, conn, message),
             LinkEvent::Delivered { conn, id } => {
                 for frame in self.router.delivered(now, conn, id) {
                     self.outputs.push_back(Output::Send { conn, frame });
@@ -150,7 +150,7 @@ impl Engine {
             return;
         }
         self.requests += 1;
-        if let Err(error) = self.take_request(now, id, request) {
+        if let Err(error) = self.serve_request(now, id, request) {
             self.reply(id, Reply::Failed(error));
         }
     }
@@ -355,7 +355,7 @@ impl Engine {
         self.router.connect(now, conn, key);
     }
 
-    fn take_frame(&mut self, now: Time, conn: ConnectionId, frame: Vec<u8>) {
+    fn handle_frame(&mut self, now: Time, conn: ConnectionId, frame: Vec<u8>) {
         // Frames of a connection that was closed here may still come.
         let Some(connection) = self.router.get_mut(conn) else { return };
         let key = connection.key;
@@ -459,7 +459,7 @@ impl Engine {
 
     // ---- requests ----
 
-    fn take_request(&mut self, now: Time, id: RequestId, request: Request) -> Result<(), RequestError> {
+    fn serve_request(&mut self, now: Time, id: RequestId, request: Request) -> Result<(), RequestError> {
         match request {
             Request::Allow { key, document } => {
                 if let Some(name) = &document {

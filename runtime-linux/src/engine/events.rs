@@ -9,8 +9,8 @@ use crate::clock::Now;
 use crate::status::Problem;
 
 impl Engine {
-    pub(super) fn take_event(&mut self, now: Now, index: usize, event: Event) {
-        if self.take_line_event(index, &event) {
+    pub(super) fn handle_event(&mut self, now: Now, index: usize, event: Event) {
+        if self.handle_line_event(index, &event) {
             return;
         }
         let hosted = &mut self.documents[index];

@@ -65,7 +65,7 @@ pub(super) struct Hosted {
     /// What stands in it, if devices on lines write to it.
     standing: Option<Standing>,
     /// Changes wait for company.
-    is_held: bool,
+    is_deferred: bool,
 }
 
 /// What a command did that concerns the way to the aggregator.
@@ -88,7 +88,7 @@ pub(super) struct Session {
     pub(super) id: SessionId,
     since: Instant,
     /// The aggregator has opened the document.
-    pub(super) is_heard: bool,
+    pub(super) has_answered: bool,
     /// The aggregator sent what this side does not take.
     pub(super) is_broken: bool,
     /// The acknowledgement that was asked for: when, and up to which own time.
@@ -144,7 +144,7 @@ impl Hosted {
             handed_through: Time::ZERO,
             handed_seq: 0,
             standing: None,
-            is_held: false,
+            is_deferred: false,
         }
     }
 
@@ -234,7 +234,7 @@ impl Hosted {
         self.session = Some(Session {
             id,
             since: now,
-            is_heard: false,
+            has_answered: false,
             is_broken: false,
             asked: None,
             delivered: 0,
@@ -253,11 +253,11 @@ impl Hosted {
     }
 
     /// A frame has come. True if it was the one that opened the document.
-    pub(super) fn note_heard(&mut self) -> bool {
+    pub(super) fn note_answered(&mut self) -> bool {
         let is_connected = self.peer.is_some_and(|peer| self.replica.is_connected(peer));
         match &mut self.session {
-            Some(session) if is_connected && !session.is_heard => {
-                session.is_heard = true;
+            Some(session) if is_connected && !session.has_answered => {
+                session.has_answered = true;
                 self.was_opened = true;
                 // What was delivered before the aggregator's word about it came.
                 self.replica.note_delivered(session.id, session.delivered);
@@ -324,10 +324,10 @@ impl Hosted {
     }
 
     /// Changes wait for company, or do not any more.
-    pub(super) fn hold(&mut self, is_held: bool) {
-        self.is_held = is_held;
+    pub(super) fn set_deferred(&mut self, is_deferred: bool) {
+        self.is_deferred = is_deferred;
         if let Some(session) = &self.session {
-            self.replica.set_deferred(session.id, is_held);
+            self.replica.set_deferred(session.id, is_deferred);
         }
     }
 
@@ -346,8 +346,8 @@ impl Hosted {
 
     /// Whether it will have something to send as soon as the aggregator has answered.
     pub(super) fn is_opening(&self) -> bool {
-        let is_heard = self.session.as_ref().is_none_or(|session| session.is_heard);
-        self.retry.is_none() && (!is_heard || self.replica.is_unverified())
+        let has_answered = self.session.as_ref().is_none_or(|session| session.has_answered);
+        self.retry.is_none() && (!has_answered || self.replica.is_unverified())
     }
 
     /// Cells written here, or by devices on lines, that were not handed to the link. Cost: `[cells]`.
@@ -404,7 +404,7 @@ impl Hosted {
     /// What the aggregator owes this document first.
     pub(super) fn debt(&self) -> Option<Debt> {
         let session = self.session.as_ref()?;
-        let open = (!session.is_heard).then_some(Debt { since: session.since, what: Awaited::Open });
+        let open = (!session.has_answered).then_some(Debt { since: session.since, what: Awaited::Open });
         let asked = session.asked.map(|(since, _)| Debt { since, what: Awaited::Acknowledgement });
         open.into_iter().chain(asked).min_by_key(|debt| debt.since)
     }
@@ -440,7 +440,7 @@ impl Hosted {
     /// Own writes up to this time may be at the link: those that wait for company are not.
     fn sendable_through(&self) -> Time {
         let own = self.own_time();
-        if self.is_held { self.handed_through.min(own) } else { own }
+        if self.is_deferred { self.handed_through.min(own) } else { own }
     }
 
     /// What stands at a path where something will be written.
@@ -498,7 +498,7 @@ impl Hosted {
     }
 
     fn may_ask(&self) -> bool {
-        self.retry.is_none() && self.session.as_ref().is_some_and(|session| session.is_heard)
+        self.retry.is_none() && self.session.as_ref().is_some_and(|session| session.has_answered)
     }
 
     fn update(
@@ -656,7 +656,7 @@ mod tests {
             }
         };
         exchange(&mut hosted);
-        assert!(hosted.note_heard());
+        assert!(hosted.note_answered());
         hosted.update(Moment::new(1_800_000_000_100), &[("speed".to_owned(), Some(Scalar::I64(1)))]).unwrap();
         hosted.follow_acknowledgements(now);
         exchange(&mut hosted);
@@ -738,7 +738,7 @@ mod tests {
                         Output::Event(_) | Output::Close { .. } => {}
                     }
                 }
-                hosted.note_heard();
+                hosted.note_answered();
             }
         };
         let set = |device: &mut Replica<Heap, ChaCha12Rng>, ms: u64, write| {

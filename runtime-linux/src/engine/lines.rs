@@ -110,7 +110,7 @@ impl Engine {
                 }
                 state.problem = Some(text);
             }
-            LineInput::Frame(frame) => self.take_line_frame(now, line, &frame),
+            LineInput::Frame(frame) => self.handle_line_frame(now, line, &frame),
             LineInput::Listening => state.problem = None,
             LineInput::Over => {
                 state.is_open = false;
@@ -165,7 +165,7 @@ impl Engine {
     }
 
     /// An event of a session with a device, or of what a device has acknowledged: true if it was one.
-    pub(super) fn take_line_event(&mut self, document: usize, event: &Event) -> bool {
+    pub(super) fn handle_line_event(&mut self, document: usize, event: &Event) -> bool {
         let (session, what) = match event {
             Event::Acknowledged { peer, .. } => {
                 return self.lines.iter().any(|line| line.parts.peer == *peer);
@@ -205,7 +205,7 @@ impl Engine {
         }
     }
 
-    fn take_line_frame(&mut self, now: Now, line: LineIndex, frame: &[u8]) {
+    fn handle_line_frame(&mut self, now: Now, line: LineIndex, frame: &[u8]) {
         let moment = self.moment(now);
         let state = &self.lines[line.0];
         if !state.is_open {

@@ -21,7 +21,7 @@ impl Engine {
             let problem = self.documents[0].problem.clone();
             return self.give_up(now, attempt, CloseCode::Overloaded, problem);
         }
-        self.hurry_urgent();
+        self.prioritize_urgent();
     }
 
     pub(super) fn open_session(&mut self, now: Now, index: usize) {
@@ -37,7 +37,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn take_frame(&mut self, now: Now, attempt: Attempt, frame: &[u8]) {
+    pub(super) fn handle_frame(&mut self, now: Now, attempt: Attempt, frame: &[u8]) {
         let moment = self.moment(now);
         let Some(open) = self.connector.open_as(attempt) else { return };
         open.note_received(now.at);
@@ -65,10 +65,10 @@ impl Engine {
         if *hosted.replica.document().floor() != floor {
             hosted.forgotten_at = hosted.replica.document().seq();
         }
-        if hosted.note_heard()
+        if hosted.note_answered()
             && let Some(open) = self.connector.open_as(attempt)
         {
-            open.is_heard = true;
+            open.has_answered = true;
             let document = hosted.replica.name().as_str();
             tracing::info!(document, "the document is open at the aggregator");
         }

@@ -141,7 +141,7 @@ impl Engine {
             (LinkState::Opening | LinkState::Connected, _) => match &hosted.session {
                 None => "the aggregator, which is asked again later".to_owned(),
                 Some(_) if hosted.retry.is_some() => "the aggregator to take what it refused".to_owned(),
-                Some(session) if !session.is_heard => "the aggregator to open the document".to_owned(),
+                Some(session) if !session.has_answered => "the aggregator to open the document".to_owned(),
                 Some(session) if session.asked.is_some() => "the aggregator's acknowledgement".to_owned(),
                 Some(_) if hosted.replica.is_unverified() => "the aggregator to verify this copy".to_owned(),
                 Some(_) if let Some(company) = company => company,

@@ -66,13 +66,13 @@ impl Engine {
     /// Opens the gate if it is time, and tells the documents.
     pub(super) fn follow_gate(&mut self, now: Now) {
         let is_open = self.gate.follow(now.at);
-        self.documents.iter_mut().for_each(|hosted| hosted.hold(!is_open));
+        self.documents.iter_mut().for_each(|hosted| hosted.set_deferred(!is_open));
     }
 
     /// No document has anything more to send: shuts the gate, unless one could not say what it has to say.
     pub(super) fn shut_gate(&mut self, now: Now) {
-        let is_heard = self.connector.open().is_some_and(|open| open.is_heard && open.has_capacity());
-        if is_heard && self.gate.is_open() && !self.documents.iter().any(Hosted::is_opening) {
+        let has_answered = self.connector.open().is_some_and(|open| open.has_answered && open.has_capacity());
+        if has_answered && self.gate.is_open() && !self.documents.iter().any(Hosted::is_opening) {
             self.documents.iter_mut().for_each(Hosted::note_handed);
             self.gate.note_sent(now.at);
         }
@@ -90,7 +90,7 @@ impl Engine {
     }
 
     /// In a new session, what is urgent goes first.
-    pub(super) fn hurry_urgent(&mut self) {
+    pub(super) fn prioritize_urgent(&mut self) {
         for hosted in &mut self.documents {
             let rules = hosted.policy.placed().iter().map(|placed| &placed.rule);
             for rule in rules.filter(|rule| rule.terms.priority == Priority::Urgent) {

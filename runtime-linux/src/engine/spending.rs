@@ -40,7 +40,7 @@ pub(super) struct Spending {
     /// The lease was made longer, and that is not on the disk yet.
     has_new_lease: bool,
     /// The next attempt waits for the budget.
-    is_held: bool,
+    is_paused: bool,
 }
 
 impl Spending {
@@ -58,7 +58,7 @@ impl Spending {
             saved_ms: known,
             unsaved_since: None,
             has_new_lease: false,
-            is_held: false,
+            is_paused: false,
         }
     }
 
@@ -239,15 +239,15 @@ impl Engine {
             Level::Nothing => false,
         };
         if !is_allowed {
-            return self.hold_for_budget(now, level, resumes.unwrap_or(today));
+            return self.pause_for_budget(now, level, resumes.unwrap_or(today));
         }
         let waits = matches!(self.connector.state, State::Waiting { until } if until > now.at);
         // What is written just after midnight does not bring the whole fleet back at once.
-        if self.spending.is_held && waits && !is_urgent {
+        if self.spending.is_paused && waits && !is_urgent {
             return;
         }
-        if self.spending.is_held {
-            self.spending.is_held = false;
+        if self.spending.is_paused {
+            self.spending.is_paused = false;
             self.connector.problem = None;
             self.connector.renew(now.at);
         }
@@ -263,9 +263,9 @@ impl Engine {
         }
     }
 
-    fn hold_for_budget(&mut self, now: Now, level: Level, resumes: Day) {
+    fn pause_for_budget(&mut self, now: Now, level: Level, resumes: Day) {
         let is_waiting = matches!(self.connector.state, State::Waiting { until } if until > now.at);
-        if self.spending.is_held && is_waiting {
+        if self.spending.is_paused && is_waiting {
             return;
         }
         let ms =
@@ -274,7 +274,7 @@ impl Engine {
         // but not so late that nothing of the jitter is left.
         let pause = Duration::from_millis(ms) + self.jitter(RESUME_JITTER);
         let until = now.at + if pause > HOLD_MAX { HOLD_MAX / 2 } else { pause };
-        self.spending.is_held = true;
+        self.spending.is_paused = true;
         let Some(budget) = &self.spending.budget else { return };
         let problem = Problem::Budget {
             level,
@@ -286,7 +286,7 @@ impl Engine {
             allowance_bytes: budget.allowance_bytes(),
         };
         self.end_attempt(now, &problem);
-        self.connector.hold(until, problem);
+        self.connector.defer(until, problem);
     }
 
     /// Ends the connection if too much was spent on it for nothing.
@@ -303,7 +303,7 @@ impl Engine {
             let problem = Problem::Wasted { pause };
             tracing::error!(%problem, "the connection is given up for a while");
             self.end_attempt(now, &problem);
-            self.connector.hold(now.at + pause, problem);
+            self.connector.defer(now.at + pause, problem);
         }
     }
 
