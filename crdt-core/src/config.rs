@@ -1,7 +1,7 @@
 //! How a replica behaves.
 
-use crate::document::Limits;
 use crate::limits::{ADMISSION_AHEAD_MS, FRAME_LEN_MAX};
+use crate::size::Limits;
 
 /// What a replica is to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,35 +8,11 @@ use crate::error::{CapacityError, ClockExhausted};
 use crate::fingerprint::Fingerprint;
 use crate::id::{DocumentName, ReplicaId};
 use crate::overlapping::overlapping;
+use crate::size::{Limits, Size};
 use crate::storage::{CellStore, Storage, Stored};
 use crate::time::{Moment, Time};
 use crate::weaken::{Rule, holds};
 use crate::write::Write;
-
-/// Most cells and bytes a document may hold. Fixed storage has its own limits; the lower ones hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Cells, tombstones included.
-    pub cells: usize,
-    /// Bytes of paths and encoded values.
-    pub bytes: usize,
-}
-
-impl Default for Limits {
-    /// A million cells, 64 MiB.
-    fn default() -> Self {
-        Self { cells: 1 << 20, bytes: 64 << 20 }
-    }
-}
-
-/// How much something holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Size {
-    /// Cells, tombstones included.
-    pub cells: usize,
-    /// Bytes of paths and encoded values.
-    pub bytes: usize,
-}
 
 /// Why a transaction was not made. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,18 +35,6 @@ pub enum UpdateError {
     /// A value is too long.
     #[error(transparent)]
     Value(#[from] ValueError),
-}
-
-/// Why two documents were not merged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MergeError {
-    /// A limit of this replica.
-    #[error(transparent)]
-    Capacity(#[from] CapacityError),
-    /// They are copies of different documents.
-    #[error("the two documents have different names: only copies of one document can be merged")]
-    OtherDocument,
 }
 
 impl From<ClockExhausted> for UpdateError {
@@ -226,42 +190,6 @@ impl<S: Storage> Document<S> {
             self.write_with(stamp, write.path, content);
         }
         Ok(stamp)
-    }
-
-    /// Merges all that `other` holds and knows. O(cells of both).
-    ///
-    /// Cells that `other` covers and does not hold are dead there, and are dropped here.
-    ///
-    /// # Errors
-    /// [`MergeError::OtherDocument`] when `other` has another name. [`MergeError::Capacity`] when it does not fit; cells that
-    /// did fit are here then, the version vector has not moved.
-    pub fn merge<T: Storage>(&mut self, other: &Document<T>) -> Result<(), MergeError> {
-        if !self.fingerprint.has_key_of(&other.fingerprint) {
-            return Err(MergeError::OtherDocument);
-        }
-        let (known, vv) = (&other.knowledge, self.knowledge.vv());
-        let missing = known.vv().iter().filter(|e| vv.time_of(e.replica) == Time::ZERO).count();
-        if !self.knowledge.fits(missing) {
-            return Err(CapacityError::Replicas { limit: vv.capacity() }.into());
-        }
-        for retired in known.retired().iter() {
-            if retired.replica != self.replica {
-                self.drop_retired(retired);
-            }
-            if !self.is_in_use(retired) {
-                self.unlist(retired.replica);
-            }
-        }
-        self.drop_absent(
-            |stamp| known.vv().covers(stamp),
-            |cell| other.cells.get(cell.path).is_some_and(|theirs| theirs.stamp == cell.stamp),
-        );
-        for cell in other.cells.below(None) {
-            if !self.covers(cell.stamp) {
-                self.join_stored(cell, &mut |_, _| {})?;
-            }
-        }
-        Ok(self.knowledge.merge(known)?)
     }
 
     /// The scalar at `path`: `None` when nothing or a container stands there. O(depth x log cells).

@@ -75,10 +75,12 @@ mod forgetting;
 mod id;
 pub mod limits;
 mod list;
+mod merging;
 mod overlapping;
 mod replica;
 mod retiring;
 mod rng;
+mod size;
 mod storage;
 mod sync;
 mod time;
@@ -98,14 +100,16 @@ pub use causal::{KnowledgeMemory, Retired, Rise, Stamp, VectorEntry, VersionVect
 pub use cell::{Cell, Content, Kind, Path, PathError, Value, ValueError, dominates};
 pub use config::{Config, Role};
 pub use defaults::{Defaults, DefaultsError, Reading, WithDefaults};
-pub use document::{Document, Limits, MergeError, Node, Size, UpdateError};
+pub use document::{Document, Node, UpdateError};
 pub use error::CapacityError;
 pub use id::{DocumentName, NameError, PeerId, ReplicaId};
+pub use merging::MergeError;
 pub use rand_core;
 pub use replica::{
     CellRecord, Connect, Output, PersistToken, Replica, RestoreError, Side, StateRecord, Unsaved,
 };
 pub use rng::CountingRng;
+pub use size::{Limits, Size};
 pub use storage::{CellStore, Fixed, FixedCells, Storage, Stored};
 #[cfg(feature = "alloc")]
 pub use storage::{Heap, HeapCells};

@@ -4,8 +4,8 @@ use rand_core::Rng;
 
 use super::Replica;
 use crate::causal::{Stamp, VersionVector};
-use crate::document::Size;
 use crate::id::PeerId;
+use crate::size::Size;
 use crate::storage::CellStore;
 use crate::sync::{Event, Memory, Peer, Session, SessionId};
 use crate::time::Time;

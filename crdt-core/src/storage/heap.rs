@@ -363,8 +363,9 @@ impl CellStore for HeapCells {
 mod tests {
     use super::*;
     use crate::cell::Path;
-    use crate::document::{Document, Limits};
+    use crate::document::Document;
     use crate::id::DocumentName;
+    use crate::size::Limits;
     use crate::time::Moment;
 
     /// Seen in the field: 70,000 paths of cells that were long forgotten, in a program that merges documents by itself.

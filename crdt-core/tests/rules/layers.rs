@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The modules in the order of the layers. Those of one line are one layer: its files may use each other.
-const LAYERS: [&[&str]; 21] = [
+const LAYERS: [&[&str]; 22] = [
     &["weaken"],
     &["limits"],
     &["id"],
     &["time"],
     &["rng"],
     &["error"],
+    &["size"],
     &["list"],
     &["capacity"],
     &["varint"],
@@ -19,7 +20,7 @@ const LAYERS: [&[&str]; 21] = [
     &["write"],
     &["storage"],
     &["fingerprint"],
-    &["overlapping", "document", "forgetting", "retiring", "transaction", "defaults"],
+    &["overlapping", "document", "forgetting", "merging", "retiring", "transaction", "defaults"],
     &["types"],
     &["typed"],
     &["wire"],

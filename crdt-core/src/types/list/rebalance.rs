@@ -93,8 +93,8 @@ mod tests {
     use super::*;
     use crate::causal::Stamp;
     use crate::cell::{Cell, Content, Path, Value};
-    use crate::document::Limits;
     use crate::id::{DocumentName, ReplicaId};
+    use crate::size::Limits;
     use crate::storage::Heap;
     use crate::time::Time;
 

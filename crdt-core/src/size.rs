@@ -1,0 +1,26 @@
+//! How much a document holds, and may hold.
+
+/// Most cells and bytes a document may hold. Fixed storage has its own limits; the lower ones hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Cells, tombstones included.
+    pub cells: usize,
+    /// Bytes of paths and encoded values.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    /// A million cells, 64 MiB.
+    fn default() -> Self {
+        Self { cells: 1 << 20, bytes: 64 << 20 }
+    }
+}
+
+/// How much something holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Cells, tombstones included.
+    pub cells: usize,
+    /// Bytes of paths and encoded values.
+    pub bytes: usize,
+}
