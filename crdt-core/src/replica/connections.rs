@@ -74,7 +74,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         self.next_session += 1;
         let carrier = Carrier {
             peer: connect.peer,
-            with_aggregator: connect.peer_role == Role::Aggregator,
+            peer_role: connect.peer_role,
             initiator: connect.side == Side::Initiator,
             confirmed: !connect.is_early,
             handle: connect.handle,

@@ -75,7 +75,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
     /// The peer's Open was accepted.
     fn note_opened(&mut self, index: usize) {
         let carrier = self.sessions[index].carrier;
-        if carrier.with_aggregator {
+        if carrier.with_aggregator() {
             self.note_verified();
         }
         if carrier.confirmed {

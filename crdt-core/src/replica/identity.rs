@@ -60,7 +60,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
     /// The aggregator says that the own id belongs to another key: this device runs from a copy of somebody else's storage.
     pub(super) fn leave_fenced_id(&mut self, index: usize) -> Result<(), Stop> {
         let carrier = self.sessions[index].carrier;
-        if carrier.with_aggregator && carrier.confirmed && self.context.config.role == Role::Member {
+        if carrier.with_aggregator() && carrier.confirmed && self.context.config.role == Role::Member {
             self.fork(self.common_with_a_twin())?;
         }
         Ok(())

@@ -14,6 +14,8 @@
 mod clock;
 mod connections;
 mod frames;
+#[cfg(all(test, feature = "alloc"))]
+mod hostile;
 mod identity;
 mod receipts;
 mod record;

@@ -168,7 +168,7 @@ impl<S: Memory> Session<S> {
             peer.acked.join_entries(claim).ok();
         }
         // What the aggregator lists is in use again.
-        let decides = self.carrier.with_aggregator;
+        let decides = self.carrier.with_aggregator();
         for entry in claim {
             let stamp = Stamp::new(entry.time, entry.replica);
             if !decides && context.document.knowledge.retired().covers(stamp) {
@@ -188,7 +188,7 @@ impl<S: Memory> Session<S> {
     /// Whether the version vector has capacity for the ids of a claim that are new here.
     fn has_capacity_for(&self, claim: &[VectorEntry], context: &Context<S>) -> bool {
         let (vv, retired) = (context.document.knowledge.vv(), context.document.knowledge.retired());
-        let decides = self.carrier.with_aggregator;
+        let decides = self.carrier.with_aggregator();
         let is_retired = |e: &VectorEntry| !decides && retired.covers(Stamp::new(e.time, e.replica));
         let new = claim.iter().filter(|e| e.time > Time::ZERO && vv.time_of(e.replica) == Time::ZERO);
         vv.fits(new.filter(|e| !is_retired(e)).count())

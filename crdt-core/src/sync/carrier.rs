@@ -1,5 +1,6 @@
 //! What carries a session, as the driver set it.
 
+use crate::config::Role;
 use crate::id::PeerId;
 
 /// The driver's settings of a session. They outlive an Open that has to be repeated.
@@ -7,8 +8,7 @@ use crate::id::PeerId;
 pub(crate) struct Carrier {
     /// The key that the transport authenticated.
     pub(crate) peer: PeerId,
-    /// The peer is the aggregator: it can verify this copy.
-    pub(crate) with_aggregator: bool,
+    pub(crate) peer_role: Role,
     pub(crate) initiator: bool,
     /// The peer is proven to be there now: its input is no replay.
     pub(crate) confirmed: bool,
@@ -18,4 +18,11 @@ pub(crate) struct Carrier {
     pub(crate) has_capacity: bool,
     /// Cells alone are no reason to send a frame.
     pub(crate) is_deferred: bool,
+}
+
+impl Carrier {
+    /// The peer is the aggregator: it can verify this copy, and its word on retirements and time counts.
+    pub(crate) fn with_aggregator(&self) -> bool {
+        self.peer_role == Role::Aggregator
+    }
 }

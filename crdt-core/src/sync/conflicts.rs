@@ -75,7 +75,7 @@ impl<'a, S: Memory> Sender<'a, S> {
         let writer = lost.stamp.replica;
         let is_own = writer == won.stamp.replica || self.session.peer_replica() == Some(writer);
         // A member has what it does not cover from its aggregator.
-        let is_theirs = !covered && self.session.carrier.with_aggregator;
+        let is_theirs = !covered && self.session.carrier.with_aggregator();
         let is_equal = (lost.path, lost.kind, lost.payload) == (won.path, won.kind, won.payload);
         lost.is_live() && !is_own && !is_theirs && !is_equal && !self.had_seen(lost, won.stamp)
     }

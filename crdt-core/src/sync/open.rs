@@ -292,8 +292,9 @@ impl<S: Memory> Session<S> {
 
     /// The aggregator's Open tells its time: the clock of this side is corrected by it.
     fn learn_time(&mut self, time: Option<u64>, context: &mut Context<S>) {
-        let trusted =
-            self.carrier.with_aggregator && self.carrier.confirmed && context.config.role != Role::Aggregator;
+        let trusted = self.carrier.with_aggregator()
+            && self.carrier.confirmed
+            && context.config.role != Role::Aggregator;
         let Some(time) = time.and_then(Time::from_ms).filter(|_| trusted) else { return };
         if let Phase::Open(opened) = &mut self.phase {
             opened.peer_time = Some(time);
@@ -378,7 +379,8 @@ impl<S: Memory> Session<S> {
                         _ => base.checked_add_signed(varint::unzigzag(raw - 1)).and_then(Time::from_ms),
                     };
                     let put = theirs.put(replica, time.ok_or(Stop::Dangling)?);
-                    if put.is_err() && (replica == context.document.replica || !self.carrier.with_aggregator)
+                    if put.is_err()
+                        && (replica == context.document.replica || !self.carrier.with_aggregator())
                     {
                         return Ok(None);
                     }

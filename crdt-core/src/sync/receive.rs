@@ -163,7 +163,7 @@ impl<S: Memory> Session<S> {
             Message::Retired { ids, at } => self.handle_retired(ids, at, context)?,
             Message::Stable(vector) => {
                 let stable = self.resolve_vector(vector)?;
-                if let Some(stable) = stable.filter(|_| self.carrier.with_aggregator) {
+                if let Some(stable) = stable.filter(|_| self.carrier.with_aggregator()) {
                     let forgotten = context.document.forget_tombstones(|stamp| stable.covers(stamp));
                     context.unsaved |= forgotten > 0;
                 }

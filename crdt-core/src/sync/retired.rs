@@ -107,13 +107,14 @@ impl<S: Memory> Session<S> {
     ) -> Result<(), Stop> {
         let at = Time::from_ms(at_ms).ok_or(Stop::Dangling)?;
         self.incoming.names.cursor.defining = ids.is_defining();
-        let by_aggregator = self.carrier.with_aggregator;
+        let by_aggregator = self.carrier.with_aggregator();
         let applies = !self.incoming.is_skipping()
             && match context.config.role {
                 // It decides, and is not told.
                 Role::Aggregator => false,
                 Role::Member => by_aggregator,
-                Role::Mesh => true,
+                // A device on a line is a member: it has no say about the ids of others.
+                Role::Mesh => self.carrier.peer_role != Role::Member,
             };
         let mut dropped = 0;
         for (reference, time) in ids.entries() {

@@ -156,7 +156,7 @@ impl<S: Memory> Session<S> {
             return Ok(());
         }
         let tells_retired = if full {
-            !self.carrier.with_aggregator
+            !self.carrier.with_aggregator()
         } else {
             decides && self.has_all_of_retired(&document.knowledge)
         };

@@ -428,6 +428,8 @@ impl<'a> MessageReader<'a> {
                 let replica = read_replica(&mut self.reader, &mut self.cursor)?;
                 let time = self.reader.time_after(self.cursor.last_time)?;
                 self.cursor.last_time = time;
+                // The receiver writes nothing at or below it.
+                self.highest_time = self.highest_time.max(time);
                 Message::EndFull { claim, floor, horizon: (replica, time) }
             }
             tag::ACK | tag::ACK_DIGEST => {

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crdt_core::{
-    Config, CountingRng, DocumentName, Limits, Moment, PeerId, PersistToken, ReplicaId, Retired, Stamp, Time,
+    Config, CountingRng, DocumentName, Limits, Moment, PeerId, PersistToken, ReplicaId, Retired, Role, Stamp,
+    Time,
 };
 
 use super::copy::{Copy, Records};
@@ -126,6 +127,11 @@ impl Node {
     /// From the next start on, the device has as much capacity as anybody.
     pub(super) fn enlarge(&mut self) {
         self.setup.config.limits = Limits::default();
+    }
+
+    /// What it is to the others.
+    pub(super) fn role(&self) -> Role {
+        self.setup.config.role
     }
 
     /// Whether the disk holds a state that a process can start from.

@@ -366,7 +366,7 @@ impl World {
 
     pub(super) fn connect(&mut self, at: usize, to: usize) -> Result<(), Failure> {
         self.close_what_is_closing(at)?;
-        let role = if to == AGGREGATOR { Role::Aggregator } else { Role::Member };
+        let role = self.nodes[to].role();
         let connect = Connect::initiator(self.nodes[to].peer, role, HANDLE);
         let Ok(session) = self.nodes[at].copy.connect(connect) else { return Ok(()) };
         let early = self.variant.early && self.dice.percent(70);
@@ -578,7 +578,7 @@ impl World {
 
     /// The responder's side of a connection that `from` made.
     fn connect_to(&self, from: usize, is_early: bool) -> Connect {
-        let role = if from == AGGREGATOR { Role::Aggregator } else { Role::Member };
+        let role = self.nodes[from].role();
         let connect = Connect::responder(self.nodes[from].peer, role, HANDLE);
         let believes = self.variant.broken == Some(Broken::BelieveEarlyInput);
         if is_early && !believes { connect.early() } else { connect }

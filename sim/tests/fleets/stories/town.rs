@@ -194,7 +194,7 @@ impl Town {
         self.now_ms += 1_000;
         let [from, to] = self.wires[link.0].ends;
         let peer = peer_of(from);
-        let connect = Connect::responder(peer, Role::Member, HANDLE);
+        let connect = Connect::responder(peer, self.node(from).role, HANDLE);
         let connect = if believed { connect } else { connect.early() };
         let session = self.node(to).replica.connect(connect).map_err(|error| error.to_string())?;
         for frame in self.wires[link.0].sent.clone() {
@@ -412,9 +412,8 @@ impl Town {
     }
 
     fn open(&mut self, from: Who, to: Who, confirmed: bool) -> Link {
-        let role_of = |peer: Who| if peer == CLOUD { Role::Aggregator } else { Role::Member };
-        let to_peer = Connect::initiator(peer_of(to), role_of(to), HANDLE);
-        let from_peer = Connect::responder(peer_of(from), role_of(from), HANDLE);
+        let to_peer = Connect::initiator(peer_of(to), self.node(to).role, HANDLE);
+        let from_peer = Connect::responder(peer_of(from), self.node(from).role, HANDLE);
         let ours = self.node(from).replica.connect(to_peer).unwrap();
         let theirs = if confirmed { from_peer } else { from_peer.early() };
         let theirs = self.node(to).replica.connect(theirs).unwrap();
