@@ -33,35 +33,27 @@ fn histories_with_every_fault_converge() {
 /// cells it had left at the aggregator.
 #[test]
 fn cells_of_an_early_session_that_never_got_confirmed_are_adopted() {
-    run(33_121, Variant::named("star-aggregator-restored").unwrap()).unwrap();
+    run(67_849, Variant::named("star-aggregator-restored").unwrap()).unwrap();
 }
 
 /// An aggregator that was set back retired an id of which a device had more than it: a delta that it sent first made it
 /// believe that it had told.
 #[test]
 fn a_retirement_is_told_after_a_delta_of_an_aggregator_that_was_set_back() {
-    run(6_423, Variant::named("star-aggregator-restored").unwrap()).unwrap();
-}
-
-/// Device and aggregator were set back below what a third one had. Fingerprints showed it to two of the three, and the
-/// third, in session all the time, did not compare again.
-#[test]
-fn what_two_old_disks_lost_comes_back_from_the_third_copy_to_all() {
-    let sums = run(18_840, Variant::named("star-aggregator-restored").unwrap()).unwrap();
-    assert!(sums.alarms > 0, "{sums:?}");
+    run(44_761, Variant::named("star-aggregator-restored").unwrap()).unwrap();
 }
 
 /// An aggregator that was set back told an older retirement to a device that knew of a later one, and named the later time:
 /// the device took it for known there, and never sent what it had beyond the backup.
 #[test]
 fn an_aggregator_that_was_set_back_does_not_tell_a_retirement_that_only_its_member_knows() {
-    run(602_769, Variant::named("star-aggregator-restored").unwrap()).unwrap();
+    run(1_104_889, Variant::named("star-aggregator-restored").unwrap()).unwrap();
 }
 
 /// A device's own claim came with a cell of a life of the aggregator that every disk had forgotten.
 #[test]
 fn a_cell_of_a_forgotten_life_is_adopted_with_the_claim_that_it_comes_with() {
-    run(264_526, Variant::named("star-aggregator-restored").unwrap()).unwrap();
+    run(108_164, Variant::named("star-aggregator-restored").unwrap()).unwrap();
 }
 
 #[test]
