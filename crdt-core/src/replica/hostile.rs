@@ -7,9 +7,11 @@ use crate::id::{DocumentName, PeerId, ReplicaId};
 use crate::limits::TIME_MAX;
 use crate::rng::CountingRng;
 use crate::storage::Heap;
-use crate::sync::{Event, SessionId};
+use crate::sync::{Event, PeerError, SessionId, open_head};
 use crate::time::{Moment, Time};
-use crate::wire::{Full, Refusal, ReplicaRef, Writer, tag, write_entry, write_replica};
+use crate::wire::{
+    Full, OpenHead, Refusal, ReplicaRef, VectorReference, Writer, tag, write_entry, write_replica,
+};
 use crate::write::Write;
 
 type Copy = Replica<Heap, CountingRng>;
@@ -67,6 +69,21 @@ fn a_device_on_a_line_retires_nobody() {
         let path = Path::new("victim").expect("a path");
         assert_eq!(gateway.document().get(path).is_some(), is_left, "told by a {role:?}");
     }
+}
+
+/// Two ends that were both told to open, with vectors that the other does not know, must not wait for each other for ever.
+#[test]
+fn an_initiator_stays_the_initiator() {
+    let mut device = copy(1, Role::Member);
+    let session = device.connect(Connect::initiator(ATTACKER, Role::Aggregator, 0)).expect("capacity");
+    let other = copy_with_a_write(66, "attacker");
+    let open = frame(&mut |writer| {
+        let head = OpenHead { name: Some("town"), by_reference: true, ..open_head::<Heap>(1024) };
+        head.write(writer, 0, false)?;
+        VectorReference::of(other.document().version_vector(), other.id()).write(writer)
+    });
+    let refused = device.handle_frame(NOW, session, &open);
+    assert_eq!(refused, Err(PeerError::OutOfTurn { message: "an Open of the wrong side" }));
 }
 
 fn copy(id: u64, role: Role) -> Copy {

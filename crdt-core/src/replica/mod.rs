@@ -185,7 +185,8 @@ impl<S: Memory, R: Rng> Replica<S, R> {
 
     /// What was taken with `token`, and all before, is durable.
     pub fn handle_persisted(&mut self, token: PersistToken) {
-        self.persisted = self.persisted.max(token.0);
+        // A token of another replica makes nothing durable here.
+        self.persisted = self.persisted.max(token.0.min(self.issued));
     }
 
     /// Marks state that changes without gating (what peers have acknowledged) to be saved too, before a shutdown.

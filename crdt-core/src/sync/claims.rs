@@ -72,7 +72,7 @@ impl Claims {
 
     /// The transport delivered the first `total` claims of the session. Tells whether more is known to be durable at the peer.
     pub(crate) fn note_delivered(&mut self, total: u32) -> bool {
-        let claims = total.saturating_sub(self.before);
+        let claims = total.saturating_sub(self.before).min(self.sent);
         if claims <= self.delivered {
             return false;
         }

@@ -47,6 +47,8 @@ pub(crate) use incoming::{Incoming, Need, Receiving, Skipped};
 pub(crate) use memory::DictionaryPath;
 pub use memory::Memory;
 pub(crate) use names::Names;
+#[cfg(all(test, feature = "alloc"))]
+pub(crate) use open::open_head;
 pub(crate) use outgoing::{FirstBase, Outgoing, Sending};
 pub(crate) use peer::{Peer, Peers};
 pub(crate) use phase::{Awaited, Closing, Opened, Opening, Phase};

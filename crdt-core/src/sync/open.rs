@@ -451,7 +451,7 @@ fn write_initiator_vector<S: Memory>(vv: &VersionVector<S>, writer: &mut Writer<
 const FIRST_FLIGHT_AGAIN_MAX: usize = 8;
 
 /// What every Open of this storage says.
-fn open_head<S: Memory>(frame_len_max: usize) -> OpenHead<'static> {
+pub(crate) fn open_head<S: Memory>(frame_len_max: usize) -> OpenHead<'static> {
     OpenHead {
         name: None,
         replica: OwnReplica::Entry(0),

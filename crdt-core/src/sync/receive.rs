@@ -59,6 +59,9 @@ impl<S: Memory> Session<S> {
             match message {
                 // These may come instead of an Open.
                 Message::Refused(_) | Message::OpenAgain if !open_received => continue,
+                Message::Open(head, _) if !open_received && self.carrier.initiator == head.name.is_some() => {
+                    return Err(Stop::OutOfTurn(Turn::WrongSide));
+                }
                 Message::Open(_, OpenVector::Reference(reference)) if !open_received => {
                     match self.resolve_reference(reference, context) {
                         Some(_) if awaits_list => return Ok(Checked::Ignored),
