@@ -43,7 +43,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         self.context.events.push(Event::Acknowledged { peer, through: told.max(delivered) });
     }
 
-    /// Changes of the document up to this one ([`Document::seq`]), whoever made them, are durable at `peer`: the transport
+    /// Changes of the document up to this one ([`Document::seq`](crate::Document::seq)), whoever made them, are durable at `peer`: the transport
     /// delivered them in the session that is open. 0 without one.
     pub fn delivered_seq(&self, peer: PeerId) -> u64 {
         let sessions = self.sessions.iter().filter(|s| s.carrier.peer == peer);
@@ -63,7 +63,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
     }
 
     /// The peers that are known to have the transaction `stamp`, whoever wrote it, on their disks: "has the device got it?" A
-    /// stamp comes from [`update`](Self::update), or from [`Document::stamp_of`]. O(peers x log replicas).
+    /// stamp comes from [`update`](Self::update), or from [`Document::stamp_of`](crate::Document::stamp_of). O(peers x log replicas).
     ///
     /// What a peer says is asked for with [`request_acknowledgement`](Self::request_acknowledgement); what the transport
     /// delivered counts for own writes ([`note_delivered`](Self::note_delivered)).

@@ -202,6 +202,8 @@ impl<S: Memory> Session<S> {
     }
 
     /// The end of a full batch: cells that the sender covers and does not have are dropped, and its floor is taken over.
+    // Not inlined: its large stack frame would be part of that of every message.
+    #[inline(never)]
     pub(super) fn handle_end_full(
         &mut self,
         claim: Option<VersionVector<S>>,

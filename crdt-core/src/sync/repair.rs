@@ -278,6 +278,8 @@ impl<S: Memory> Session<S> {
 
     // ---- receiving ----
 
+    // Not inlined: its large stack frame would be part of that of every message.
+    #[inline(never)]
     pub(super) fn handle_repair(
         &mut self,
         step: Step<'_>,

@@ -99,6 +99,8 @@ impl<S: Memory> Session<S> {
     ///
     /// They are removed from the vectors here only at the aggregator's word. It takes that back if one is in use again, and must
     /// know what its members list.
+    // Not inlined: its large stack frame would be part of that of every message.
+    #[inline(never)]
     pub(super) fn handle_retired(
         &mut self,
         ids: VectorSection<'_>,

@@ -214,7 +214,7 @@ impl Hosted {
     fn take(&mut self, input: Input, context: &mut Context<'_>) {
         match input {
             Input::Frame { conn, handle, key, frame } => {
-                self.handle_frame(conn, handle, key, &frame, context)
+                self.handle_frame(conn, handle, key, &frame, context);
             }
             Input::Gone { conn } => self.drop_sessions(conn),
             Input::Request { id, request } => self.handle_request(id, request, context),
