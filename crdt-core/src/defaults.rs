@@ -1,7 +1,7 @@
-//! Defaults: what is read where the document has nothing.
+//! Defaults: values that are read where the document has nothing.
 //!
-//! They are a table of the program and never part of a document: no frame, no record and no JSON holds them. So they have
-//! no stamp, and whatever anybody has set, however long ago, stands before them.
+//! They are a table in the program and never part of a document: no frame, no record and no JSON contains
+//! them. So they have no stamp, and any value that was ever set takes precedence.
 
 use core::fmt;
 
@@ -12,9 +12,9 @@ use crate::storage::{Storage, compare_with_below};
 
 /// A table of scalars that are read where a document has nothing.
 ///
-/// A device that [sets](Document::set) its defaults when it first starts writes them under a stamp of that moment, which is
-/// newer than what an operator has prepared for it: when it first syncs, its defaults win. Read over the document instead,
-/// they give way to everything that was ever set:
+/// If a device [sets](Document::set) its defaults when it first starts, their stamps are newer than what an
+/// operator has prepared for it, and they win when it first syncs. If they are read over the document
+/// instead, anything that was ever set takes precedence:
 ///
 /// ```
 /// use crdt_core::capacity::{Bytes, Cells, Replicas};
@@ -33,7 +33,7 @@ use crate::storage::{Storage, compare_with_below};
 ///
 /// // The operator prepares the device before it has ever been connected.
 /// cloud.set(Moment::new(1_000), path!("pump/3/setpoint"), 6.0)?;
-/// // The device starts later, and runs on its default until it hears of that.
+/// // The device starts later, and uses its default until it syncs.
 /// assert_eq!(DEFAULTS.over(&device).get(path!("pump/3/setpoint")), Some(Value::F64(4.5)));
 ///
 /// device.merge(&cloud)?;
@@ -42,23 +42,23 @@ use crate::storage::{Storage, compare_with_below};
 /// assert_eq!(DEFAULTS.over(&device).get(path!("pump/3/mode")), Some(Value::Str("auto")));
 /// assert_eq!(cloud.get(path!("pump/3/mode")), None, "a default stays where it is");
 ///
-/// // Deleted is as never set: the default is back, on every replica, whether it still remembers the delete or not.
+/// // A deleted value is as never set: every replica reads the default, with or without the tombstone.
 /// device.delete(Moment::new(2_000), path!("pump/3/setpoint"))?;
 /// assert_eq!(DEFAULTS.over(&device).get(path!("pump/3/setpoint")), Some(Value::F64(4.5)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults<'a> {
-    /// Ascending by path, and none below another.
+    /// Ascending by path; none is below another.
     entries: &'a [(&'a str, Value<'a>)],
 }
 
 impl<'a> Defaults<'a> {
-    /// The table of `entries`: paths with their values, in the byte order of the paths. For constants: what is wrong does not
-    /// compile. O(n x depth x log n).
+    /// The table of `entries`: paths with their values, in the byte order of the paths. For constants: an
+    /// invalid table does not compile. O(n x depth x log n).
     ///
     /// # Panics
-    /// Where [`try_new`](Self::try_new) has an error.
+    /// If [`try_new`](Self::try_new) returns an error.
     ///
     /// ```compile_fail
     /// use crdt_core::{Defaults, Value};
@@ -83,10 +83,10 @@ impl<'a> Defaults<'a> {
         }
     }
 
-    /// The same for tables that are made while the program runs.
+    /// As [`new`](Self::new), for tables that are made at run time.
     ///
     /// # Errors
-    /// [`DefaultsError`] names the first entry that is wrong.
+    /// [`DefaultsError`] names the first invalid entry.
     pub const fn try_new(entries: &'a [(&'a str, Value<'a>)]) -> Result<Self, DefaultsError> {
         let mut index = 0;
         while index < entries.len() {
@@ -143,7 +143,7 @@ impl<'a> Defaults<'a> {
     }
 }
 
-/// Why a table of defaults is none.
+/// Why a table of defaults is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DefaultsError {
@@ -153,7 +153,7 @@ pub enum DefaultsError {
         /// Which entry, from 0.
         index: usize,
     },
-    /// Its path is not behind that of the entry before it.
+    /// Its path does not come after that of the entry before it.
     #[error(
         "the path of entry {index} does not come behind the one before, in byte order: sort them, each once"
     )]
@@ -161,7 +161,7 @@ pub enum DefaultsError {
         /// Which entry, from 0.
         index: usize,
     },
-    /// Its path is none.
+    /// Its path is not valid.
     #[error("the path of entry {index}: {error}")]
     Path {
         /// Which entry, from 0.
@@ -179,10 +179,10 @@ pub enum DefaultsError {
     },
 }
 
-/// A document, and [`Defaults`] where it has nothing. It reads, and changes neither.
+/// A read-only view of a document, with [`Defaults`] where it has nothing.
 ///
-/// A default shows where the document has neither a live cell at its path or below, nor a scalar or a list above it. A map
-/// is filled key by key, whether it has a marker or not. See "Defaults" in `docs/semantics.md`.
+/// A default is visible if the document has no live cell at its path or below, and no scalar or list above
+/// it. A map is filled key by key, whether it has a marker or not. See "Defaults" in `docs/semantics.md`.
 pub struct WithDefaults<'a, S: Storage> {
     pub(crate) defaults: Defaults<'a>,
     pub(crate) document: &'a Document<S>,
@@ -191,11 +191,11 @@ pub struct WithDefaults<'a, S: Storage> {
 /// One scalar or empty container of a document with its defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading<'a> {
-    /// Where.
+    /// The path.
     pub path: Path<'a>,
-    /// What is there; never a tombstone.
+    /// The content; never a tombstone.
     pub content: Content<'a>,
-    /// Which transaction wrote it; `None` for a default.
+    /// The stamp of its transaction; `None` for a default.
     pub stamp: Option<Stamp>,
 }
 
@@ -208,7 +208,8 @@ impl<'a, S: Storage> WithDefaults<'a, S> {
         }
     }
 
-    /// What stands at `path`: as [`Document::node`] tells it, or else the default. Above defaults that show stands a map.
+    /// What is at `path`: the result of [`Document::node`], or else the default. A path above visible
+    /// defaults is a map.
     pub fn node(&self, path: Path<'_>) -> Option<Node<'a>> {
         let stored = self.document.node(path);
         if stored.is_some() || self.is_closed_above(path) {
@@ -220,13 +221,14 @@ impl<'a, S: Storage> WithDefaults<'a, S> {
         }
     }
 
-    /// Whether the scalar at `path` is a default: [`get`](Self::get) gives one, and nobody has set it.
+    /// Whether the scalar at `path` is a default: [`get`](Self::get) returns one, and nobody has set it.
     pub fn is_default(&self, path: Path<'_>) -> bool {
         self.document.node(path).is_none() && self.get(path).is_some()
     }
 
-    /// What can be seen at `prefix` and below (everything for `None`), in byte order of the paths: scalars, defaults among
-    /// them, and the markers of empty containers. O(cells below + entries below x depth x log cells).
+    /// What is visible at `prefix` and below (everything for `None`), in byte order of the paths: scalars,
+    /// defaults among them, and the markers of empty containers. O(cells below + entries below x depth x log
+    /// cells).
     ///
     /// ```
     /// # use crdt_core::{Defaults, Document, DocumentName, Heap, Limits, Moment, ReplicaId, Value, path};
@@ -279,7 +281,7 @@ impl<'a, S: Storage> WithDefaults<'a, S> {
     }
 }
 
-/// Written by hand: the derived ones would want the same of `S`.
+/// By hand: derived implementations would require the same of `S`.
 impl<S: Storage> Clone for WithDefaults<'_, S> {
     fn clone(&self) -> Self {
         *self
@@ -309,8 +311,8 @@ const fn is_before(a: &[u8], b: &[u8]) -> bool {
     a.len() < b.len()
 }
 
-/// Whether the path of an entry lies below that of another one; those before it are in order. By bisection for each key,
-/// because the compiler gives a constant only so many steps.
+/// Whether the path of an entry lies below that of another. The entries before it must be in order. A binary
+/// search for each key, because the compiler limits the steps of a constant.
 const fn has_one_above(entries: &[(&str, Value<'_>)], index: usize) -> bool {
     let path = entries[index].0.as_bytes();
     let mut at = 0;

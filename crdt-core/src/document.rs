@@ -18,13 +18,13 @@ use crate::write::Write;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
-    /// A limit of this replica.
+    /// A limit of this replica was reached.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
-    /// The own total of a counter would go beyond 64 bits.
+    /// The own total of a counter would overflow 64 bits.
     #[error("the additions go beyond {} to {}: delete the counter to start over", i64::MIN, i64::MAX)]
     Overflow,
-    /// The clock has reached the last time a stamp can hold.
+    /// The clock has reached the largest time of a stamp.
     #[error(
         "the clock stands at {last}, the last time that a stamp can hold: a peer with a broken clock wrote here"
     )]
@@ -43,7 +43,7 @@ impl From<ClockExhausted> for UpdateError {
     }
 }
 
-/// What stands at a path.
+/// What is at a path.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Node<'a> {
     /// A list, empty or with live cells below.
@@ -54,20 +54,20 @@ pub enum Node<'a> {
     Value(Value<'a>),
 }
 
-/// What became of a cell that arrived.
+/// The result of joining a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Joined {
     /// It is in the document now.
     Applied,
-    /// A newer cell stands in its place or above it.
+    /// A newer cell is at its path or above it.
     Dominated,
-    /// It was here already.
+    /// It was already in the document.
     Same,
 }
 
 /// One replica's copy of a document.
 ///
-/// It merges and answers; it does not talk. [`Replica`](crate::Replica) adds sessions and durability around it.
+/// It merges and reads; it does no I/O. [`Replica`](crate::Replica) adds sessions and durability.
 ///
 /// Invariants: no cell dominates another; `clock` is not below any stamp's time; the fingerprint is the sum over the
 /// cells that are not tombstones; floor entries are covered by the version vector.
@@ -91,22 +91,22 @@ pub struct Document<S: Storage> {
     /// What is incorporated, what was forgotten, and what time it is.
     pub(crate) knowledge: Knowledge<S>,
     pub(crate) replica: ReplicaId,
-    /// Names the totals of counters as long as it is not sure that `replica` is nobody else's.
+    /// Names the totals of counters until it is certain that no other copy uses `replica`.
     pub(crate) spare: Option<ReplicaId>,
-    /// Random bits of this copy, new with each load: two copies that were one give different ids to the elements of lists.
+    /// Random bits, new with each load: two copies of one storage give list elements different ids.
     pub(crate) salt: u64,
     /// Sequence number of the last change.
     pub(crate) seq: u64,
-    /// Every cell up to this sequence number is covered. Back to zero when the version vector is lowered.
+    /// Every cell up to this sequence number is covered. Reset to zero when the version vector is lowered.
     pub(crate) covered_seq: u64,
-    /// Tombstones forgotten to make room, until somebody asks.
+    /// Tombstones forgotten to free capacity, and not reported yet.
     pub(crate) forgotten_for_room: usize,
     pub(crate) fingerprint: Fingerprint,
     limits: Limits,
 }
 
 impl<S: Storage> Document<S> {
-    /// An empty document. The name keys its fingerprint; two documents to be merged have the same one.
+    /// An empty document. The name keys its fingerprint; only documents with the same name can be merged.
     pub fn new(name: &DocumentName, replica: ReplicaId, limits: Limits) -> Self {
         const { S::CAN_WORK };
         let cells = S::Cells::default();
@@ -125,7 +125,7 @@ impl<S: Storage> Document<S> {
         }
     }
 
-    /// The same for a driver that is told which cells were removed.
+    /// As [`new`](Self::new), for a driver that needs to know which cells were removed.
     pub(crate) fn with_removals(name: &DocumentName, replica: ReplicaId, limits: Limits) -> Self {
         let mut document = Self::new(name, replica, limits);
         document.cells.keep_removed();
@@ -153,15 +153,16 @@ impl<S: Storage> Document<S> {
         self.update(moment, &[Write::delete(path)])
     }
 
-    /// Makes all `writes` in one transaction, in order, under one stamp, which is returned.
+    /// Makes all `writes` in one transaction, in order, and returns its stamp.
     ///
-    /// `None` when there was nothing to do: deleting what is not there writes nothing.
-    /// O(writes x (depth x log cells + cells below)).
+    /// `None` if there was nothing to do: a delete of a path with nothing there writes nothing. O(writes x
+    /// (depth x log cells + cells below)).
     ///
     /// # Errors
-    /// [`UpdateError`]; nothing was written then. Room is reckoned before: a transaction whose writes lie below one another
-    /// may be refused although it would just fit. Where there is too little, covered tombstones are forgotten, the
-    /// oldest first, in O(cells); that stays so if it is refused for something else.
+    /// [`UpdateError`]; nothing was written then. Capacity is estimated before: if its writes lie below one
+    /// another, a transaction may be refused although it would just fit. If capacity is short, covered
+    /// tombstones are forgotten, oldest first, in O(cells). They stay forgotten if it is refused for another
+    /// reason.
     pub fn update(&mut self, moment: Moment, writes: &[Write<'_>]) -> Result<Option<Stamp>, UpdateError> {
         for write in writes {
             write.content.check()?;
@@ -183,7 +184,7 @@ impl<S: Storage> Document<S> {
                 None => *stamp.insert(self.tick(moment)?),
             };
             let content = match write.amount() {
-                // That it fits was checked.
+                // Overflow was checked before.
                 Some(amount) => Value::I64(self.total_at(write.path).saturating_add(amount)).into(),
                 None => write.content,
             };
@@ -192,7 +193,7 @@ impl<S: Storage> Document<S> {
         Ok(stamp)
     }
 
-    /// The scalar at `path`: `None` when nothing or a container stands there. O(depth x log cells).
+    /// The scalar at `path`; `None` if there is nothing, or a container. O(depth x log cells).
     pub fn get(&self, path: Path<'_>) -> Option<Value<'_>> {
         match self.node(path)? {
             Node::Value(value) => Some(value),
@@ -200,7 +201,7 @@ impl<S: Storage> Document<S> {
         }
     }
 
-    /// What stands at `path`. A scalar with newer live cells below it is hidden: the path reads as a map.
+    /// What is at `path`. A scalar with newer live cells below it is hidden: the path reads as a map.
     pub fn node(&self, path: Path<'_>) -> Option<Node<'_>> {
         let content = self.cells.get(path.as_str()).map(|cell| cell.content());
         match content {
@@ -212,9 +213,9 @@ impl<S: Storage> Document<S> {
         }
     }
 
-    /// When and by which replica the scalar or marker at `path` was written, as [`node`](Self::node) sees it: the age of a
-    /// value, and its writer. `None` where nothing stands, and for a map that is there only by what is below it. With the
-    /// stamps of a whole part of the document: [`iter`](Self::iter). O(log cells).
+    /// The stamp of the scalar or marker at `path`: the age of a value, and its writer. `None` if there is
+    /// nothing, or a map without a marker. [`iter`](Self::iter) returns the stamps of a whole part of the
+    /// document. O(log cells).
     ///
     /// ```
     /// # use crdt_core::{Document, DocumentName, Heap, Limits, Moment, ReplicaId, path};
@@ -229,8 +230,8 @@ impl<S: Storage> Document<S> {
         self.cells.get(path.as_str()).filter(Stored::is_live).map(|cell| cell.stamp)
     }
 
-    /// What can be seen at `prefix` and below (everything for `None`), in byte order of the paths: scalars, and the
-    /// markers of empty containers.
+    /// What is visible at `prefix` and below (everything for `None`), in byte order of the paths: scalars,
+    /// and the markers of empty containers.
     pub fn iter<'a>(&'a self, prefix: Option<Path<'a>>) -> impl Iterator<Item = Cell<'a>> + 'a {
         let top = prefix.and_then(|path| self.cells.get(path.as_str()));
         let below = self.cells.below(prefix.map(Path::as_str));
@@ -275,17 +276,17 @@ impl<S: Storage> Document<S> {
         self.knowledge.clock()
     }
 
-    /// Who writes here.
+    /// The id under which this copy writes.
     pub fn replica_id(&self) -> ReplicaId {
         self.replica
     }
 
-    /// A 64-bit sum over what is in the document; equal documents have equal ones.
+    /// A 64-bit sum over the live cells. Equal documents have equal fingerprints.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint.get()
     }
 
-    /// Cells held, tombstones included, and bytes of their paths and payloads.
+    /// Number of cells, tombstones included, and bytes of their paths and payloads.
     pub fn size(&self) -> Size {
         Size { cells: self.cells.count(), bytes: self.cells.bytes() }
     }
@@ -295,7 +296,8 @@ impl<S: Storage> Document<S> {
         self.limits
     }
 
-    /// Checks what must always hold, and says what does not. O(cells x (depth x log cells)). For tests and fuzzers.
+    /// Checks the invariants, and returns the first that is violated. O(cells x (depth x log cells)). For
+    /// tests and fuzzers.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
         let mut sum = self.fingerprint.zero();
         let (mut count, mut bytes) = (0, 0);
@@ -351,8 +353,8 @@ impl<S: Storage> Document<S> {
         Ok(self.knowledge.begin_transaction(self.replica, time)?)
     }
 
-    /// Whether every cell that is held is covered: only then do equal vectors mean equal documents.
-    /// O(cells that changed since the last call, or are not covered).
+    /// Whether every cell is covered: only then do equal vectors mean equal documents. O(cells that changed
+    /// since the last call, or are not covered).
     pub(crate) fn is_clean(&mut self) -> bool {
         for cell in self.cells.since(self.covered_seq) {
             if !self.knowledge.vv().covers(cell.stamp) {
@@ -371,7 +373,8 @@ impl<S: Storage> Document<S> {
         self.join_stored(cell, &mut |_, _| {})
     }
 
-    /// The same; `lost` is told of each cell that it replaces, and whether that one was covered.
+    /// As [`join`](Self::join). Calls `lost` with each cell that it replaces, and with whether that one was
+    /// covered.
     pub(crate) fn join_stored(
         &mut self,
         cell: Stored<'_>,
@@ -384,7 +387,7 @@ impl<S: Storage> Document<S> {
         {
             return Ok(if here.stamp == cell.stamp { Joined::Same } else { Joined::Dominated });
         }
-        // None above is newer than a cell that stands here, and so than one that replaces it.
+        // If a cell is here, nothing above dominates it, nor a newer one that replaces it.
         if existing.is_none() && self.ancestor_dominates(cell.path(), cell.stamp) {
             return Ok(Joined::Dominated);
         }
@@ -405,17 +408,18 @@ impl<S: Storage> Document<S> {
         Ok(Joined::Applied)
     }
 
-    /// Whether a cell that the document holds makes one at `path` with `stamp` void, or is the same.
+    /// Whether a cell of the document dominates one at `path` with `stamp`, or is the same.
     pub(crate) fn is_dominated(&self, path: Path<'_>, stamp: Stamp) -> bool {
         self.cells.get(path.as_str()).is_some_and(|cell| cell.stamp >= stamp)
             || self.ancestor_dominates(path, stamp)
     }
 
-    /// Writes what `cell` holds under a fresh stamp, together with the live cells below, which keep their content.
+    /// Writes the content of `cell` under a fresh stamp, together with the live cells below, which keep their
+    /// content.
     ///
-    /// For cells whose own rank can no longer be judged: what lies below a container is written again with it, and a
-    /// scalar that has live cells below becomes a map. `lost` is told of each cell that it replaces, and whether that one was
-    /// covered.
+    /// For cells that can no longer be ordered. What lies below a container is reissued with it, and a scalar
+    /// that has live cells below becomes a map. Calls `lost` with each cell that it replaces, and with
+    /// whether that one was covered.
     pub(crate) fn reissue(
         &mut self,
         moment: Moment,
@@ -470,7 +474,7 @@ impl<S: Storage> Document<S> {
         self.drop_older_below(path.as_str(), stamp, &mut |_, _| {});
     }
 
-    /// Gives the live cells below `path` a new stamp; tells whether there are any.
+    /// Gives the live cells below `path` a new stamp. Returns whether there are any.
     pub(crate) fn restamp_live_below(&mut self, path: Path<'_>, stamp: Stamp) -> bool {
         let (fingerprint, seq) = (&mut self.fingerprint, &mut self.seq);
         let mut any = false;
@@ -487,16 +491,17 @@ impl<S: Storage> Document<S> {
         any
     }
 
-    /// Puts a cell in its place and drops what it dominates. There is capacity, and nothing dominates it.
+    /// Stores a cell and drops what it dominates. There must be capacity, and nothing may dominate it.
     pub(crate) fn place(&mut self, stamp: Stamp, path: Path<'_>, content: Content<'_>) {
         let mut scratch = Scratch::default();
         let (kind, payload) = content.encode(&mut scratch);
         self.place_stored(Stored { path: path.as_str(), stamp, kind, payload, seq: 0 }, &mut |_, _| {});
     }
 
-    /// Drops the cells that somebody claims to know and does not have: they are dead there.
+    /// Drops the cells that a peer covers but does not have: they are dead there.
     ///
-    /// A dropped tombstone counts as forgotten: whether its owner forgot it or saw it dominated cannot be told apart.
+    /// A dropped tombstone counts as forgotten: it is unknown whether its owner forgot it, or a newer cell
+    /// dominated it.
     pub(crate) fn drop_absent(
         &mut self,
         claimed: impl Fn(Stamp) -> bool,
@@ -536,7 +541,8 @@ impl<S: Storage> Document<S> {
         }
     }
 
-    /// Whether all additions of a transaction fit. O(writes), but where a total is near to what 64 bits hold.
+    /// Checks that no addition of a transaction overflows. O(writes), unless a total is close to the limits
+    /// of 64 bits.
     fn check_additions(&self, writes: &[Write<'_>]) -> Result<(), UpdateError> {
         let amounts = || writes.iter().filter_map(|write| Some((write.path, write.amount()?)));
         let most = amounts().fold(0_u64, |most, (_, amount)| most.saturating_add(amount.unsigned_abs()));
@@ -550,7 +556,7 @@ impl<S: Storage> Document<S> {
         Ok(())
     }
 
-    /// Whether the additions at one path fit. O(writes + log cells).
+    /// Checks that the additions at one path do not overflow. O(writes + log cells).
     pub(crate) fn check_additions_at(&self, path: Path<'_>, writes: &[Write<'_>]) -> Result<(), UpdateError> {
         let mut amounts = writes.iter().filter(|write| write.path == path).filter_map(Write::amount);
         match amounts.try_fold(self.total_at(path), i64::checked_add) {
@@ -565,7 +571,7 @@ impl<S: Storage> Document<S> {
 
     pub(crate) fn write_with(&mut self, stamp: Stamp, path: Path<'_>, content: Content<'_>) {
         self.unhide_above(stamp, path);
-        // Cells of this very transaction do not dominate one another, and nobody has seen them yet.
+        // Cells of one transaction do not dominate one another, and nobody has seen these yet.
         let fingerprint = &mut self.fingerprint;
         self.cells.remove_below(Some(path.as_str()), &mut |cell| {
             let own = cell.stamp == stamp;
@@ -577,7 +583,7 @@ impl<S: Storage> Document<S> {
         self.place(stamp, path, content);
     }
 
-    /// Takes out a cell that nobody else has seen.
+    /// Removes a cell that nobody else has seen.
     pub(crate) fn remove_unsent(&mut self, path: &str) {
         let fingerprint = &mut self.fingerprint;
         self.cells.remove_below(None, &mut |cell| {
@@ -647,7 +653,7 @@ impl<S: Storage> Document<S> {
         });
     }
 
-    /// The first own write lists this replica in the version vector.
+    /// Checks the capacity of the version vector: the first own write lists this replica there.
     pub(crate) fn check_room_for_own_id(&self) -> Result<(), CapacityError> {
         let is_new = self.knowledge.vv().time_of(self.replica) == Time::ZERO;
         if self.knowledge.vv().fits(is_new.into()) {
@@ -659,7 +665,7 @@ impl<S: Storage> Document<S> {
 
     fn check_room_for(&self, writes: &[Write<'_>]) -> Result<(), CapacityError> {
         let (mut cells, mut bytes) = (0_isize, 0_isize);
-        // Where that is not known, each may lie below another one.
+        // If that is not known, each may lie below another one.
         let overlapping = overlapping::<S::Sequences>(writes);
         for (i, write) in writes.iter().enumerate() {
             let mut scratch = Scratch::default();
@@ -682,7 +688,7 @@ impl<S: Storage> Document<S> {
                     bytes -= (below.path.len() + below.payload.len()) as isize;
                 }
             }
-            // After each write, not only at the end: what a later one frees is not there yet.
+            // After each write, not only at the end: what a later one frees is not available yet.
             self.check_room_signed(cells, bytes)?;
         }
         Ok(())
@@ -720,7 +726,7 @@ impl<S: Storage> fmt::Debug for Document<S> {
     }
 }
 
-/// Documents are equal when they hold the same cells, whoever holds them.
+/// Documents are equal if they have the same cells, whatever their replicas are.
 impl<S: Storage, T: Storage> PartialEq<Document<T>> for Document<S> {
     fn eq(&self, other: &Document<T>) -> bool {
         self.cells().eq(other.cells())

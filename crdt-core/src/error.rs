@@ -1,8 +1,8 @@
-//! Errors that several parts share: a limit of ours was reached.
+//! Errors that several modules share.
 
 use crate::time::Time;
 
-/// A limit of this replica was reached. Nothing was applied, and what was to be stored is still with the caller.
+/// A limit of this replica was reached. Nothing was applied, and the caller still has the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CapacityError {
@@ -13,7 +13,7 @@ pub enum CapacityError {
     Bytes {
         /// Bytes that would be in use.
         needed: usize,
-        /// Bytes there are.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// No capacity for another cell.
@@ -21,34 +21,34 @@ pub enum CapacityError {
     Cells {
         /// Cells that would be in use.
         needed: usize,
-        /// Cells there are.
+        /// The limit, in cells.
         limit: usize,
     },
     /// No capacity for another peer or session.
     #[error("{limit} peers are the limit: close a session or raise the limit")]
     Peers {
-        /// Peers there is capacity for.
+        /// The limit, in peers.
         limit: usize,
     },
     /// No capacity for another replica in a version vector.
     #[error("{limit} replicas are the limit of a version vector: raise it")]
     Replicas {
-        /// Replicas there is capacity for.
+        /// The limit, in replicas.
         limit: usize,
     },
-    /// No capacity for another write in a [`Transaction`](crate::Transaction) that is put together.
+    /// No capacity for another write in a [`Transaction`](crate::Transaction).
     #[error(
         "a transaction of {needed} writes is asked for, {limit} is the limit: commit it and begin another"
     )]
     Writes {
         /// Writes that it would have.
         needed: usize,
-        /// Writes it has capacity for.
+        /// The limit, in writes.
         limit: usize,
     },
 }
 
-/// The clock stands at the last time that a stamp can hold, so nothing can be written any more.
+/// The clock has reached the largest time of a stamp, so nothing more can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClockExhausted {
     pub(crate) last: Time,

@@ -1,9 +1,9 @@
-//! Forgetting tombstones, and making room by it.
+//! Forgets tombstones, also to free capacity.
 //!
-//! A tombstone keeps deltas small; it holds no data. Forgetting one that is covered is always safe: the floor tells the
-//! others when a delta is no longer enough, and they get the whole document instead. So where a limit is reached, deletes
-//! that are remembered go before new data is refused. The oldest go first, and no fewer than a part of them: each move of the
-//! floor starts open full batches over.
+//! A tombstone keeps deltas small; it contains no data. Forgetting a covered one is always safe: the floor
+//! shows when a delta is no longer enough for a peer, which then gets a full batch. So if a limit is reached,
+//! tombstones are evicted before new data is refused. The oldest go first, and at least a fixed part of them:
+//! each move of the floor restarts full batches in progress.
 
 use crate::causal::Stamp;
 use crate::document::{Document, Joined};
@@ -11,13 +11,13 @@ use crate::error::CapacityError;
 use crate::storage::{CellStore, Storage, Stored};
 
 impl<S: Storage> Document<S> {
-    /// Forgets tombstones that are covered here and that `stable` says yes to. O(cells).
+    /// Forgets covered tombstones for which `stable` returns true. Returns their number. O(cells).
     pub fn forget_tombstones(&mut self, mut stable: impl FnMut(Stamp) -> bool) -> usize {
         self.forget_where(&mut |cell| stable(cell.stamp))
     }
 
-    /// Joins a cell that arrived; forgets tombstones where it would not fit otherwise. `lost` is told of each cell that
-    /// it replaces, and whether that one was covered.
+    /// Joins a cell that arrived. If it does not fit otherwise, forgets tombstones. Calls `lost` with each
+    /// cell that it replaces, and with whether that one was covered.
     pub(crate) fn join_making_room(
         &mut self,
         cell: Stored<'_>,
@@ -31,8 +31,8 @@ impl<S: Storage> Document<S> {
         }
     }
 
-    /// Forgets the oldest tombstones, in the order in which they came here, until what is `lacking` is there. False when
-    /// all of them would not be enough, and nothing is forgotten then. O(cells).
+    /// Forgets tombstones, in the order in which they arrived, until `lacking` is available. If all of them
+    /// are not enough, forgets nothing and returns false. O(cells).
     pub(crate) fn make_room(&mut self, lacking: CapacityError) -> bool {
         let (cells, bytes) = match lacking {
             CapacityError::Cells { needed, limit } => (needed - limit, 0),
@@ -79,5 +79,5 @@ impl<S: Storage> Document<S> {
     }
 }
 
-/// At least one in so many tombstones goes when capacity is needed.
+/// When capacity is needed, at least one in this many tombstones is forgotten.
 const FORGET_PART: usize = 4;

@@ -8,18 +8,19 @@ pub const PATH_DEPTH_MAX: usize = 16;
 pub const VALUE_LEN_MAX: usize = 4096;
 /// Longest document name, in bytes of UTF-8.
 pub const DOCUMENT_NAME_LEN_MAX: usize = 64;
-/// Largest time a stamp can hold, in milliseconds since 1970: 48 bits, the year 10889.
+/// Largest time of a stamp, in milliseconds since 1970: 48 bits, the year 10889.
 pub const TIME_MAX: u64 = (1 << 48) - 1;
 /// How far ahead of its own clock an aggregator admits a stamp, in milliseconds.
 pub const ADMISSION_AHEAD_MS: u64 = 10 * 60 * 1000;
-/// How far a device's clock may be from its aggregator's before it is corrected, in milliseconds: half of what is admitted,
-/// so that a clock that is left alone is never refused.
+/// Largest difference between the clocks of a device and its aggregator that is not corrected, in
+/// milliseconds. Half of what is admitted, so that an uncorrected clock is never refused.
 pub const CLOCK_TOLERANCE_MS: u64 = ADMISSION_AHEAD_MS / 2;
 /// Longest frame that any peer may send, in bytes.
 pub const FRAME_LEN_MAX: usize = 64 * 1024;
-/// Shortest frame buffer a replica may be driven with, in bytes: an Open with a full name and a few replicas must fit.
+/// Shortest frame buffer of a driver, in bytes: an Open with a full name and a few replicas must fit.
 pub const FRAME_LEN_MIN: usize = 256;
-/// Most replicas a version vector may hold, in entries. A frame that names more is refused before anything is reserved.
+/// Most replicas in a version vector, in entries. A frame that names more is refused before memory is
+/// reserved.
 pub const REPLICAS_MAX: usize = 4096;
 /// Retired replica ids that are remembered, in entries, on the heap; fixed storage remembers none.
 pub const RETIRED_MAX: usize = 1024;
@@ -27,13 +28,13 @@ pub const RETIRED_MAX: usize = 1024;
 pub const DICTIONARY_PATH_LEN_MAX: usize = 48;
 /// Longest position of a list's element, in bytes. The same on every replica: a longer one does not count as a position.
 pub const POSITION_LEN_MAX: usize = 48;
-/// Positions up to this length, in bytes, are left alone when a list is rebalanced.
+/// Positions up to this length, in bytes, are kept when a list is rebalanced.
 pub const POSITION_LEN_SHORT: usize = 8;
 /// Characters of the id of a list's element: 42 random bits.
 pub const ELEMENT_ID_LEN: usize = 7;
-/// Cells that a session sends ahead of a batch at a time. Further ones go in their turn.
+/// Most cells that a session sends ahead of the others in a batch. Further ones are sent in their turn.
 pub const URGENT_CELLS_MAX: usize = 8;
-/// Events that wait for the application before the oldest are dropped (and counted), on the heap; 8 in fixed storage.
+/// Events that are queued before the oldest is dropped (and counted), on the heap; 8 in fixed storage.
 pub const EVENTS_MAX: usize = 32;
 /// Conflicts whose details fixed storage keeps for the application before the oldest are dropped (and counted).
 pub const CONFLICTS_FIXED_MAX: usize = 2;
@@ -43,9 +44,10 @@ pub const CONFLICTS_HEAP_MAX: usize = 64;
 pub const CONFLICT_LEN: usize = 128;
 /// Most options and newtypes around one value that is written or read as a type.
 pub const TYPED_NESTING_MAX: usize = 64;
-/// Most writes of a transaction that is put together on the heap; in fixed storage as many as it has cells.
+/// Most writes of a [`Transaction`](crate::Transaction) on the heap; in fixed storage as many as it has
+/// cells.
 pub const TRANSACTION_WRITES_MAX: usize = 1 << 20;
-/// Longest text that an error of typed access carries, in bytes of UTF-8. What is longer is cut off.
+/// Longest text in an error of typed access, in bytes of UTF-8. What is longer is cut off.
 pub const ERROR_TEXT_LEN_MAX: usize = 56;
 
 const _: () =

@@ -1,27 +1,27 @@
-//! A list whose capacity is fixed, or which grows: what both storages are built from.
+//! Lists with a fixed capacity, and lists that grow: the basis of both storages.
 
 use core::ops::{Deref, DerefMut};
 
 /// A list of `T` with a stated capacity.
 pub trait List<T>: Default + Deref<Target = [T]> + DerefMut {
-    /// Appends, or gives the value back when the list is full.
+    /// Appends. Returns the value if the list is full.
     fn push(&mut self, value: T) -> Result<(), T>;
-    /// Inserts before `index`, or gives the value back when the list is full.
+    /// Inserts before `index`. Returns the value if the list is full.
     fn insert(&mut self, index: usize, value: T) -> Result<(), T>;
-    /// Removes and returns the element at `index`; those after it move up.
+    /// Removes and returns the element at `index`; later elements shift by one.
     fn remove(&mut self, index: usize) -> T;
-    /// Keeps what `keep` says yes to.
+    /// Keeps the elements for which `keep` returns true.
     fn retain(&mut self, keep: impl FnMut(&T) -> bool);
     /// Keeps the first `len` elements.
     fn truncate(&mut self, len: usize);
-    /// Forgets everything.
+    /// Removes all elements.
     fn clear(&mut self);
-    /// Most elements it can hold.
+    /// Most elements that fit.
     fn capacity(&self) -> usize;
 }
 
-/// Elements change places by twos: in one move they would take the `memmove` of the target's library along, and 1.6 KB of
-/// flash are dearer to a small device than the time for its few elements.
+/// Elements move by swaps of two. A single move would link the `memmove` of the target's library, and 1.6 KB
+/// of flash cost a small device more than the time for its few elements.
 impl<T, const N: usize> List<T> for heapless::Vec<T, N> {
     fn push(&mut self, value: T) -> Result<(), T> {
         heapless::Vec::push(self, value)
@@ -68,7 +68,8 @@ impl<T, const N: usize> List<T> for heapless::Vec<T, N> {
     }
 }
 
-/// Swaps two elements. The swap of slices uses `memmove`, as the two might be one; inlined, so does this.
+/// Swaps two elements. `slice::swap` uses `memmove`, because both indices may be equal; if inlined, so does
+/// this.
 #[inline(never)]
 fn exchange<T>(list: &mut [T], low: usize, high: usize) {
     if let Some((head, tail)) = list.split_at_mut_checked(high)
@@ -78,7 +79,7 @@ fn exchange<T>(list: &mut [T], low: usize, high: usize) {
     }
 }
 
-/// A growing list that holds at most `MAX` elements.
+/// A growing list of at most `MAX` elements.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Debug)]
 pub struct Growing<T, const MAX: usize>(alloc::vec::Vec<T>);

@@ -9,7 +9,7 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MergeError {
-    /// A limit of this replica.
+    /// A limit of this replica was reached.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
     /// They are copies of different documents.
@@ -18,13 +18,13 @@ pub enum MergeError {
 }
 
 impl<S: Storage> Document<S> {
-    /// Merges all that `other` holds and knows. O(cells of both).
+    /// Merges all cells and knowledge of `other`. O(cells of both).
     ///
-    /// Cells that `other` covers and does not hold are dead there, and are dropped here.
+    /// Cells that `other` covers but does not have are dead there, and are dropped here.
     ///
     /// # Errors
-    /// [`MergeError::OtherDocument`] when `other` has another name. [`MergeError::Capacity`] when it does not fit; cells that
-    /// did fit are here then, the version vector has not moved.
+    /// [`MergeError::OtherDocument`] if `other` has another name. [`MergeError::Capacity`] if it does not
+    /// fit; cells that did fit are here then, but the version vector has not risen.
     pub fn merge<T: Storage>(&mut self, other: &Document<T>) -> Result<(), MergeError> {
         if !self.fingerprint.has_key_of(&other.fingerprint) {
             return Err(MergeError::OtherDocument);

@@ -1,10 +1,11 @@
-//! Retiring replica ids, so that version vectors do not grow with every copy there ever was.
+//! Retires replica ids, so that version vectors do not grow with every copy that ever existed.
 //!
-//! An id is taken out of version vector and floor when its owner goes on under another, no cell of it is left, and every
-//! active member has incorporated all it wrote. What it deleted must still reach whoever was away: so the retirement itself
-//! gets a time, which stands in version vector and floor like that of a forgotten tombstone, under an id that is
-//! [nobody's](ReplicaId::RETIREMENTS). Whoever has a lower time there gets the whole document, unless it turns out to have
-//! all that the retired ids wrote; then it is only told which they are.
+//! An id is removed from version vector and floor when its owner continues under another, no cell of it is
+//! left, and every active member has incorporated all its writes. Its deletes must still reach copies that
+//! were offline. So the retirement itself gets a time, which is in version vector and floor like that of a
+//! forgotten tombstone, under an id that is [nobody's](ReplicaId::RETIREMENTS). A peer with a lower time
+//! there gets a full batch, unless it turns out to have all writes of the retired ids; then it gets only the
+//! list of ids.
 
 use crate::causal::{Retired, Stamp};
 use crate::document::{Document, UpdateError};
@@ -20,12 +21,13 @@ impl<S: Storage> Document<S> {
         self.knowledge.covers(stamp)
     }
 
-    /// Whether more of an id is known here than whoever retired it knew: its owner lives, and that will be learned there.
+    /// Whether more of an id is known here than when it was retired: it is in use, and the replica that
+    /// retired it will learn that.
     pub(crate) fn is_in_use(&self, retired: Retired) -> bool {
         retired.replica == self.replica || self.knowledge.vv().time_of(retired.replica) > retired.time
     }
 
-    /// Drops what is left of a retired id: it is dead. Tells how many cells that were.
+    /// Drops the cells that are left of a retired id: they are dead. Returns their number.
     pub(crate) fn drop_retired(&mut self, retired: Retired) -> usize {
         let is_its = |stamp: Stamp| stamp.replica == retired.replica && stamp.time <= retired.time;
         let dropped = if holds(Rule::RetiredIsDropped) { self.drop_absent(is_its, |_| false) } else { 0 };
@@ -33,8 +35,8 @@ impl<S: Storage> Document<S> {
         dropped
     }
 
-    /// Takes an id out of version vector and floor, at a time after all that were seen. The caller has made sure that every
-    /// active member has all of it, and that no cell of it is left here.
+    /// Removes an id from version vector and floor, at a time after all that were seen. Before, every active
+    /// member must have all its writes, and no cell of it may be left here.
     ///
     /// # Errors
     /// [`UpdateError::ClockExhausted`]; nothing has changed then.
@@ -44,13 +46,13 @@ impl<S: Storage> Document<S> {
         Ok(())
     }
 
-    /// Takes an id out of version vector and floor: somebody has retired it.
+    /// Removes an id from version vector and floor, because another replica has retired it.
     pub(crate) fn unlist(&mut self, replica: ReplicaId) {
         self.knowledge.unlist(replica);
         self.covered_seq = 0;
     }
 
-    /// The own id `old` ends at `common`: what it wrote later is written again by another.
+    /// Ends the own id `old` at `common`: its later writes are written again under another id.
     pub(crate) fn roll_back(&mut self, old: ReplicaId, common: Time) {
         self.knowledge.roll_back(old, common);
         self.covered_seq = 0;

@@ -1,7 +1,8 @@
-//! Random numbers: replica ids and the salts of comparisons are made of them.
+//! Random numbers, for replica ids and the salts of comparisons.
 //!
-//! A replica is given its source once, and asks it whenever it needs an id. Two replicas that draw the same number may end up
-//! with one id for two histories, so the source must be seeded from the system, or be a hardware generator.
+//! A replica gets its source once, and draws from it whenever it needs an id. If two replicas draw the same
+//! number, one id may name two histories. So the source must be seeded from the system, or be a hardware
+//! generator.
 
 use core::convert::Infallible;
 
@@ -9,7 +10,7 @@ use rand_core::{Rng, TryRng};
 
 use crate::id::ReplicaId;
 
-/// Numbers that count, in steps of 2^64 divided by the golden ratio: for tests and examples that must give the same ids in
+/// Counts in steps of 2^64 divided by the golden ratio: for tests and examples that must get the same ids in
 /// every run. Never for a device.
 ///
 /// ```
@@ -33,7 +34,7 @@ impl TryRng for CountingRng {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        // The steps of the low half are odd, too.
+        // The step of the low half is odd, too.
         self.try_next_u64().map(|number| number as u32)
     }
 
@@ -55,7 +56,7 @@ impl TryRng for CountingRng {
 /// An id that was never used.
 pub(crate) fn fresh_replica_id(rng: &mut impl Rng) -> ReplicaId {
     match ReplicaId::new(rng.next_u64()) {
-        // This number is taken.
+        // This number is reserved.
         ReplicaId::RETIREMENTS => ReplicaId::new(1),
         id => id,
     }

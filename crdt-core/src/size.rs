@@ -1,6 +1,6 @@
-//! How much a document holds, and may hold.
+//! The size of a document, and its limits.
 
-/// Most cells and bytes a document may hold. Fixed storage has its own limits; the lower ones hold.
+/// Most cells and bytes of a document. Fixed storage has its own limits; the lower ones apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Cells, tombstones included.
@@ -16,7 +16,7 @@ impl Default for Limits {
     }
 }
 
-/// How much something holds.
+/// A number of cells and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
     /// Cells, tombstones included.

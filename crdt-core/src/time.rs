@@ -1,4 +1,4 @@
-//! Time as the core sees it: an input, in milliseconds.
+//! Time in the core: an input, in milliseconds.
 
 use core::fmt;
 
@@ -11,9 +11,9 @@ use crate::limits::TIME_MAX;
 pub struct Time(u64);
 
 impl Time {
-    /// The beginning: no write has it.
+    /// The lowest time. No write has it.
     pub const ZERO: Time = Time(0);
-    /// The last time a stamp can hold.
+    /// The largest time of a stamp.
     pub const MAX: Time = Time(TIME_MAX);
 
     /// `None` when `ms` needs more than 48 bits.
@@ -21,7 +21,8 @@ impl Time {
         if ms <= TIME_MAX { Some(Self(ms)) } else { None }
     }
 
-    /// The same, cut to the largest time: for clocks, which may be broken, never for stamps.
+    /// As [`from_ms`](Self::from_ms), but clamped to the largest time: for clocks, which may be broken, never
+    /// for stamps.
     pub const fn from_clock_ms(ms: u64) -> Self {
         if ms <= TIME_MAX { Self(ms) } else { Self::MAX }
     }
@@ -31,7 +32,7 @@ impl Time {
         self.0
     }
 
-    /// The next millisecond, or `None` at the end of time.
+    /// The next millisecond; `None` after [`MAX`](Self::MAX).
     pub const fn next(self) -> Option<Self> {
         Self::from_ms(self.0 + 1)
     }
@@ -43,7 +44,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// When an input came, by the device's clock. A replica has no clock of its own, so it is told with every input.
+/// When an input arrived, by the device's clock. A replica has no clock, so each input passes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The device's clock, or `None` when it has none it can trust.
@@ -59,7 +60,7 @@ impl Moment {
         Self { now: Some(Time::from_clock_ms(ms)) }
     }
 
-    /// The same, by a clock that is `ms` milliseconds further.
+    /// The same moment, by a clock that is `ms` milliseconds ahead.
     pub(crate) fn moved_by(self, ms: i64) -> Self {
         let moved = |now: Time| Time::from_clock_ms(now.as_ms().saturating_add_signed(ms));
         Self { now: self.now.map(moved) }

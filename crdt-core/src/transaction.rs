@@ -1,8 +1,8 @@
-//! A transaction that is put together write by write, and reads what it has written.
+//! A transaction that collects its writes one by one, and reads them.
 //!
-//! Nothing is written before the commit, and the commit is [`Document::update`]. Reading finds out what that will leave at
-//! a path: the stamp of the transaction is newer than everything here, so the order of the writes decides, and no stamp
-//! has to be looked at.
+//! Nothing is written before the commit, which is one [`Document::update`]. A read computes what the commit
+//! will leave at a path. The stamp of the transaction is newer than everything here, so the order of the
+//! writes decides, and no stamp has to be compared.
 
 use core::fmt;
 
@@ -13,14 +13,15 @@ use crate::storage::{CellStore, Storage, Stored};
 use crate::time::Moment;
 use crate::write::{Pending, Write};
 
-/// Writes that will be made together, read as if they had been made.
+/// Writes that will be made together, and that are read as if they had been made.
 ///
-/// For code that decides its next write by what it has written: a parser of commands, a form, a migration. Where all writes
-/// are known at once, [`Document::update`] takes them as a slice and needs no memory for them.
+/// For code whose next write depends on what it has written: a parser of commands, a form, a migration. If
+/// all writes are known at once, [`Document::update`] takes them as a slice and needs no memory for them.
 ///
-/// Each write is checked when it is given; one that is refused leaves the transaction as it was, and it can go on or be
-/// committed. Dropped, it changes nothing. It borrows paths and values (`'w`) up to the commit, and holds at most as many
-/// writes as [`Fixed`](crate::Fixed) has cells, or [`TRANSACTION_WRITES_MAX`](crate::limits::TRANSACTION_WRITES_MAX) on the heap.
+/// Each write is checked when it is added. A refused one leaves the transaction unchanged and usable. A
+/// dropped transaction changes nothing. It borrows paths and values (`'w`) until the commit. It has capacity
+/// for as many writes as [`Fixed`](crate::Fixed) has cells, or for
+/// [`TRANSACTION_WRITES_MAX`](crate::limits::TRANSACTION_WRITES_MAX) on the heap.
 ///
 /// ```
 /// use crdt_core::capacity::{Bytes, Cells, Replicas};
@@ -37,7 +38,7 @@ use crate::write::{Pending, Write};
 /// transaction.delete(path!("pump/3"))?.set(path!("pump/3/mode"), "off")?;
 /// assert_eq!(transaction.get(path!("pump/3/setpoint")), None);
 ///
-/// // What a type plans is a write, too.
+/// // The plan of a type is a write, too.
 /// let stops = Counter::at(path!("pump/3/stops"))?.add(transaction.document(), 1)?;
 /// transaction.write(stops.write())?;
 ///
@@ -51,7 +52,7 @@ pub struct Transaction<'t, 'w, T: Transact> {
     writes: <T::Storage as Storage>::Pending<'w>,
 }
 
-/// What a [`Transaction`] is made on: a [`Document`] or a [`Replica`](crate::Replica).
+/// The target of a [`Transaction`]: a [`Document`] or a [`Replica`](crate::Replica).
 pub trait Transact: Sealed {
     /// The memory of the document.
     type Storage: Storage;
@@ -66,7 +67,7 @@ pub trait Transact: Sealed {
     fn update(&mut self, moment: Moment, writes: &[Write<'_>]) -> Result<Option<Stamp>, UpdateError>;
 }
 
-/// Others may not implement [`Transact`]: what they read would not be what they commit.
+/// Seals [`Transact`]: another implementation might not commit what it reads.
 pub trait Sealed {}
 
 impl<S: Storage> Document<S> {
@@ -95,7 +96,7 @@ impl<'t, 'w, T: Transact> Transaction<'t, 'w, T> {
         Self { target, writes: Default::default() }
     }
 
-    /// Puts a scalar at `path`; what was there and below is gone. O(1).
+    /// Puts a scalar at `path`, and removes what was there and below. O(1).
     ///
     /// # Errors
     /// As [`write_all`](Self::write_all).
@@ -103,7 +104,7 @@ impl<'t, 'w, T: Transact> Transaction<'t, 'w, T> {
         self.write(Write::set(path, value))
     }
 
-    /// Puts an empty map at `path`; what was there and below is gone. O(1).
+    /// Puts an empty map at `path`, and removes what was there and below. O(1).
     ///
     /// # Errors
     /// As [`write_all`](Self::write_all).
@@ -111,7 +112,7 @@ impl<'t, 'w, T: Transact> Transaction<'t, 'w, T> {
         self.write(Write::map(path))
     }
 
-    /// Puts an empty list at `path`; what was there and below is gone. O(1).
+    /// Puts an empty list at `path`, and removes what was there and below. O(1).
     ///
     /// # Errors
     /// As [`write_all`](Self::write_all).
@@ -119,7 +120,7 @@ impl<'t, 'w, T: Transact> Transaction<'t, 'w, T> {
         self.write(Write::list(path))
     }
 
-    /// Deletes what is at `path` and below, also what this transaction has put there. O(1).
+    /// Deletes what is at `path` and below, including writes of this transaction. O(1).
     ///
     /// # Errors
     /// As [`write_all`](Self::write_all).
@@ -127,7 +128,8 @@ impl<'t, 'w, T: Transact> Transaction<'t, 'w, T> {
         self.write(Write::delete(path))
     }
 
-    /// Adds a write, as a [`Plan`](crate::types::Plan) of one gives it. O(1), for an addition to a counter O(writes + log cells).
+    /// Adds a write, for example that of a [`Plan`](crate::types::Plan). O(1); for an addition to a counter,
+    /// O(writes + log cells).
     ///
     /// # Errors
     /// As [`write_all`](Self::write_all).
@@ -135,12 +137,12 @@ impl<'t, 'w, T: Transact> Transaction<'t, 'w, T> {
         self.write_all(&[write])
     }
 
-    /// Adds several writes, in order: all or none of them. For plans of more than one.
+    /// Adds several writes, in order: all or none of them. For plans with more than one.
     ///
     /// # Errors
-    /// [`CapacityError::Writes`](crate::CapacityError::Writes) when there is no capacity for them,
-    /// [`UpdateError::Value`] when a value is too long, [`UpdateError::Overflow`] when a counter goes beyond 64 bits. The
-    /// transaction is as it was then. Whether the document has capacity is found out by the commit.
+    /// [`CapacityError::Writes`](crate::CapacityError::Writes) if there is no capacity for them,
+    /// [`UpdateError::Value`] if a value is too long, [`UpdateError::Overflow`] if a counter would overflow
+    /// 64 bits. The transaction is unchanged then. The commit checks the capacity of the document.
     pub fn write_all(&mut self, writes: &[Write<'w>]) -> Result<&mut Self, UpdateError> {
         let before = self.writes.as_slice().len();
         match writes.iter().try_for_each(|write| self.take(*write)) {
@@ -152,9 +154,9 @@ impl<'t, 'w, T: Transact> Transaction<'t, 'w, T> {
         }
     }
 
-    /// The scalar that will be at `path` after the commit; `None` when nothing or a container will.
+    /// The scalar that will be at `path` after the commit; `None` if there will be nothing, or a container.
     ///
-    /// O(writes + log cells); where something lies below `path`, O(writes x (writes + cells below)).
+    /// O(writes + log cells); if something lies below `path`, O(writes x (writes + cells below)).
     pub fn get(&self, path: Path<'_>) -> Option<Value<'_>> {
         match self.node(path)? {
             Node::Value(value) => Some(value),
@@ -162,14 +164,15 @@ impl<'t, 'w, T: Transact> Transaction<'t, 'w, T> {
         }
     }
 
-    /// What will stand at `path` after the commit, as [`Document::node`] will tell it. As [`get`](Self::get).
+    /// What will be at `path` after the commit, as [`Document::node`] will return it. Costs as
+    /// [`get`](Self::get).
     ///
-    /// Where the totals of a counter would overflow, the commit will be refused, and nothing is promised here.
+    /// If the total of a counter would overflow, the commit will be refused, and the result is unspecified.
     pub fn node(&self, path: Path<'_>) -> Option<Node<'_>> {
         node(self.document(), self.writes(), path)
     }
 
-    /// The document as it is, without the writes of this transaction. What plans are made with.
+    /// The document as it is, without the writes of this transaction. Plans are computed from it.
     pub fn document(&self) -> &Document<T::Storage> {
         self.target.document()
     }
@@ -179,8 +182,8 @@ impl<'t, 'w, T: Transact> Transaction<'t, 'w, T> {
         self.writes.as_slice()
     }
 
-    /// Makes the writes, in order, under one stamp, which is returned; `None` when there was nothing to do.
-    /// See [`Document::update`].
+    /// Makes the writes, in order, and returns their stamp; `None` if there was nothing to do. See
+    /// [`Document::update`].
     ///
     /// # Errors
     /// As [`Document::update`]; nothing was written then.
@@ -207,14 +210,15 @@ impl<T: Transact> fmt::Debug for Transaction<'_, '_, T> {
     }
 }
 
-/// What will stand at `path` after `writes`.
+/// What will be at `path` after `writes`.
 fn node<'a, S: Storage>(
     document: &'a Document<S>,
     writes: &'a [Write<'_>],
     path: Path<'_>,
 ) -> Option<Node<'a>> {
     let last = writes.iter().rposition(|write| write.path.contains(path));
-    // Of the later ones, only those below count. Earlier ones, and what is stored below, are gone by the last.
+    // Of the later writes, only those below `path` count. The last removes earlier ones, and what is stored
+    // below.
     let later = &writes[last.map_or(0, |last| last + 1)..];
     let mut later_below = later.iter().enumerate().filter(|(_, write)| path.is_above(write.path));
     let stored_below = || {
@@ -232,7 +236,7 @@ fn node<'a, S: Storage>(
     match here {
         Some(Content::List) => Some(Node::List),
         Some(Content::Map) => Some(Node::Map),
-        // A scalar that was hidden once does not come back when what hides it is deleted: it is a map then.
+        // A scalar that was hidden once stays a map: it does not return when what hides it is deleted.
         Some(Content::Value(value)) => {
             let is_hidden = later_below.any(|(_, write)| !write.content.is_tombstone())
                 || stored_below().next().is_some();

@@ -1,4 +1,4 @@
-//! The writes of a transaction, and the memory for those of one that is put together.
+//! The writes of a transaction, and the memory in which a transaction collects them.
 
 use crate::cell::{Content, Path, Value};
 use crate::error::CapacityError;
@@ -10,22 +10,22 @@ use crate::limits::TRANSACTION_WRITES_MAX;
 pub struct Write<'a> {
     pub(crate) path: Path<'a>,
     pub(crate) content: Content<'a>,
-    /// The content is a number that is added to the integer that stands there when the write is made.
+    /// The content is a number to add to the integer at `path` when the write is made.
     adds: bool,
 }
 
 impl<'a> Write<'a> {
-    /// Puts a scalar at `path`; what was there and below is gone.
+    /// Puts a scalar at `path`, and removes what was there and below.
     pub fn set(path: Path<'a>, value: impl Into<Value<'a>>) -> Self {
         Self::put(path, Content::Value(value.into()))
     }
 
-    /// Puts an empty map at `path`; what was there and below is gone.
+    /// Puts an empty map at `path`, and removes what was there and below.
     pub fn map(path: Path<'a>) -> Self {
         Self::put(path, Content::Map)
     }
 
-    /// Puts an empty list at `path`; what was there and below is gone.
+    /// Puts an empty list at `path`, and removes what was there and below.
     pub fn list(path: Path<'a>) -> Self {
         Self::put(path, Content::List)
     }
@@ -35,8 +35,8 @@ impl<'a> Write<'a> {
         Self::put(path, Content::Tombstone)
     }
 
-    /// Adds to the integer at `path`, 0 where none is, when the write is made: so several additions in one transaction all
-    /// count.
+    /// Adds to the integer at `path`, or to 0 if there is none, when the write is made. So several additions
+    /// in one transaction all count.
     pub(crate) fn add(path: Path<'a>, amount: i64) -> Self {
         Self { adds: true, ..Self::set(path, amount) }
     }
@@ -45,7 +45,7 @@ impl<'a> Write<'a> {
         Self { path, content, adds: false }
     }
 
-    /// What is added, if this is an addition.
+    /// The amount, if this is an addition.
     pub(crate) fn amount(&self) -> Option<i64> {
         match self.content {
             Content::Value(Value::I64(amount)) if self.adds => Some(amount),
@@ -53,21 +53,22 @@ impl<'a> Write<'a> {
         }
     }
 
-    /// The content with the longest encoding that the write can come to.
+    /// The content with the longest encoding that the write can result in.
     pub(crate) fn longest(&self) -> Content<'a> {
         if self.adds { Content::Value(Value::I64(i64::MIN)) } else { self.content }
     }
 }
 
-/// Memory for the writes of a transaction that is put together: part of what a [`Storage`](crate::Storage) provides.
+/// Memory for the writes of a [`Transaction`](crate::Transaction): part of what a [`Storage`](crate::Storage)
+/// provides.
 ///
-/// Both kinds have no code to run when they are dropped, so a value may be made after the [`Transaction`](crate::Transaction)
-/// that borrows it.
+/// Neither kind uses the writes when it is dropped, so a value may be created after the
+/// [`Transaction`](crate::Transaction) that borrows it.
 pub trait Pending<'w>: Default {
     /// Appends a write. O(1).
     ///
     /// # Errors
-    /// [`CapacityError::Writes`] when there is no capacity for another one; nothing has changed then.
+    /// [`CapacityError::Writes`] if there is no capacity for another one; nothing has changed then.
     fn push(&mut self, write: Write<'w>) -> Result<(), CapacityError>;
     /// Keeps the first `len` writes.
     fn truncate(&mut self, len: usize);
@@ -75,10 +76,10 @@ pub trait Pending<'w>: Default {
     fn as_slice(&self) -> &[Write<'w>];
 }
 
-/// At most `N` writes, inside the value. A write takes 32 bytes where addresses have 32 bits, and 48 where they have 64.
+/// At most `N` writes, stored inline. A write takes 32 bytes on 32-bit targets, and 48 on 64-bit targets.
 #[derive(Clone, Debug)]
 pub struct PendingFixed<'w, const N: usize> {
-    /// Not a `heapless::Vec`: that one is dropped, and so would want values that live longer than the transaction.
+    /// Not a `heapless::Vec`: its `Drop` would require values that outlive the transaction.
     writes: [Write<'w>; N],
     len: usize,
 }

@@ -1,10 +1,11 @@
 //! What a replica knows: which transactions are incorporated, what was forgotten, and what time it is.
 //!
-//! Nobody else writes these fields, so what must hold between them is kept here:
+//! No other module writes these fields, so their invariants are kept here:
 //!
 //! - The floor is covered by the version vector: what was forgotten had been incorporated.
 //! - The horizon is the highest stamp that was forgotten, and the clock is not below it.
-//! - Each rise of the version vector has a number, so a session finds out in O(rises since) what its peer was not told.
+//! - Each rise of the version vector has a number, so a session finds in O(rises since) what was not sent to
+//!   its peer.
 
 use super::{KnowledgeMemory, Retired, RetiredIds, Stamp, VersionVector};
 use crate::error::{CapacityError, ClockExhausted};
@@ -23,8 +24,8 @@ pub(crate) struct Knowledge<S: KnowledgeMemory> {
     floor_rises: u32,
     /// Rises of the version vector in this process.
     rises: u64,
-    /// Each replica with the number of its last rise, in the order of these. Older rises may be listed too. Fixed storage
-    /// keeps no log: its vectors are short.
+    /// Each replica with the number of its last rise, in the order of the numbers. May contain older rises
+    /// too. Fixed storage keeps no log: its vectors are short.
     log: S::Rises,
 }
 
@@ -36,7 +37,7 @@ pub struct Rise {
 }
 
 impl<S: KnowledgeMemory> Knowledge<S> {
-    /// Knows nothing.
+    /// Empty knowledge.
     pub(crate) fn new() -> Self {
         Self {
             vv: VersionVector::new(),
@@ -51,30 +52,30 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         }
     }
 
-    /// As it was stored. Retired ids follow with [`restore_retired`](Self::restore_retired).
+    /// Restores stored knowledge. Retired ids follow with [`restore_retired`](Self::restore_retired).
     pub(crate) fn restore(
         vv: VersionVector<S>,
         floor: VersionVector<S>,
         horizon: Stamp,
         clock: Time,
     ) -> Self {
-        // All of it is one rise, which comes before those in the log.
+        // All of it is one rise, before those in the log.
         Self { vv, floor, horizon, clock, rises: 1, ..Self::new() }
     }
 
-    /// A retired id, as it was stored.
+    /// Restores a stored retired id.
     pub(crate) fn restore_retired(&mut self, retired: Retired) {
         self.retired.add(retired);
     }
 
-    /// The last retirement that is not listed any more, as it was stored.
+    /// Restores the time of the last retirement that is no longer listed.
     pub(crate) fn restore_dropped(&mut self, dropped: Time) {
         self.retired.note_dropped(dropped);
     }
 
     // ---- time ----
 
-    /// A stamp was seen.
+    /// A stamp with this time was seen.
     pub(crate) fn note_time(&mut self, time: Time) {
         self.clock = self.clock.max(time);
     }
@@ -99,11 +100,11 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         Ok(Stamp::new(time, replica))
     }
 
-    /// Sets the clock back to `past`, because the writes of `own` after `common` are written again. What they had forgotten
-    /// counts as forgotten at `past`.
+    /// Sets the clock back to `past`, because the writes of `own` after `common` are written again. Their
+    /// forgotten tombstones count as forgotten at `past`.
     pub(crate) fn turn_back(&mut self, own: ReplicaId, common: Time, past: Time) {
         if self.horizon.replica == own && self.horizon.time > common {
-            // No forgotten stamp of anybody else is above that.
+            // No forgotten stamp of another replica is above that.
             self.horizon.time = past;
         }
         self.clock = past;
@@ -111,7 +112,7 @@ impl<S: KnowledgeMemory> Knowledge<S> {
 
     // ---- what is incorporated ----
 
-    /// Everything that `replica` wrote up to `time` is incorporated.
+    /// Incorporates everything that `replica` wrote up to `time`.
     ///
     /// # Errors
     /// [`CapacityError::Replicas`] when `replica` is new and there is no capacity. Nothing has changed then.
@@ -136,13 +137,13 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         Ok(())
     }
 
-    /// Own writes after `common` were never made, as far as others know: the id `old` ends there.
+    /// Ends the own id `old` at `common`: later own writes count as never made.
     pub(crate) fn roll_back(&mut self, old: ReplicaId, common: Time) {
-        // Lower than what stands there: it needs no capacity.
+        // It lowers an entry, so it needs no capacity.
         self.vv.put(old, common).ok();
     }
 
-    /// What the id `old` had forgotten after `common` counts as forgotten by the transaction `stamp` instead.
+    /// Moves what was forgotten of the id `old` after `common` to the transaction `stamp`.
     pub(crate) fn move_floor(&mut self, old: ReplicaId, common: Time, stamp: Option<Stamp>) {
         self.floor.put(old, common).ok();
         if let Some(stamp) = stamp {
@@ -158,7 +159,7 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         self.vv.covers(stamp) || self.retired.covers(stamp)
     }
 
-    /// Whether everything that `vector` means is incorporated here.
+    /// Whether everything that `vector` covers is covered here.
     pub(crate) fn dominates(&self, vector: &VersionVector<S>) -> bool {
         vector.iter().all(|e| self.covers(Stamp::new(e.time, e.replica)))
     }
@@ -168,8 +169,9 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         self.rises
     }
 
-    /// The replicas of which more is incorporated here than a peer with the vector `theirs` has, in the order of their ids.
-    /// What rose up to the number `since` is there. Of retirements a peer learns in their own message.
+    /// The replicas of which more is incorporated here than a peer with the vector `theirs` has, in the order
+    /// of their ids. The peer must have all rises up to the number `since`. Without retirements, which have a
+    /// message of their own.
     ///
     /// O(rises since x log replicas), or O(replicas) if that is less; O(1) when nothing rose.
     pub(crate) fn news_for(&self, theirs: &VersionVector<S>, since: u64) -> S::Ids {
@@ -202,25 +204,26 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         news
     }
 
-    /// The replicas that rose after the number `since`, some of them perhaps more than once; `None` where that is not known.
+    /// The replicas that rose after the number `since`, possibly with repetitions; `None` if that is not
+    /// known.
     pub(crate) fn risen_since(&self, since: u64) -> Option<impl Iterator<Item = ReplicaId> + '_> {
         Some(self.rises_since(since)?.iter().map(|rise| rise.replica))
     }
 
-    /// The rises after the number `since`; `None` where that is not known.
+    /// The rises after the number `since`; `None` if that is not known.
     fn rises_since(&self, since: u64) -> Option<&[Rise]> {
-        // Where there is no log, the compiler sees that.
+        // Without a log, the compiler removes the rest.
         if self.log.capacity() == 0 || since == 0 {
             return None;
         }
         Some(&self.log[self.log.partition_point(|rise| rise.number <= since)..])
     }
 
-    /// Takes rises out of the log that were followed by another one of their replica.
+    /// Removes rises from the log that are followed by a later one of their replica.
     fn compact_log(&mut self) {
         let (mut seen, mut kept) = (S::Ids::default(), S::Rises::default());
         for rise in self.log.iter().rev() {
-            // An id that is not listed any more is no news to anybody.
+            // An id that is no longer listed need not be sent to anybody.
             let is_listed = self.vv.index_of(rise.replica).is_some();
             if let Err(place) = seen.binary_search(&rise.replica)
                 && is_listed
@@ -235,15 +238,15 @@ impl<S: KnowledgeMemory> Knowledge<S> {
 
     // ---- what is forgotten ----
 
-    /// A tombstone that is incorporated here is forgotten.
+    /// An incorporated tombstone is forgotten.
     pub(crate) fn forget(&mut self, stamp: Stamp) {
-        // No capacity: it is of a retired id that was never listed here, and known by the retirement alone.
+        // This fails only for a retired id that was never listed here. Its retirement covers the tombstone.
         self.floor.raise(stamp.replica, stamp.time).ok();
         self.horizon = self.horizon.max(stamp);
         self.floor_rises += 1;
     }
 
-    /// Tombstones were forgotten: full batches under way start over, and members are told.
+    /// Tombstones were forgotten: full batches in progress start over, and the floor is sent to members.
     pub(crate) fn note_floor_changed(&mut self) {
         self.floor_changes += 1;
         self.floor_rises += 1;
@@ -251,18 +254,19 @@ impl<S: KnowledgeMemory> Knowledge<S> {
 
     /// Takes over what a peer has forgotten, once everything that it has is incorporated.
     pub(crate) fn take_over(&mut self, floor: &VersionVector<S>, horizon: Stamp) {
-        // The version vector covers it, and has capacity for no fewer replicas.
+        // The version vector lists these replicas, and the floor has the same capacity.
         for entry in floor.iter().filter(|e| self.vv.time_of(e.replica) >= e.time) {
             self.floor.raise(entry.replica, entry.time).ok();
         }
         self.horizon = self.horizon.max(horizon);
         self.clock = self.clock.max(self.horizon.time);
         self.note_floor_changed();
-        // What was retired before, and is in use again, the sender no longer lists.
+        // The sender no longer lists retired ids that are in use again, so earlier retirements may be missing
+        // here.
         self.retired.note_dropped(self.floor.time_of(ReplicaId::RETIREMENTS));
     }
 
-    /// Knows what `other` knows, once the cells of both are joined.
+    /// Takes over what `other` knows. The cells of both must be joined before.
     ///
     /// # Errors
     /// [`CapacityError::Replicas`]; a part may be incorporated then.
@@ -283,8 +287,8 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         Ok(())
     }
 
-    /// Whether a peer with the vector `theirs` lacks nothing that is forgotten here: then a delta is enough for it.
-    /// O(replicas).
+    /// Whether a peer with the vector `theirs` has everything that is forgotten here: then a delta is enough
+    /// for it. O(replicas).
     pub(crate) fn is_delta_enough(&self, theirs: &VersionVector<S>) -> bool {
         let told = self.retired.reachable(theirs);
         self.floor.iter().all(|e| {
@@ -293,26 +297,27 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         })
     }
 
-    /// Changes of the floor by which something was forgotten, in this process.
+    /// Number of floor changes by which something was forgotten, in this process.
     pub(crate) fn floor_changes(&self) -> u32 {
         self.floor_changes
     }
 
-    /// Rises of any entry of the floor, in this process: as long as this stays, a peer for which a delta was enough needs no
-    /// more.
+    /// Number of rises of the floor in this process. While it stays the same, a peer for which a delta was
+    /// enough needs no full batch.
     pub(crate) fn floor_rises(&self) -> u32 {
         self.floor_rises
     }
 
     // ---- ids that retired ----
 
-    /// Takes an id out of version vector and floor, at a time after all that were seen. The caller has made sure that every
-    /// active member has all of it, and that no cell of it is left here.
+    /// Removes an id from version vector and floor, at a time after all that were seen. Before, every active
+    /// member must have all its writes, and no cell of it may be left here.
     ///
     /// # Errors
     /// [`ClockExhausted`]; nothing has changed then.
     pub(crate) fn retire(&mut self, moment: Moment, replica: ReplicaId) -> Result<(), ClockExhausted> {
-        // A backup may be behind the retirements that members know of: a time they have would hide this one.
+        // A backup may be older than the retirements that members know. A time that they already have would
+        // hide this one.
         self.note_time(self.vv.time_of(ReplicaId::RETIREMENTS));
         let at = self.next_time(moment)?;
         self.clock = at;
@@ -322,13 +327,12 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         Ok(())
     }
 
-    /// Remembers an id that somebody else has retired.
+    /// Remembers an id that another replica has retired.
     pub(crate) fn add_retired(&mut self, retired: Retired) {
         self.retired.add(retired);
     }
 
-    /// What was left of a retired id is dropped: deletes among it that were not covered here are known by the retirement
-    /// alone.
+    /// Lowers the floor of a retired id whose cells were dropped: the retirement covers its deletes.
     pub(crate) fn lower_floor_of(&mut self, replica: ReplicaId) {
         let known = self.vv.time_of(replica);
         if self.floor.time_of(replica) > known {
@@ -338,7 +342,7 @@ impl<S: KnowledgeMemory> Knowledge<S> {
 
     /// Every retirement up to `at` was taken over.
     pub(crate) fn note_retirement(&mut self, at: Time) {
-        // Where there is no capacity, the peer tells again.
+        // If it does not fit, the peer sends it again.
         if self.claim(ReplicaId::RETIREMENTS, at).is_ok()
             && self.floor.raise(ReplicaId::RETIREMENTS, at).is_ok()
         {
@@ -353,26 +357,27 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         self.vv.time_of(ReplicaId::RETIREMENTS).max(listed)
     }
 
-    /// Lists an id again that was retired: it is in use. False if it is not retired.
+    /// Lists a retired id again, because it is in use. Returns false if it is not retired.
     pub(crate) fn reinstate(&mut self, replica: ReplicaId) -> bool {
         let Some(retired) = self.retired.remove(replica) else { return false };
-        // What it had deleted is no longer told by the list: whoever was not told before gets the whole document.
+        // The list no longer covers its deletes: a peer that did not get the retirement before gets a full
+        // batch.
         self.retired.note_dropped(retired.at);
-        // Where there is no capacity, its owner's next claim is refused, with the limit.
+        // If it does not fit, its owner's next claim is refused, with the limit.
         self.claim(replica, retired.time).ok();
         self.floor_rises += 1;
         true
     }
 
-    /// Takes an id out of version vector and floor.
+    /// Removes an id from version vector and floor.
     pub(crate) fn unlist(&mut self, replica: ReplicaId) {
         for vector in [&mut self.vv, &mut self.floor] {
-            // Nothing is needed to take something out.
+            // Removing an entry needs no capacity.
             vector.put(replica, Time::ZERO).ok();
         }
     }
 
-    /// Whether this many further replicas fit.
+    /// Whether `more` further replicas fit.
     pub(crate) fn fits(&self, more: usize) -> bool {
         self.vv.fits(more)
     }
@@ -397,7 +402,7 @@ impl<S: KnowledgeMemory> Knowledge<S> {
         self.clock
     }
 
-    /// What must always hold; says what does not.
+    /// Checks the invariants. Returns the first that is violated.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         if !self.vv.dominates(&self.floor) {
             return Err("the floor is above the version vector");
@@ -412,7 +417,7 @@ impl<S: KnowledgeMemory> Knowledge<S> {
     }
 }
 
-/// Rises that the log has capacity for beside two of each replica.
+/// Capacity of the log, in rises, in addition to two per replica.
 const LOG_MIN: usize = 16;
 
 #[cfg(all(test, feature = "alloc"))]
@@ -427,7 +432,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Claim(u64, u64),
-        /// A peer is looked at, and told what it lacks.
+        /// A peer is compared, and gets what it lacks.
         Tell(usize),
         /// A peer lost what it had.
         Lower(usize),
@@ -503,7 +508,7 @@ mod tests {
     }
 
     proptest! {
-        /// What a peer lacks is found by the rises since it was told as by looking at everything.
+        /// The rises since the last comparison show the same as a comparison of whole vectors.
         #[test]
         fn what_rose_is_what_a_peer_lacks(steps in prop::collection::vec(step(), 1..400)) {
             play::<Heap>(&steps);

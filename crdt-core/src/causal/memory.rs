@@ -1,11 +1,11 @@
-//! The memory that knowledge is kept in.
+//! The memory for knowledge.
 
 use super::{Retired, Rise, VectorEntry};
 use crate::id::ReplicaId;
 use crate::list::List;
 
-/// Lists for version vectors and replica ids: part of what a [`Storage`](crate::Storage) provides. Sealed: the invariants are
-/// ours to keep.
+/// Lists for version vectors and replica ids: part of what a [`Storage`](crate::Storage) provides. Sealed:
+/// the core relies on its invariants.
 pub trait KnowledgeMemory: sealed::Sealed + Sized + 'static {
     /// Entries of one version vector.
     type Entries: List<VectorEntry>;
@@ -13,13 +13,13 @@ pub trait KnowledgeMemory: sealed::Sealed + Sized + 'static {
     type Ids: List<ReplicaId>;
     /// Ids that were retired.
     type Retired: List<Retired>;
-    /// Which entries of the version vector rose, and in which order.
+    /// Rises of entries of the version vector, in order.
     type Rises: List<Rise>;
 }
 
 pub(crate) mod sealed {
     pub trait Sealed {
-        /// Does not compile for a memory that is too small to work with.
+        /// Fails to compile if the memory is too small to work with.
         const CAN_WORK: () = ();
     }
 }

@@ -1,4 +1,4 @@
-//! Who has seen what: stamps name transactions, version vectors sum up sets of them.
+//! Causality: a stamp names a transaction, a version vector a set of transactions.
 
 mod knowledge;
 pub(crate) mod memory;

@@ -1,4 +1,4 @@
-//! Replica ids that are no longer listed anywhere, and what must be remembered of them.
+//! Replica ids that are no longer listed in version vectors, and what must be remembered of them.
 
 use super::{KnowledgeMemory, Stamp, VersionVector};
 use crate::id::ReplicaId;
@@ -6,21 +6,21 @@ use crate::list::List;
 use crate::time::Time;
 use crate::weaken::{Rule, holds};
 
-/// An id that was taken out of the version vectors.
+/// An id that was removed from the version vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retired {
-    /// Whose.
+    /// The id.
     pub replica: ReplicaId,
-    /// Every transaction of it up to here is incorporated, or known to be dead, and none is left in the document.
+    /// Every transaction of it up to here is incorporated or known to be dead, and no cell of it is left.
     pub time: Time,
-    /// When it was taken out: its rank among the retirements.
+    /// When it was removed: its rank among the retirements.
     pub at: Time,
 }
 
 /// Retired ids, the oldest retirement first. `[retired ids]`
 ///
-/// Whoever serves others keeps them: a copy that was away may still bring cells of such an id, or lack what such an id
-/// deleted. Lookups cost O(retired ids).
+/// Aggregators and meshes keep them: a copy that was offline may still send cells of such an id, or lack its
+/// deletes. Lookups cost O(retired ids).
 pub(crate) struct RetiredIds<S: KnowledgeMemory> {
     entries: S::Retired,
     /// The last retirement that is no longer listed, because there was no capacity, or because the id is in use again.
@@ -32,12 +32,12 @@ impl<S: KnowledgeMemory> RetiredIds<S> {
         Self { entries: S::Retired::default(), dropped: Time::ZERO }
     }
 
-    /// Whether this storage keeps any. Where it does not, the compiler sees that, and leaves out what follows from it.
+    /// Whether this storage keeps any. If not, the compiler removes the code that depends on it.
     pub(crate) fn has_capacity(&self) -> bool {
         self.entries.capacity() > 0
     }
 
-    /// Lists an id; where there is no capacity, the oldest goes.
+    /// Lists an id. If the list is full, evicts the oldest.
     pub(crate) fn add(&mut self, retired: Retired) {
         if !self.has_capacity() {
             return;
@@ -51,20 +51,20 @@ impl<S: KnowledgeMemory> RetiredIds<S> {
         debug_assert!(inserted.is_ok(), "capacity was made");
     }
 
-    /// Takes an id out: it is in use again.
+    /// Removes an id, because it is in use again.
     pub(crate) fn remove(&mut self, replica: ReplicaId) -> Option<Retired> {
         let index = self.listed().iter().position(|listed| listed.replica == replica)?;
         Some(self.entries.remove(index))
     }
 
-    /// Whether the transaction `stamp` is one of those that retired.
+    /// Whether a retirement covers the transaction `stamp`.
     pub(crate) fn covers(&self, stamp: Stamp) -> bool {
         let is_meant = |listed: &Retired| listed.replica == stamp.replica && listed.time >= stamp.time;
         self.listed().iter().any(is_meant) && holds(Rule::RetiredIsCovered)
     }
 
-    /// The retirement that a peer with the vector `theirs` may be brought to by being told of the ids alone, because it has
-    /// all that they ever wrote; zero when it lacks something, or when that cannot be known any more.
+    /// The last retirement that a peer with the vector `theirs` can take over from a list of ids alone,
+    /// because it has all their writes. Zero if it lacks some, or if that is no longer known.
     pub(crate) fn reachable(&self, theirs: &VersionVector<S>) -> Time {
         let known = theirs.time_of(ReplicaId::RETIREMENTS);
         if known < self.dropped {
@@ -92,7 +92,7 @@ impl<S: KnowledgeMemory> RetiredIds<S> {
         self.dropped
     }
 
-    /// Retirements up to `at` are not listed.
+    /// Retirements up to `at` may be missing from the list.
     pub(crate) fn note_dropped(&mut self, at: Time) {
         if !self.has_capacity() {
             return;

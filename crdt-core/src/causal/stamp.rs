@@ -6,16 +6,17 @@ use core::fmt;
 use crate::id::ReplicaId;
 use crate::time::Time;
 
-/// A hybrid logical time and the replica that wrote: identity and rank of one transaction, for ever.
+/// A hybrid logical time and the replica that wrote: the permanent identity and rank of one transaction.
 ///
-/// Ordered by time, then replica id. Source: Kulkarni, Demirbas, Madappa, Avva, Leone, "Logical Physical Clocks and
-/// Consistent Snapshots in Globally Distributed Databases" (2014). We keep one 48-bit millisecond number where
-/// they keep a time and a counter: more than one write in a millisecond runs ahead of the clock, and catches up.
+/// Ordered by time, then replica id. Source: Kulkarni, Demirbas, Madappa, Avva, Leone, "Logical Physical
+/// Clocks and Consistent Snapshots in Globally Distributed Databases" (2014). We use one 48-bit millisecond
+/// number instead of a time and a counter: with more than one write per millisecond, stamps run ahead of the
+/// clock until it catches up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {
-    /// When, by the writer's hybrid clock.
+    /// The time, by the writer's hybrid clock.
     pub time: Time,
-    /// Who.
+    /// The writer.
     pub replica: ReplicaId,
 }
 
@@ -30,7 +31,7 @@ impl Stamp {
 }
 
 impl Ord for Stamp {
-    // In one place: derived, it takes a hundred bytes of flash wherever two stamps are compared.
+    // Not inlined: the derived code takes a hundred bytes of flash at each comparison.
     #[inline(never)]
     fn cmp(&self, other: &Self) -> Ordering {
         self.time.cmp(&other.time).then_with(|| self.replica.cmp(&other.replica))

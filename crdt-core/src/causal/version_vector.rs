@@ -11,13 +11,13 @@ use crate::time::Time;
 /// One replica's part of a version vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VectorEntry {
-    /// Whose.
+    /// The replica.
     pub replica: ReplicaId,
-    /// Every transaction of that replica up to here.
+    /// Every transaction of that replica up to this time.
     pub time: Time,
 }
 
-/// For each replica, the time up to which all of its transactions are meant. `[replicas]`
+/// For each replica, the time up to which all of its transactions are covered. `[replicas]`
 ///
 /// Sorted by replica id; a replica that is not listed has time zero. Lookups cost O(log replicas), a new replica
 /// O(replicas). Source: Parker et al., "Detection of Mutual Inconsistency in Distributed Systems" (1983).
@@ -26,7 +26,7 @@ pub struct VersionVector<S: KnowledgeMemory> {
 }
 
 impl<S: KnowledgeMemory> VersionVector<S> {
-    /// Knows nothing.
+    /// Covers nothing.
     pub fn new() -> Self {
         Self { entries: S::Entries::default() }
     }
@@ -34,7 +34,7 @@ impl<S: KnowledgeMemory> VersionVector<S> {
     /// Raises `replica` to `time`; never lowers it.
     ///
     /// # Errors
-    /// [`CapacityError::Replicas`] when `replica` is new and there is no capacity. Nothing has changed then.
+    /// [`CapacityError::Replicas`] if `replica` is new and there is no capacity. Nothing has changed then.
     pub fn raise(&mut self, replica: ReplicaId, time: Time) -> Result<(), CapacityError> {
         match self.position(replica) {
             Ok(i) => self.entries[i].time = self.entries[i].time.max(time),
@@ -49,7 +49,7 @@ impl<S: KnowledgeMemory> VersionVector<S> {
         Ok(())
     }
 
-    /// Sets `replica` to `time`, also downwards; zero takes it out.
+    /// Sets `replica` to `time`, even if that is lower. Zero removes the entry.
     ///
     /// # Errors
     /// As [`raise`](Self::raise).
@@ -67,8 +67,8 @@ impl<S: KnowledgeMemory> VersionVector<S> {
     /// The least upper bound with `other`, in place. O(replicas x log replicas).
     ///
     /// # Errors
-    /// As [`raise`](Self::raise); `self` may then hold a part of `other`. Check [`fits`](Self::fits) before where
-    /// that matters.
+    /// As [`raise`](Self::raise); `self` may then contain a part of `other`. If that matters, check
+    /// [`fits`](Self::fits) first.
     pub fn join(&mut self, other: &Self) -> Result<(), CapacityError> {
         self.join_entries(other.entries())
     }
@@ -78,13 +78,13 @@ impl<S: KnowledgeMemory> VersionVector<S> {
         entries.iter().try_for_each(|e| self.raise(e.replica, e.time))
     }
 
-    /// Joins what there is capacity for: for vectors that are safe when they are too low.
+    /// Joins what fits: for vectors that are safe when they are too low.
     pub(crate) fn absorb(&mut self, other: &Self) {
         self.absorb_writes(other);
         self.raise(ReplicaId::RETIREMENTS, other.time_of(ReplicaId::RETIREMENTS)).ok();
     }
 
-    /// The same without the retirements: of these, a delta tells nothing.
+    /// As [`absorb`](Self::absorb), without the retirements, which a delta does not contain.
     pub(crate) fn absorb_writes(&mut self, other: &Self) {
         for entry in other.iter().filter(|e| e.replica != ReplicaId::RETIREMENTS) {
             // A replica that does not fit stays unknown.
@@ -109,18 +109,18 @@ impl<S: KnowledgeMemory> VersionVector<S> {
         self.entries.retain(|entry| entry.time > Time::ZERO);
     }
 
-    /// Knows nothing again.
+    /// Removes all entries.
     pub fn clear(&mut self) {
         self.entries.clear();
     }
 
-    /// The highest time known of `replica`; zero when it is not listed.
+    /// The highest time known of `replica`; zero if it is not listed.
     pub fn time_of(&self, replica: ReplicaId) -> Time {
         self.position(replica).map_or(Time::ZERO, |i| self.entries[i].time)
     }
 
-    /// The same; `near` is where it stands in a vector that lists about the same replicas. In a vector that was not used for
-    /// long, that spares most of the memory that a search would go through.
+    /// As [`time_of`](Self::time_of). `near` is its index in a vector that lists about the same replicas. In
+    /// a vector that is not cached, this avoids most memory accesses of a search.
     #[inline(never)]
     pub(crate) fn time_of_near(&self, replica: ReplicaId, near: usize) -> Time {
         match self.entries.get(near) {
@@ -145,19 +145,19 @@ impl<S: KnowledgeMemory> VersionVector<S> {
         }
     }
 
-    /// Where `replica` stands, or would.
+    /// The index of `replica`, or where it would be inserted.
     pub(crate) fn place_of(&self, replica: ReplicaId) -> usize {
         self.position(replica).unwrap_or_else(|place| place)
     }
 
-    /// Whether the transaction `stamp` is meant.
-    // In one place: a copy at each of its callers weighs, on a small device.
+    /// Whether the transaction `stamp` is covered.
+    // Not inlined: a copy at each caller costs flash on a small device.
     #[inline(never)]
     pub fn covers(&self, stamp: Stamp) -> bool {
         self.time_of(stamp.replica) >= stamp.time
     }
 
-    /// Whether every entry of `other` is reached: `self >= other`. O(replicas x log replicas).
+    /// Whether `self >= other` in every entry. O(replicas x log replicas).
     pub fn dominates(&self, other: &Self) -> bool {
         other.iter().all(|e| self.time_of(e.replica) >= e.time)
     }
@@ -172,7 +172,7 @@ impl<S: KnowledgeMemory> VersionVector<S> {
         self.entries.iter().copied()
     }
 
-    /// The same.
+    /// The entries as a slice, in the same order.
     pub(crate) fn entries(&self) -> &[VectorEntry] {
         &self.entries
     }
@@ -182,22 +182,22 @@ impl<S: KnowledgeMemory> VersionVector<S> {
         self.entries.get(index).copied()
     }
 
-    /// Number of the entry of `replica`, if it is listed.
+    /// Index of the entry of `replica`, if it is listed.
     pub(crate) fn index_of(&self, replica: ReplicaId) -> Option<usize> {
         self.position(replica).ok()
     }
 
-    /// Replicas listed.
+    /// Number of replicas listed.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether nothing is known.
+    /// Whether no replica is listed.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Most replicas it can list.
+    /// Most replicas that it can list.
     pub fn capacity(&self) -> usize {
         self.entries.capacity()
     }

@@ -1,8 +1,9 @@
-//! Clocks that are wrong: the device learns the time from its aggregator, and writes again what it wrote in the future.
+//! Wrong clocks: a device takes the time from its aggregator, and reissues what it wrote in the future.
 //!
-//! Nothing is clamped: a stamp stays what it is. An aggregator refuses a batch with stamps too far ahead of its own clock
-//! (see [`Config::admission_ahead_ms`](crate::Config::admission_ahead_ms)), and the device, which still has everything,
-//! writes it again by the aggregator's clock and under a new id, because the old one has a future that nobody may see.
+//! Stamps are never clamped. An aggregator refuses a batch with stamps too far ahead of its own clock
+//! ([`Config::admission_ahead_ms`](crate::Config::admission_ahead_ms)). The device still has all its data,
+//! and writes it again by the aggregator's clock. It uses a new id, because the old one has a future that
+//! nobody may see.
 
 use rand_core::Rng;
 
@@ -15,14 +16,14 @@ use crate::sync::{Memory, Stop};
 use crate::time::Time;
 
 impl<S: Memory, R: Rng> Replica<S, R> {
-    /// What is added to the readings of the driver's clock, in milliseconds. It is not stored: each session with the
-    /// aggregator finds it anew.
+    /// The correction added to the driver's clock, in milliseconds. Not stored: each session with the
+    /// aggregator determines it again.
     pub fn clock_correction_ms(&self) -> i64 {
         self.context.clock_correction_ms
     }
 
-    /// The aggregator found stamps from the future. What it has not acknowledged is written again, under a new id; the
-    /// session is over.
+    /// The aggregator refused stamps from the future. If a fork helps, writes what it has not acknowledged
+    /// again under a new id, and closes the sessions.
     pub(super) fn write_again_by_the_right_clock(&mut self, index: usize) -> Result<(), Stop> {
         let session = &self.sessions[index];
         let Some(now) = session.opened().and_then(|opened| opened.peer_time) else { return Ok(()) };
@@ -31,8 +32,8 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         let context = &mut self.context;
         let own = context.document.replica;
         let common = acked.min(context.document.knowledge.vv().time_of(own));
-        // Only the own id goes back: what others wrote in the future is theirs to write again. While that is held, a new id
-        // would be refused like the old one, over and over.
+        // Only own writes can move back; other replicas must reissue theirs. While a foreign write from the
+        // future is stored here, the aggregator would refuse the new id like the old one, over and over.
         let past = past_of(&context.document, common);
         let helps =
             past.as_ms() <= now.as_ms() + CLOCK_TOLERANCE_MS && context.document.knowledge.vv().fits(1);
@@ -45,7 +46,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
     }
 }
 
-/// The highest time that is left once the own writes after `common` are gone.
+/// The highest time that remains once the own writes after `common` are gone.
 fn past_of<S: Memory>(document: &Document<S>, common: Time) -> Time {
     let own = document.replica;
     let stays = |stamp: Stamp| stamp.replica != own || stamp.time <= common;

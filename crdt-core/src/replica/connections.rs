@@ -1,4 +1,4 @@
-//! The sessions of a replica: connections come and go, and the driver says what each can carry.
+//! Sessions of a replica: connect, disconnect, back-pressure, deferral and priority.
 
 use rand_core::Rng;
 
@@ -12,7 +12,7 @@ use crate::storage::CellStore;
 use crate::sync::{Carrier, Memory, Peer, Session, SessionId};
 use crate::time::Moment;
 
-/// A connection that is to carry this document.
+/// A connection over which to sync this document.
 ///
 /// ```
 /// use crdt_core::{Connect, PeerId, Role};
@@ -24,12 +24,12 @@ use crate::time::Moment;
 pub struct Connect {
     /// The key that the transport authenticated.
     pub peer: PeerId,
-    /// What the peer is.
+    /// The role of the peer.
     pub peer_role: Role,
-    /// Who opens the document on this connection.
+    /// Which side opens the document on this connection.
     pub side: Side,
-    /// The peer is not proven to be there now: until the handshake completes, its input may be a replay (0-RTT). Then
-    /// [`Replica::confirm`] follows.
+    /// The peer is not confirmed to be live: until the handshake completes, its input may be a replay
+    /// (0-RTT). Call [`Replica::confirm`] then.
     pub is_early: bool,
     /// The document's number on this connection, chosen by the initiator.
     pub handle: u16,
@@ -40,29 +40,29 @@ pub struct Connect {
 pub enum Side {
     /// This side opens the document.
     Initiator,
-    /// The peer's Open is awaited.
+    /// This side waits for the peer's Open.
     Responder,
 }
 
 impl Connect {
-    /// This side opens the document with a peer that is proven to be there.
+    /// This side opens the document. The handshake with the peer is complete.
     pub const fn initiator(peer: PeerId, peer_role: Role, handle: u16) -> Self {
         Self { peer, peer_role, side: Side::Initiator, is_early: false, handle }
     }
 
-    /// A peer that is proven to be there opens the document.
+    /// The peer opens the document. The handshake with it is complete.
     pub const fn responder(peer: PeerId, peer_role: Role, handle: u16) -> Self {
         Self { peer, peer_role, side: Side::Responder, is_early: false, handle }
     }
 
-    /// The same, before the handshake is complete.
+    /// The same connection, before the handshake is complete.
     pub const fn early(self) -> Self {
         Self { is_early: true, ..self }
     }
 }
 
 impl<S: Memory, R: Rng> Replica<S, R> {
-    /// Begins a session. A confirmed one replaces those that are open with the same peer.
+    /// Begins a session. If it is not early, it replaces the open sessions with the same peer.
     ///
     /// # Errors
     /// [`CapacityError::Peers`] when there is no capacity for another session or peer.
@@ -87,7 +87,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         Ok(id)
     }
 
-    /// The connection of `session` is gone.
+    /// The connection of `session` is closed.
     pub fn disconnect(&mut self, session: SessionId) {
         if let Some(index) = self.sessions.index_of(session) {
             self.sessions[index].remember(&mut self.context);
@@ -96,7 +96,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         self.note_presence();
     }
 
-    /// The handshake of `session` is complete: its peer is there now, and what it said was no replay.
+    /// The handshake of `session` is complete: its earlier input was not a replay.
     pub fn confirm(&mut self, moment: Moment, session: SessionId) {
         let Some(index) = self.session_index(session) else { return };
         if self.sessions[index].carrier.confirmed {
@@ -112,11 +112,11 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         self.note_changed(before);
     }
 
-    /// What is at `path` and below is sent before everything else that waits in the open sessions.
+    /// Sends what is at `path` and below before other pending cells, in all open sessions.
     ///
-    /// It arrives, and can be seen, before the rest of a long batch; it is claimed and acknowledged with it. At most
-    /// [`URGENT_CELLS_MAX`](crate::limits::URGENT_CELLS_MAX) cells a session and batch; further ones go in their turn. O(cells
-    /// below).
+    /// It arrives and is visible before the rest of a long batch; it is claimed and acknowledged with the
+    /// batch. At most [`URGENT_CELLS_MAX`](crate::limits::URGENT_CELLS_MAX) cells per session and batch;
+    /// further ones are sent in their turn. O(cells below).
     pub fn prioritize(&mut self, path: Path<'_>) {
         let cells = &self.context.document.cells;
         for session in self.sessions.iter_mut() {
@@ -126,9 +126,9 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         }
     }
 
-    /// While changes are deferred in `session`, they alone are no reason to send: they wait. Whatever must be sent in any case
-    /// (an Open, an acknowledgement that the peer asked for, what it needs again, the rest of a batch that has begun) is sent,
-    /// and takes along what waits. In a new session nothing is deferred.
+    /// Defers changes in `session`: while deferred, changes alone do not cause a frame. What is due anyway
+    /// (an Open, a requested acknowledgement, what the peer needs again, the rest of a batch in progress) is
+    /// sent together with the deferred changes. A new session defers nothing.
     pub fn set_deferred(&mut self, session: SessionId, is_deferred: bool) {
         if let Some(index) = self.sessions.index_of(session)
             && core::mem::replace(&mut self.sessions[index].carrier.is_deferred, is_deferred) != is_deferred
@@ -137,9 +137,9 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         }
     }
 
-    /// Whether the transport of `session` accepts frames now; at first it does. While it does not,
-    /// [`poll_output`](Self::poll_output) gives no frame of this session, and other sessions go on. Nothing queues up
-    /// meanwhile: a frame is computed when there is capacity again.
+    /// Back-pressure: whether the transport of `session` accepts frames now. Initially it does. While it does
+    /// not, [`poll_output`](Self::poll_output) returns no frame of this session; other sessions continue.
+    /// Nothing is queued: the next frame is computed when there is capacity again.
     pub fn set_capacity(&mut self, session: SessionId, has_capacity: bool) {
         if let Some(index) = self.sessions.index_of(session)
             && core::mem::replace(&mut self.sessions[index].carrier.has_capacity, has_capacity)
@@ -149,22 +149,22 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         }
     }
 
-    /// Whether a session with `peer` is open and its Open was received.
+    /// Whether a session with `peer` is open and its Open was accepted.
     pub fn is_connected(&self, peer: PeerId) -> bool {
         self.sessions.iter().any(|s| s.carrier.peer == peer && s.is_open())
     }
 
-    /// A session that takes input.
+    /// The index of a session that accepts input.
     pub(super) fn session_index(&self, session: SessionId) -> Option<usize> {
         self.sessions.index_of(session).filter(|index| !self.sessions[*index].is_closing())
     }
 
-    /// A peer came or went.
+    /// A peer connected, or left.
     pub(super) fn note_presence(&mut self) {
         self.presence = self.presence.wrapping_add(1);
     }
 
-    /// Remembers `peer`. Without capacity, forgets one that has no session.
+    /// Remembers `peer`. If the list is full, evicts a peer that has no session.
     fn remember_peer(&mut self, peer: PeerId) -> Result<(), CapacityError> {
         let peers = &mut self.context.peers;
         if peers.index_of(peer).is_some() {

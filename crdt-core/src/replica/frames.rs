@@ -1,4 +1,4 @@
-//! Frames of peers: each message goes to its session, and what concerns more than that session is done here.
+//! Frames of peers. The session handles each message; what affects more than that session is done here.
 
 use rand_core::Rng;
 
@@ -11,12 +11,12 @@ use crate::wire::{DecodeError, MessageReader, Refusal};
 impl<S: Memory, R: Rng> Replica<S, R> {
     /// Handles one frame of a session, as the transport delivered it: complete, in order, from the session's peer.
     ///
-    /// A damaged frame changes nothing. O(frame) and what the cells in it cost; see
+    /// A damaged frame changes nothing. O(frame), plus the cost of its cells: see
     /// [`Document::update`](crate::Document::update).
     ///
     /// # Errors
-    /// [`PeerError`]: the peer broke the protocol, or cannot be served. The session is closed then (an
-    /// [`Output::Close`](super::Output::Close) follows, after what is left to be sent), and everything else goes on.
+    /// [`PeerError`] if the peer broke the protocol, or cannot be served. The session is closed then: an
+    /// [`Output::Close`](super::Output::Close) follows a pending refusal. Other sessions continue.
     // Not inlined: in the large stack frame of the application's loop, far offsets need longer Thumb instructions.
     #[inline(never)]
     pub fn handle_frame(
@@ -64,7 +64,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
                 Outcome::Refused(reason) => self.note_refused(index, reason)?,
                 Outcome::Repaired => self.compare_with_others(index),
             }
-            // A fork closes every session: the rest of the frame was meant for the id that is gone.
+            // A fork closes every session: the rest of the frame was sent to the old id.
             if self.sessions[index].is_closing() {
                 return Ok(());
             }
@@ -83,7 +83,8 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         }
     }
 
-    /// The peer refused what this side sent. If this copy's id or clock is the reason, it goes on under another id.
+    /// The peer refused what this side sent. If this copy's id or clock is the reason, it continues under
+    /// another id.
     fn note_refused(&mut self, index: usize, reason: Refusal) -> Result<(), Stop> {
         match reason {
             Refusal::Clock { .. } => self.write_again_by_the_right_clock(index),
@@ -92,7 +93,8 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         }
     }
 
-    /// Cells were repaired that no claim tells of: other peers that are connected may lack them too.
+    /// Cells were repaired that no claim announces: compares with other connected peers, which may lack them
+    /// too.
     fn compare_with_others(&mut self, index: usize) {
         let repaired = self.sessions[index].id;
         for session in self.sessions.iter_mut().filter(|session| session.id != repaired) {
@@ -101,7 +103,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         self.sessions.wake_all();
     }
 
-    /// After input of a peer: tells what it changed. `before`: the document's last change until then.
+    /// Reports what an input of a peer changed. `before` is the document's last change before it.
     pub(super) fn note_changed(&mut self, before: u64) {
         if self.context.document.seq > before {
             self.context.events.note_changed(before);

@@ -47,7 +47,8 @@ fn a_horizon_from_the_future_is_refused_with_its_distance() {
     assert_eq!(stamp.map(|stamp| stamp.time.as_ms()), Some(1_770_000_000_000));
 }
 
-/// A device on a line told a gateway that another one's id had retired, and the gateway dropped what that one had written.
+/// A device on a line sent a gateway the retirement of another one's id, and the gateway dropped that one's
+/// writes.
 #[test]
 fn a_device_on_a_line_retires_nobody() {
     // Among members of a mesh, which trust each other by configuration, the same frame counts.
@@ -98,7 +99,7 @@ fn copy_with_a_write(id: u64, at: &str) -> Copy {
     copy
 }
 
-/// Opens a session with an attacker that `role` says what it is to the victim.
+/// Opens a session with an attacker that has `role` for the victim.
 fn attack(victim: &mut Copy, role: Role) -> SessionId {
     let mut attacker = copy_with_a_write(66, "attacker");
     assert_eq!(attacker.id(), ReplicaId::new(66));

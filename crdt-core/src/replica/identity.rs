@@ -15,21 +15,21 @@ use crate::time::Time;
 use crate::weaken::{Rule, holds};
 
 impl<S: Memory, R: Rng> Replica<S, R> {
-    /// This copy came from storage: its id may have gone further than it knows.
+    /// This copy was loaded from storage: its id may have newer writes elsewhere.
     pub(super) fn note_loaded(&mut self) {
         let context = &mut self.context;
         match context.config.role {
-            // Nobody can verify these: they simply go on under an id that was never used.
+            // Nobody can verify these: they continue under an id that was never used.
             Role::Aggregator | Role::Mesh => {
                 if let Some(loaded) = context.unverified {
-                    // It was a member's, which nobody had verified: its new writes are not those of the old id.
+                    // The copy was stored by an unverified member: its new writes must not keep the old id.
                     self.fork(loaded).ok();
                     return;
                 }
                 let fresh = fresh_replica_id(&mut self.rng);
                 let before = core::mem::replace(&mut context.document.replica, fresh);
                 if context.document.knowledge.vv().time_of(before) > Time::ZERO {
-                    // Of a member's, the aggregator learns by its next Open.
+                    // The aggregator learns that a member changed its id from the next Open.
                     context.give_up(before);
                 }
             }
@@ -37,7 +37,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
             Role::Member => {
                 let loaded = context.document.knowledge.vv().time_of(context.document.replica);
                 context.loaded = *context.unverified.get_or_insert(loaded);
-                // A copy of this storage has the stored one too.
+                // A copy of this storage has the stored spare id too.
                 let stored = context.document.spare.replace(fresh_replica_id(&mut self.rng));
                 if let Some(stored) = stored {
                     context.move_totals(stored);
@@ -46,18 +46,20 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         }
     }
 
-    /// The aggregator knows no more of this copy than the copy itself: it is the newest.
+    /// The aggregator has no own writes that this copy lacks: it is the newest.
     pub(super) fn note_verified(&mut self) {
         let context = &mut self.context;
         let Some(loaded) = context.unverified.take() else { return };
-        // What was written since the load may be sent now. Without this on disk first, the next load would take this copy for
-        // an old one, because the aggregator then holds more than was verified here.
+        // What was written since the load may be sent now. This state must be durable first. Otherwise the
+        // aggregator would have more than was stored as verified, and the next load would take this copy for
+        // an old one.
         context.unsaved |= context.document.knowledge.vv().time_of(context.document.replica) > loaded;
         context.fold_counters();
         context.events.push(Event::Verified);
     }
 
-    /// The aggregator says that the own id belongs to another key: this device runs from a copy of somebody else's storage.
+    /// The aggregator refused the own id, because it belongs to another key: this device runs on a copy of
+    /// another device's storage.
     pub(super) fn leave_fenced_id(&mut self, index: usize) -> Result<(), Stop> {
         let carrier = self.sessions[index].carrier;
         if carrier.with_aggregator() && carrier.confirmed && self.context.config.role == Role::Member {
@@ -66,12 +68,12 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         Ok(())
     }
 
-    /// A session found out that this copy must go on under another id.
+    /// A session detected that this copy must continue under another id.
     pub(super) fn fork_because_of(&mut self, fork: Fork) -> Result<(), Stop> {
         let common = match fork {
             Fork::OldCopy => self.context.unverified.unwrap_or(self.context.loaded),
             Fork::OtherTimeLine => self.context.loaded,
-            // What this copy wrote since a peer acknowledged its writes is not among those of the twin.
+            // The twin does not have own writes that no peer has acknowledged.
             Fork::Twin => self.common_with_a_twin(),
         };
         self.fork(common)
@@ -85,7 +87,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         acked.fold(context.loaded, Time::max).min(context.document.knowledge.vv().time_of(own))
     }
 
-    /// Goes on under a new id: own writes after `common` are written again under it, what was before stays.
+    /// Continues under a new id: own writes after `common` are written again under it, earlier ones stay.
     pub(super) fn fork(&mut self, common: Time) -> Result<(), Stop> {
         self.close_all_sessions();
         let context = &mut self.context;
@@ -93,12 +95,12 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         let (old, highest) = (document.replica, document.knowledge.vv().time_of(document.replica));
         let new = document.spare.unwrap_or_else(|| fresh_replica_id(&mut self.rng));
         if !document.knowledge.vv().fits(1) {
-            // Without capacity for another id there is nothing to go on under: the copy stays as it is, and talks to nobody.
+            // Without capacity for another id, the copy cannot fork. It stays as it is, without sessions.
             return Err(Stop::too_many_replicas(document.knowledge.vv().len() + 1));
         }
         document.replica = new;
         document.spare = None;
-        // Nothing that is written under the new id came from storage.
+        // No write under the new id was loaded from storage.
         context.loaded = Time::ZERO;
         context.peers.iter_mut().for_each(|peer| peer.sent_through = 0);
         context.unverified = None;
@@ -109,7 +111,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
             let Some(cell) = cell_of_change(document, *seq) else { continue };
             let (original, path) = (cell.stamp, copy_path(cell.path));
             let stamp = match again {
-                // Of the same transaction.
+                // The cell is of the same transaction.
                 Some((before, stamp)) if before == original => stamp,
                 _ => {
                     let Ok(stamp) = document.tick(context.moment) else { break };
@@ -131,10 +133,10 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         Ok(())
     }
 
-    /// The peer is proven to be there, under the id that it opened with.
+    /// The peer is confirmed, under the id that it opened with.
     pub(super) fn note_peer_present(&mut self, index: usize) {
         let session = &self.sessions[index];
-        // An aggregator that names no id has written nothing under its present one: that is not the one it had before.
+        // An aggregator that states no id has written nothing under its current one: the id is new.
         let replica = session.peer_replica();
         let Some(peer) = self.context.peers.of_mut(session.carrier.peer) else { return };
         peer.active = true;
@@ -147,14 +149,14 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         self.adopt();
     }
 
-    /// A batch may have brought cells of ids that nobody uses, and nobody will claim.
+    /// A batch may contain cells of ids that nobody uses, and that nobody will claim.
     pub(super) fn adopt_orphans(&mut self) {
         if self.context.has_orphans && self.context.config.role == Role::Aggregator {
             self.adopt();
         }
     }
 
-    /// Writes the uncovered cells of given-up ids again: nobody else will ever claim them.
+    /// Reissues the uncovered cells of given-up ids: nobody else will claim them.
     fn adopt(&mut self) {
         if !holds(Rule::Adopt) {
             return;
@@ -164,7 +166,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         if self.context.given_up.is_empty() && !orphans {
             return;
         }
-        // Before that change, all cells are covered.
+        // Advances `covered_seq`: all cells up to it are covered.
         self.context.document.is_clean();
         let sessions = &self.sessions;
         self.context.reissue_all(self.context.document.covered_seq, &|context, cell| {
@@ -181,15 +183,15 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         });
     }
 
-    /// Whether this is the aggregator and every active member is in session with it: then an id that none of them uses
-    /// is used by nobody. O(1) as long as nobody comes or goes.
+    /// Whether this is the aggregator and every active member has a session with it. Then nobody uses an id
+    /// that none of them uses. O(1) while the same members are away.
     fn every_member_is_here(&mut self) -> bool {
         let (role, peers) = (self.context.config.role, &self.context.peers);
         if role != Role::Aggregator || self.somebody_is_away_at == Some(self.presence) {
             return false;
         }
         let is_active = |peer: PeerId| peers.of(peer).is_some_and(|peer| peer.active);
-        // A peer has one session that is confirmed and not being closed.
+        // A peer has at most one confirmed session that is not being closed.
         let is_here = |s: &&Session<S>| s.is_open() && s.carrier.confirmed && is_active(s.carrier.peer);
         let here = self.sessions.iter().filter(is_here).count();
         let is_complete = here == peers.iter().filter(|p| p.active).count();

@@ -1,15 +1,15 @@
-//! The front door: a document with its sessions, its durability and its identity.
+//! The entry point: a document with its sessions, its durability and its identity.
 //!
-//! Everything goes in by `handle_*`, [`Replica::update`] and [`Replica::connect`], and comes out of
+//! Input goes in through `handle_*`, [`Replica::update`] and [`Replica::connect`]. Output comes from
 //! [`Replica::poll_output`]. Nothing calls back, nothing blocks, nothing reads a clock.
 //!
-//! Three rules hold everything up:
+//! Three rules always hold:
 //!
-//! - **Nothing leaves before it is durable here.** After a change, `poll_output` gives [`Output::Persist`]; no frame comes
-//!   out until [`Replica::handle_persisted`] says that this is done.
+//! - **Nothing leaves before it is durable here.** After a change, `poll_output` returns [`Output::Persist`],
+//!   and no frame until [`Replica::handle_persisted`] is called.
 //! - **A claim is made only when no cell is left unsent**, and knowledge moves only by a claim or an own write.
-//! - **A replica id belongs to one continuous history.** After a load, the copy may be an old one; its own new writes
-//!   stay here until the aggregator has told what it knows of the id.
+//! - **A replica id belongs to one continuous history.** After a load, the copy may be an old one. Its new
+//!   writes are not sent until the aggregator has stated what it has of the id.
 
 mod clock;
 mod connections;
@@ -43,15 +43,15 @@ use crate::write::Write;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use = "an output is work still to do"]
 pub enum Output {
-    /// Close what carries this session: the replica is done with it.
+    /// Close this session in the transport: the replica no longer uses it.
     Close {
         /// The session; its id is not used again.
         session: SessionId,
     },
-    /// Tell the application.
+    /// Pass it to the application.
     Event(Event),
-    /// Make durable what [`Replica::take_unsaved`] gives, then hand its token to [`Replica::handle_persisted`]. Nothing is sent
-    /// before.
+    /// Make durable what [`Replica::take_unsaved`] returns, then pass its token to
+    /// [`Replica::handle_persisted`]. Nothing is sent before that.
     Persist,
     /// Send the first `len` bytes of the buffer as one message, in order.
     Transmit {
@@ -62,18 +62,19 @@ pub enum Output {
     },
 }
 
-/// Names one state that was taken to be made durable: [`Replica::take_unsaved`] gives it. Later tokens include earlier ones.
+/// Identifies a state that [`Replica::take_unsaved`] returned to be made durable. A later token includes
+/// earlier ones.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[must_use = "nothing is sent until it is handed to `handle_persisted`"]
 pub struct PersistToken(u64);
 
-/// One copy of one document, in conversation with others.
+/// One copy of one document, which syncs with others.
 ///
 /// # Example: two replicas, one in-memory link
 /// ```
 /// use crdt_core::*;
 /// let name = DocumentName::new("pump-42")?;
-/// // A device gives the random numbers of its system.
+/// // A device passes the random source of its system.
 /// let mut device = Replica::<Heap, _>::new(&name, Config::new(Role::Member), CountingRng::new(1));
 /// let mut cloud = Replica::<Heap, _>::new(&name, Config::new(Role::Aggregator), CountingRng::new(2));
 /// let at = Moment::new;
@@ -104,26 +105,26 @@ pub struct PersistToken(u64);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Replica<S: Memory, R> {
-    /// Everything but the sessions.
+    /// All state except the sessions.
     context: Context<S>,
     rng: R,
     sessions: Sessions<S>,
     next_session: u32,
-    /// Counts the states that were to be made durable.
+    /// Number of states to be made durable.
     issued: u64,
-    /// Up to here they are.
+    /// Number of the last durable one.
     persisted: u64,
-    /// Cells up to this sequence number were handed to the driver.
+    /// Cells up to this sequence number were passed to the driver.
     saved_seq: u64,
-    /// Counts peers that came or went.
+    /// Counts peers that connected or left.
     presence: u32,
-    /// With it, a member was away.
+    /// The `presence` at which some member was away.
     somebody_is_away_at: Option<u32>,
-    /// As it was when all sessions were woken.
+    /// The shared state when all sessions were last woken.
     woken_for: SharedState,
 }
 
-/// What all sessions of a replica look at: when it changes, each may have something to send.
+/// The state that all sessions depend on: when it changes, each may have something to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct SharedState {
     seq: u64,
@@ -145,11 +146,11 @@ impl SharedState {
 }
 
 impl<S: Memory, R: Rng> Replica<S, R> {
-    /// A new replica: an empty document, and an id that `rng` gives.
+    /// A new replica: an empty document, and an id drawn from `rng`.
     ///
-    /// `rng` is asked for 64 bits whenever this copy needs an id, and for 32 with each session. It must be seeded from the system,
-    /// or be a hardware generator: if two replicas draw the same id, their histories mix, and writes are lost.
-    /// [`CountingRng`](crate::CountingRng) is for tests.
+    /// `rng` supplies 64 bits for each id and for the salt of this copy, and 32 for each session. It must be
+    /// seeded from the system, or be a hardware generator: if two replicas draw the same id, their histories
+    /// mix, and writes are lost. [`CountingRng`](crate::CountingRng) is for tests.
     pub fn new(name: &DocumentName, config: Config, mut rng: R) -> Self {
         let id = fresh_replica_id(&mut rng);
         Self::with_id(name, id, config, rng)
@@ -183,18 +184,18 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         stamp
     }
 
-    /// What was taken with `token`, and all before, is durable.
+    /// What was taken with `token`, and all before it, is durable.
     pub fn handle_persisted(&mut self, token: PersistToken) {
         // A token of another replica makes nothing durable here.
         self.persisted = self.persisted.max(token.0.min(self.issued));
     }
 
-    /// Marks state that changes without gating (what peers have acknowledged) to be saved too, before a shutdown.
+    /// Saves state whose changes do not cause a save (what peers have acknowledged). For a shutdown.
     pub fn request_persist(&mut self) {
         self.context.unsaved = true;
     }
 
-    /// The next thing to do, or `None` when there is nothing until the next input. Frames are written to `buffer`.
+    /// The next work for the driver, or `None` until the next input. Frames are written to `buffer`.
     ///
     /// A frame is no longer than `buffer`, which must have at least
     /// [`FRAME_LEN_MIN`](crate::limits::FRAME_LEN_MIN) bytes and capacity for the longest cell.
@@ -213,7 +214,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         if self.persisted < self.issued {
             return None;
         }
-        // If what all sessions work on has changed, each may have something to send.
+        // If the shared state has changed, each session may have something to send.
         let state = SharedState::of(self);
         if core::mem::replace(&mut self.woken_for, state) != state {
             self.sessions.wake_all();
@@ -226,7 +227,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
                 return Some(Output::Transmit { session: self.sessions[index].id, len });
             }
         }
-        // Writing found out that there is nothing to write, which may have been an event.
+        // A session that had nothing to write may have caused an event.
         self.context.events.pop().map(Output::Event)
     }
 
@@ -235,7 +236,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         &self.context.document
     }
 
-    /// Its name.
+    /// The name of the document.
     pub fn name(&self) -> &DocumentName {
         &self.context.name
     }
@@ -245,32 +246,32 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         self.context.document.replica
     }
 
-    /// Whether own writes are held back until the aggregator has told what it knows of this id.
+    /// Whether own writes are not sent until the aggregator has stated what it has of this id.
     pub fn is_unverified(&self) -> bool {
         self.context.unverified.is_some()
     }
 
-    /// Whether changes wait to be handed over or to be made durable.
+    /// Whether changes are not taken yet, or not durable yet.
     pub fn has_unsaved(&self) -> bool {
         self.context.unsaved || self.persisted < self.issued
     }
 
-    /// Events that were dropped because nobody took them in time.
+    /// Number of events dropped because the application did not take them in time.
     pub fn dropped_events(&self) -> u64 {
         self.context.events.dropped
     }
 
-    /// The next of the conflicts that [`Event::Conflicts`] told of, the oldest first.
+    /// Takes the oldest conflict that [`Event::Conflicts`] reported.
     pub fn take_conflict(&mut self) -> Option<Conflict<S>> {
         self.context.conflicts.take()
     }
 
-    /// Conflicts whose details were dropped because nobody took them in time.
+    /// Number of conflicts whose details were dropped, because the application did not take them in time.
     pub fn dropped_conflicts(&self) -> u64 {
         self.context.conflicts.dropped
     }
 
-    /// What repairs have done so far. All zero on a sound disk.
+    /// Counters of repairs so far. All zero on a sound disk.
     pub fn repairs(&self) -> Repairs {
         self.context.repairs
     }

@@ -11,7 +11,7 @@ use crate::sync::{Event, Memory, Peer, Session, SessionId};
 use crate::time::Time;
 
 impl<S: Memory, R: Rng> Replica<S, R> {
-    /// Asks the peer of every open session to tell, once, what is durable there.
+    /// Requests from the peer of every open session one acknowledgement of what is durable there.
     pub fn request_acknowledgement(&mut self) {
         for session in self.sessions.iter_mut() {
             session.request_acknowledgement();
@@ -19,18 +19,20 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         self.sessions.wake_all();
     }
 
-    /// How many claims were sent in `session` so far: what [`note_delivered`](Self::note_delivered) is told of the frame that
-    /// was polled last. 0 without such a session.
+    /// Number of claims sent in `session` so far. After polling a frame, keep it for
+    /// [`note_delivered`](Self::note_delivered). 0 if there is no such session.
     pub fn claims_sent(&self, session: SessionId) -> u32 {
         self.sessions.index_of(session).map_or(0, |index| self.sessions[index].claims_sent())
     }
 
-    /// The transport delivered a frame, and all before it, after which [`claims_sent`](Self::claims_sent) was `claims`.
+    /// The transport delivered a frame and all before it. `claims` is what [`claims_sent`](Self::claims_sent)
+    /// returned after that frame.
     ///
-    /// For a transport whose peer acknowledges only what it has made durable: then a delivery is a receipt, and costs no
-    /// byte. [`acknowledged_through`](Self::acknowledged_through) rises, with an [`Event::Acknowledged`], as long as the
-    /// session lasts. What a peer refuses or needs anew is no receipt; its word about that has to be handed in first. What
-    /// may be forgotten, and what outlives the session, still rests on what the peer says itself
+    /// Only for a transport whose peer acknowledges what it has made durable: a delivery is then a receipt
+    /// that costs no bytes. [`acknowledged_through`](Self::acknowledged_through) rises, with an
+    /// [`Event::Acknowledged`], while the session lasts. What a peer refuses or needs again is not a receipt,
+    /// so handle its frames about that first. What may be forgotten, and what outlives the session, still
+    /// depends on the peer's own acknowledgements
     /// ([`request_acknowledgement`](Self::request_acknowledgement)).
     pub fn note_delivered(&mut self, session: SessionId, claims: u32) {
         let Some(index) = self.session_index(session) else { return };
@@ -43,30 +45,32 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         self.context.events.push(Event::Acknowledged { peer, through: told.max(delivered) });
     }
 
-    /// Changes of the document up to this one ([`Document::seq`](crate::Document::seq)), whoever made them, are durable at `peer`: the transport
-    /// delivered them in the session that is open. 0 without one.
+    /// Changes of the document up to this one ([`Document::seq`](crate::Document::seq)), of any writer, are
+    /// durable at `peer`: the transport delivered them in the open session. 0 without one.
     pub fn delivered_seq(&self, peer: PeerId) -> u64 {
         let sessions = self.sessions.iter().filter(|s| s.carrier.peer == peer);
         sessions.filter_map(Session::delivered_claim).map(|claim| claim.seq).max().unwrap_or(0)
     }
 
-    /// What `peer` has made durable, as far as it has said so.
+    /// What `peer` has acknowledged as durable.
     pub fn acknowledged_by(&self, peer: PeerId) -> Option<&VersionVector<S>> {
         self.context.peers.of(peer).map(|p| &p.acked)
     }
 
-    /// Own writes up to this time are durable at `peer`: it said so, or the transport did in the session that is open.
+    /// Own writes up to this time are durable at `peer`, by its acknowledgement or by delivery in the open
+    /// session.
     pub fn acknowledged_through(&self, peer: PeerId) -> Time {
         let told = self.acknowledged_by(peer).map_or(Time::ZERO, |acked| acked.time_of(self.id()));
         let sessions = self.sessions.iter().filter(|s| s.carrier.peer == peer);
         sessions.filter_map(Session::delivered_claim).map(|claim| claim.own_time).fold(told, Time::max)
     }
 
-    /// The peers that are known to have the transaction `stamp`, whoever wrote it, on their disks: "has the device got it?" A
-    /// stamp comes from [`update`](Self::update), or from [`Document::stamp_of`](crate::Document::stamp_of). O(peers x log replicas).
+    /// The peers that are known to have the transaction `stamp`, of any writer, on their disks. Get a stamp
+    /// from [`update`](Self::update), or from [`Document::stamp_of`](crate::Document::stamp_of). O(peers x
+    /// log replicas).
     ///
-    /// What a peer says is asked for with [`request_acknowledgement`](Self::request_acknowledgement); what the transport
-    /// delivered counts for own writes ([`note_delivered`](Self::note_delivered)).
+    /// Peers acknowledge on request ([`request_acknowledgement`](Self::request_acknowledgement)). For own
+    /// writes, delivery by the transport counts too ([`note_delivered`](Self::note_delivered)).
     pub fn confirmed_by(&self, stamp: Stamp) -> impl Iterator<Item = PeerId> + '_ {
         let delivered = move |peer: PeerId| {
             stamp.replica == self.id()

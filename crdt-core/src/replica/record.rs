@@ -1,4 +1,4 @@
-//! What is kept on disk: a record a cell, and one for everything else. The driver decides where.
+//! Records on disk: one per cell, and one for everything else. The driver decides where to store them.
 //!
 //! Cell record (the path is the driver's key):
 //!
@@ -17,13 +17,13 @@
 //! | name | length, then UTF-8 |
 //! | replica | id |
 //! | clock | highest time seen |
-//! | unverified | 0: no; t + 1: own writes after t are held back, and the spare id follows |
+//! | unverified | 0: no; t + 1: own writes after t are not sent yet, and the spare id follows |
 //! | horizon | id, time |
 //! | version vector, floor | vectors |
 //! | fingerprint | 8 bytes, little endian |
 //! | given-up ids | a count, then ids |
 //! | peers | a count, then of each: key (32 bytes), flags (1 byte: 1 active, 2 a replica id follows), replica id, acknowledged: vector |
-//! | retired ids | left out where there are none: when the last retired of which nothing is kept, a count, then id, time and when it retired of each |
+//! | retired ids | left out if there are none: retirement time of the last one that is no longer listed, a count, then id, time and retirement time of each |
 
 use rand_core::Rng;
 
@@ -43,11 +43,11 @@ use crate::sync::{Context, Memory, Peer};
 use crate::time::{Moment, Time};
 use crate::wire::{Damaged, DecodeError, Full, Reader, Writer};
 
-/// The format of records that this version writes. It reads 1 to this.
+/// The format of records that this version writes. It reads up to this one.
 const RECORD_FORMAT: u8 = 1;
 const HEAD_LEN: usize = 15;
 
-/// A stored document cannot be loaded.
+/// Why a stored document cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
@@ -60,50 +60,51 @@ pub enum RestoreError {
     /// The cells are not those that the state record was written with.
     #[error("the cells do not add up to the stored fingerprint: the storage was damaged")]
     Fingerprint,
-    /// A replica is restored before it is used, from records of the same document.
+    /// The replica was used before, or is of another document.
     #[error("the replica was used before, or is of another document: restore into a new one")]
     NotNew,
-    /// What should be a path is none.
+    /// A path is not valid.
     #[error(transparent)]
     Path(PathError),
     /// Written by a later version.
     #[error("the record has format {found}, this version reads up to {RECORD_FORMAT}: update the program")]
     NewerFormat {
-        /// What the record says.
+        /// The format of the record.
         found: u8,
     },
 }
 
-/// Something to be made durable, all of one token in one atomic step.
+/// A change to make durable. All changes of one token belong in one atomic commit.
 #[derive(Clone, Copy, Debug)]
 pub enum Unsaved<'a> {
-    /// Drop every cell of this document; those that are held follow. Only from fixed storage.
+    /// Delete every stored cell of this document; the current ones follow. Only from fixed storage.
     Rewrite,
-    /// The cell at this path is gone.
+    /// The cell at this path was removed.
     Removed(&'a str),
-    /// The cell at this path is new or has changed. [`CellRecord`] is what to store of it.
+    /// The cell at this path is new or has changed. Store its [`CellRecord`].
     Cell(Stored<'a>),
-    /// Everything that is no cell: one record, which replaces the one before. It comes last.
+    /// Everything else: one record, which replaces the previous one. It comes last.
     State(StateRecord<'a>),
 }
 
-/// The state record of a replica, to be written to where the driver keeps it.
+/// The state record of a replica, to be encoded and stored by the driver.
 #[derive(Clone, Copy)]
 pub struct StateRecord<'a>(&'a dyn EncodeState);
 
-/// A [`Context`], of whatever memory.
+/// A [`Context`], of any memory.
 trait EncodeState {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), Full>;
 }
 
 impl StateRecord<'_> {
-    /// Writes the record to the front of `buffer` and tells its length; `None` when it does not fit. O(replicas + peers).
+    /// Writes the record to the front of `buffer` and returns its length; `None` if it does not fit.
+    /// O(replicas + peers).
     pub fn encode(&self, buffer: &mut [u8]) -> Option<usize> {
         let mut writer = Writer::new(buffer);
         self.0.encode(&mut writer).ok().map(|()| writer.len())
     }
 
-    /// The record.
+    /// The encoded record.
     #[cfg(feature = "alloc")]
     pub fn to_vec(&self) -> alloc::vec::Vec<u8> {
         let mut buffer = alloc::vec![0; 512];
@@ -133,7 +134,8 @@ impl CellRecord {
     /// Longest record, in bytes.
     pub const LEN_MAX: usize = HEAD_LEN + VALUE_LEN_MAX;
 
-    /// Writes the record of `cell` to the front of `buffer` and tells its length; `None` when it does not fit.
+    /// Writes the record of `cell` to the front of `buffer` and returns its length; `None` if it does not
+    /// fit.
     pub fn encode(cell: &Stored<'_>, buffer: &mut [u8]) -> Option<usize> {
         let record = buffer.get_mut(..HEAD_LEN + cell.payload.len())?;
         record[..6].copy_from_slice(&cell.stamp.time.as_ms().to_le_bytes()[..6]);
@@ -146,7 +148,7 @@ impl CellRecord {
     /// Reads a record.
     ///
     /// # Errors
-    /// [`RestoreError::Damaged`] when it is none.
+    /// [`RestoreError::Damaged`] if it is not a record.
     pub fn decode<'a>(path: Path<'a>, record: &'a [u8]) -> Result<Cell<'a>, RestoreError> {
         let mut reader = Reader::new(record);
         let (stamp, kind) = read_cell_head(&mut reader).map_err(|Damaged| reader.error())?;
@@ -157,10 +159,12 @@ impl CellRecord {
 }
 
 impl<S: Memory, R: Rng> Replica<S, R> {
-    /// Gives `sink` everything that changed since the last call, after [`Output::Persist`](super::Output::Persist).
+    /// Passes everything that changed since the last call to `sink`. Call it after
+    /// [`Output::Persist`](super::Output::Persist).
     ///
-    /// All of it goes to disk in one atomic step; then [`handle_persisted`](Self::handle_persisted) is given the token. O(changes).
-    /// If the disk fails, the replica must be dropped and loaded again.
+    /// Store all of it in one atomic commit, then pass the token to
+    /// [`handle_persisted`](Self::handle_persisted). If the disk fails, drop the replica and load it again.
+    /// O(changes).
     pub fn take_unsaved(&mut self, mut sink: impl FnMut(Unsaved<'_>)) -> PersistToken {
         let cells = &self.context.document.cells;
         match cells.removed() {
@@ -178,18 +182,19 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         PersistToken(self.issued)
     }
 
-    /// The state record as it is now, whether it changed or not. What is saved with the cells of a commit comes from
+    /// The current state record, changed or not. To commit it with cells, use
     /// [`take_unsaved`](Self::take_unsaved).
     pub fn state_record(&self) -> StateRecord<'_> {
         StateRecord(&self.context)
     }
 
-    /// A replica from its state record and the records of its cells, in any order.
+    /// Loads a replica from its state record and the records of its cells, in any order.
     ///
-    /// It may be an old copy, and cannot know it: see [`is_unverified`](Self::is_unverified). O(cells x log cells).
+    /// The records may be an old copy, which is not detected here: see
+    /// [`is_unverified`](Self::is_unverified). O(cells x log cells).
     ///
     /// # Errors
-    /// [`RestoreError`]. The records are untouched.
+    /// [`RestoreError`]. The records are unchanged.
     pub fn load<'a>(
         moment: Moment,
         config: Config,
@@ -203,11 +208,12 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         Ok(replica)
     }
 
-    /// The same as [`load`](Self::load), into a replica that was just made for this document: for a device whose stack
-    /// does not hold a second one.
+    /// As [`load`](Self::load), but into a new replica of this document: for a device whose stack is too
+    /// small for a second one.
     ///
     /// # Errors
-    /// [`RestoreError`]; the replica may hold a part of the records then, and must not be used. The records are untouched.
+    /// [`RestoreError`]; the replica may contain a part of the records then, and must not be used. The
+    /// records are unchanged.
     pub fn restore<'a>(
         &mut self,
         moment: Moment,
@@ -229,7 +235,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         Ok(())
     }
 
-    /// Takes over everything but the cells, and tells what their fingerprint must be.
+    /// Reads everything but the cells, and returns the fingerprint that they must have.
     fn read_state(&mut self, state: &[u8]) -> Result<u64, RestoreError> {
         let (name, id, mut reader) = read_head(state)?;
         if name != self.context.name || self.context.document.seq != 0 || self.context.peers.len() != 0 {
@@ -242,7 +248,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         })
     }
 
-    /// What follows the replica's id.
+    /// Reads what follows the replica's id.
     fn read_rest(&mut self, reader: &mut Reader<'_>) -> Result<u64, Stop> {
         let clock = read_time(reader)?;
         let unverified = reader.varint(crate::limits::TIME_MAX + 1)?;
@@ -257,7 +263,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         self.context.document.knowledge = Knowledge::restore(vv, floor, horizon, clock);
         let fingerprint = u64::from_le_bytes(reader.array()?);
         for _ in 0..reader.varint(u64::MAX)? {
-            // Ids that do not fit are the oldest: nothing of them is left in all likelihood.
+            // If not all fit, the oldest are evicted: in all likelihood nothing of them is left.
             let id = read_id(reader)?;
             self.context.give_up(id);
         }
@@ -336,7 +342,7 @@ impl<S: Memory> EncodeState for Context<S> {
     }
 }
 
-/// Why reading a state record ended; the reader knows what is damaged.
+/// Why reading a state record failed. The reader has the details of damage.
 enum Stop {
     Capacity(CapacityError),
     Damaged,
@@ -354,7 +360,7 @@ impl From<Damaged> for Stop {
     }
 }
 
-/// The document's name, the replica's id, and what follows.
+/// The document's name, the replica's id, and a reader of the rest.
 fn read_head(state: &[u8]) -> Result<(DocumentName, ReplicaId, Reader<'_>), RestoreError> {
     let mut reader = Reader::new(state);
     let format = reader.byte().map_err(|Damaged| reader.error())?;

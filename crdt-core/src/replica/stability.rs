@@ -15,12 +15,13 @@ use crate::sync::Memory;
 use crate::time::{Moment, Time};
 
 impl<S: Memory, R: Rng> Replica<S, R> {
-    /// Forgets the tombstones that every active member is known to have, and retires the replica ids that nobody uses any
-    /// more. For aggregators; tells how many tombstones it forgot. O(tombstones x members), and O(cells) where ids may retire.
+    /// Forgets the tombstones that every active member is known to have, and retires the replica ids that
+    /// nobody uses any more. For aggregators. Returns how many tombstones it forgot. O(tombstones x members),
+    /// and O(cells) if ids may retire.
     ///
-    /// Without an active member it forgets nothing. Nobody has them then, and somebody will come: a device that was never
-    /// here, with copies of what was deleted, or one that was given up. Keeping them spares it the whole document, and
-    /// where capacity is short they go anyway.
+    /// Without an active member it forgets nothing: a new or inactive device may connect later, with cells
+    /// that were deleted. The tombstones save it a full batch. If capacity is short, they are forgotten
+    /// anyway.
     pub fn forget_stable(&mut self, moment: Moment) -> usize {
         let members = || self.context.peers.iter().filter(|p| p.active);
         if members().next().is_none() {
@@ -34,7 +35,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         forgotten
     }
 
-    /// Whether there are replica ids that their owners have given up, and that may retire by and by.
+    /// Whether there are replica ids that their owners no longer use, and that may retire later.
     pub fn has_given_up_ids(&self) -> bool {
         !self.context.given_up.is_empty()
     }
@@ -45,14 +46,15 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         self.context.document.knowledge.retired().iter()
     }
 
-    /// Forgets every tombstone, to make room: members that have not seen them get the whole document when they next come.
+    /// Forgets every covered tombstone, to free capacity. Members that lack any of them get a full batch.
     pub fn forget_all_tombstones(&mut self) -> usize {
         let forgotten = self.context.document.forget_tombstones(|_| true);
         self.context.unsaved |= forgotten > 0;
         forgotten
     }
 
-    /// Tombstones are no longer kept for `peer`: it was silent for too long. It is a member again when it comes back.
+    /// Stops keeping tombstones for `peer`, which was silent for too long. It is active again when it
+    /// returns.
     pub fn deactivate(&mut self, peer: PeerId) {
         if let Some(peer) = self.context.peers.of_mut(peer) {
             peer.active = false;
@@ -60,7 +62,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         }
     }
 
-    /// Retires the ids that nobody uses, of which nothing is left, and that every active member has all of.
+    /// Retires the ids that nobody uses, that have no cells left, and whose writes every active member has.
     fn retire_ids(&mut self) {
         if self.context.config.role != Role::Aggregator
             || !self.context.document.knowledge.retired().has_capacity()
@@ -69,7 +71,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         }
         let mut retirable = S::Ids::default();
         for id in self.context.given_up.iter().filter(|id| self.is_retirable(**id)) {
-            // Those that do not fit have their turn the next time.
+            // Those that do not fit retire the next time.
             retirable.push(*id).ok();
         }
         if retirable.is_empty() {
@@ -86,7 +88,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         }
     }
 
-    /// As far as version vectors tell.
+    /// Whether `id` may retire if no cell of it is left.
     fn is_retirable(&self, id: ReplicaId) -> bool {
         let time = self.context.document.knowledge.vv().time_of(id);
         let mut members = self.context.peers.iter().filter(|p| p.active);
@@ -95,7 +97,7 @@ impl<S: Memory, R: Rng> Replica<S, R> {
             && self.context.peers.iter().all(|p| p.replica != Some(id))
             && self.sessions.iter().all(|s| s.peer_replica() != Some(id))
             && members.all(|p| p.acked.time_of(id) == time)
-            // Nobody knows what an early session has brought to its peer.
+            // It is unknown what an early session has sent to its peer.
             && self.sessions.iter().all(|s| s.carrier.confirmed)
     }
 }

@@ -1,4 +1,4 @@
-//! A transaction that is put together on a replica.
+//! Transactions that read their own writes, on a replica.
 
 use rand_core::Rng;
 

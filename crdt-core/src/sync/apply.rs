@@ -1,4 +1,4 @@
-//! Applying a batch: its cells are visible at once, and incorporated when the claim at its end arrives.
+//! Applies a batch. Its cells are visible at once; they are incorporated when the claim at its end arrives.
 
 use super::conflicts::Sender;
 use super::receive::refusal;
@@ -28,7 +28,7 @@ impl<S: Memory> Session<S> {
         Ok(())
     }
 
-    // Not inlined: within the loop over cells its code is longer.
+    // Not inlined: the code is larger if it is part of the loop over cells.
     #[inline(never)]
     fn handle_cell(
         &mut self,
@@ -101,7 +101,7 @@ impl<S: Memory> Session<S> {
         Ok(())
     }
 
-    /// A value that a forgotten tombstone may have deleted: written again, unless something newer stands in its place.
+    /// Reissues a value that a forgotten tombstone may have deleted, unless a newer cell dominates it.
     fn reissue_late(&mut self, cell: Stored<'_>, context: &mut Context<S>) -> Result<(), UpdateError> {
         let here = context.document.cells.get(cell.path).is_some_and(|here| here.stamp == cell.stamp);
         if here || !context.document.is_dominated(cell.path(), cell.stamp) {
@@ -120,7 +120,7 @@ impl<S: Memory> Session<S> {
 
     // ---- claims ----
 
-    /// The end of a delta. `None`: there is no capacity for its claim.
+    /// Handles the end of a delta. `claim` is `None` if it does not fit.
     pub(super) fn handle_end(
         &mut self,
         claim: Option<VersionVector<S>>,
@@ -131,20 +131,20 @@ impl<S: Memory> Session<S> {
             self.incoming.note_claim_received();
             return Ok(Outcome::Done);
         };
-        // Retirements have a message of their own. To remove an entry needs no capacity.
+        // Retirements have a message of their own. Removing an entry needs no capacity.
         claim.put(ReplicaId::RETIREMENTS, Time::ZERO).ok();
         self.handle_claim(claim.entries(), context)?;
         Ok(Outcome::BatchEnded)
     }
 
-    /// The claim of a delta that has only the peer's own writes.
+    /// Handles the claim of a delta that has only the peer's own writes.
     pub(super) fn handle_own_claim(&mut self, time_ms: u64, context: &mut Context<S>) -> Result<(), Stop> {
         let replica = self.peer_replica().ok_or(Stop::Dangling)?;
         let time = Time::from_ms(time_ms).ok_or(Stop::Dangling)?;
         self.handle_claim(&[VectorEntry { replica, time }], context)
     }
 
-    /// The claim of a batch: what it raises here is incorporated now. It lists a replica once.
+    /// Handles the claim of a batch: incorporates what it raises here. A claim lists each replica once.
     fn handle_claim(&mut self, claim: &[VectorEntry], context: &mut Context<S>) -> Result<(), Stop> {
         if self.incoming.is_skipping() {
             self.incoming.note_claim_received();
@@ -164,10 +164,10 @@ impl<S: Memory> Session<S> {
         if self.carrier.confirmed
             && let Some(peer) = context.peers.of_mut(self.carrier.peer)
         {
-            // The peer sends nothing before it is durable there.
+            // A peer sends only what is durable there, so its claim is an acknowledgement.
             peer.acked.join_entries(claim).ok();
         }
-        // What the aggregator lists is in use again.
+        // An id that the aggregator lists is in use again.
         let decides = self.carrier.with_aggregator();
         for entry in claim {
             let stamp = Stamp::new(entry.time, entry.replica);
@@ -179,7 +179,7 @@ impl<S: Memory> Session<S> {
             let raised = context.document.knowledge.claim(entry.replica, entry.time);
             debug_assert!(raised.is_ok(), "there is capacity for all of them");
         }
-        // An entry without capacity is only forgotten knowledge.
+        // An entry that does not fit may be dropped: a lower vector only costs bytes.
         self.outgoing.peer_knows.join_entries(claim).ok();
         self.incoming.note_claim_received();
         Ok(())
@@ -201,7 +201,8 @@ impl<S: Memory> Session<S> {
         }
     }
 
-    /// The end of a full batch: cells that the sender covers and does not have are dropped, and its floor is taken over.
+    /// Handles the end of a full batch: drops cells that the sender covers but does not have, and takes over
+    /// its floor.
     // Not inlined: its large stack frame would be part of that of every message.
     #[inline(never)]
     pub(super) fn handle_end_full(
@@ -223,13 +224,13 @@ impl<S: Memory> Session<S> {
         if !claim.dominates(&floor) {
             return Err(Stop::OutOfTurn(Turn::FloorAboveClaim));
         }
-        // Nothing is dropped for a claim that is not accepted: the floor would be above the version vector.
+        // If the claim is not accepted, nothing is dropped: the floor would rise above the version vector.
         if self.incoming.is_skipping() || !self.has_capacity_for(claim.entries(), context) {
             self.refuse_replicas(context);
             self.incoming.note_claim_received();
             return Ok(());
         }
-        // With every forgotten tombstone incorporated here, it is a plain delta.
+        // If every tombstone that the sender forgot is incorporated here, the batch is a plain delta.
         let plain = context.document.knowledge.dominates(&floor) && holds(Rule::FullAsDelta);
         if !plain {
             sort(&mut self.incoming.confirmed);
@@ -254,14 +255,14 @@ impl<S: Memory> Session<S> {
     }
 }
 
-/// Notes that the sender of a full batch has this cell. There is capacity for every cell that is held.
+/// Notes that the sender of a full batch has this cell. The list has capacity for every stored cell.
 fn note_confirmed<S: Memory>(document: &Document<S>, confirmed: &mut S::Sequences, seq: u64) {
-    // A peer that names the same cells over and over does not make this grow without end.
+    // Bounded, because a peer may repeat the same cells without end.
     let limit = 64 + 2 * document.cells.count();
     if confirmed.len() < limit && confirmed.push(seq).is_ok() {
         return;
     }
-    // Some of those noted were replaced since: their numbers mean nothing any more.
+    // Cells that were replaced since have new sequence numbers: remove their old ones.
     sort(confirmed);
     let mut held = S::Sequences::default();
     for cell in document.cells.below(None).filter(|cell| confirmed.binary_search(&cell.seq).is_ok()) {

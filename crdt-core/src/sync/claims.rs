@@ -1,4 +1,4 @@
-//! The claims that a session has sent, and what became of them.
+//! The claims that a session has sent, and which of them were acknowledged or delivered.
 
 use crate::time::Time;
 
@@ -9,7 +9,7 @@ pub(crate) struct Claim {
     number: u32,
     /// The sender's own time in it.
     pub(crate) own_time: Time,
-    /// The last change of the document when it was made.
+    /// The last change of the document when it was sent.
     pub(crate) seq: u64,
 }
 
@@ -20,13 +20,13 @@ pub(crate) struct Claims {
     acked: u32,
     /// The transport delivered claims up to this one: the peer has made them durable.
     delivered: u32,
-    /// Claims up to this one rest on a base that the peer does not have: their acknowledgement means nothing.
+    /// Claims up to this one assumed a base that the peer lacks: their acknowledgements are ignored.
     void: u32,
     /// Claims that were sent before the peer asked for another Open: [`total`](Self::total) counts them too.
     before: u32,
-    /// The peer has told that it has the changes up to this sequence number.
+    /// The peer has acknowledged the changes up to this sequence number.
     seen_seq: u64,
-    /// Some claims, among them the newest and the last that the peer is known to have.
+    /// A sample of the claims: the newest and, if any was acknowledged or delivered, at least one of those.
     recent: heapless::Deque<Claim, 8>,
 }
 
@@ -36,12 +36,12 @@ impl Claims {
         Self { sent: 0, acked: 0, delivered: 0, void: 0, before, seen_seq: 0, recent: heapless::Deque::new() }
     }
 
-    /// A claim was sent. `own_time`: the sender's own time in it, `seq`: the last change of the document.
+    /// Notes a sent claim. `own_time` is the sender's own time in it, `seq` the last change of the document.
     pub(crate) fn note_sent(&mut self, own_time: Time, seq: u64) {
         self.sent = self.sent.saturating_add(1);
         if self.recent.is_full() {
-            // Under steady writes every claim would be replaced before the peer acknowledges it, so the oldest goes only if a
-            // later one is known to have arrived.
+            // The oldest is evicted only if a later one is known to have arrived. Otherwise, under steady
+            // writes, each claim would be evicted before its acknowledgement arrives.
             let known = self.acked.max(self.delivered);
             if self.recent.get(1).is_some_and(|claim| claim.number <= known) {
                 self.recent.pop_front();
@@ -53,14 +53,16 @@ impl Claims {
         debug_assert!(pushed.is_ok(), "one was removed");
     }
 
-    /// The peer acknowledges `further` claims. Tells the number of the last one; `None` if that was never sent.
+    /// The peer acknowledges `further` claims. Returns the number of the last one, or `None` if it was never
+    /// sent.
     pub(crate) fn note_acked(&mut self, further: u64) -> Option<u32> {
         let through = u64::from(self.acked).checked_add(further)?;
         self.acked = u32::try_from(through).ok().filter(|through| *through <= self.sent)?;
         Some(self.acked)
     }
 
-    /// The peer acknowledges `further` claims in the frame that is about to be handled: it had them before it wrote the frame.
+    /// The frame about to be handled acknowledges `further` claims: the peer had them when it wrote the
+    /// frame.
     pub(crate) fn note_seen(&mut self, further: u64) {
         let through = u64::from(self.acked).saturating_add(further);
         if further == 0 || through <= u64::from(self.void) {
@@ -70,7 +72,8 @@ impl Claims {
         self.seen_seq = claim.map_or(self.seen_seq, |claim| claim.seq.max(self.seen_seq));
     }
 
-    /// The transport delivered the first `total` claims of the session. Tells whether more is known to be durable at the peer.
+    /// The transport delivered the first `total` claims of the session. Returns whether more is now known to
+    /// be durable at the peer.
     pub(crate) fn note_delivered(&mut self, total: u32) -> bool {
         let claims = total.saturating_sub(self.before).min(self.sent);
         if claims <= self.delivered {
@@ -81,13 +84,13 @@ impl Claims {
         self.last_delivered() != before
     }
 
-    /// The peer lacks the base of all that was claimed so far.
+    /// Voids all claims so far, because the peer lacks the base that they assumed.
     pub(crate) fn void_all(&mut self) {
         self.void = self.sent;
         self.seen_seq = 0;
     }
 
-    /// Claims of the whole session, also of those before an Open that had to be repeated.
+    /// Number of claims in the whole session, including those before a repeated Open.
     pub(crate) fn total(&self) -> u32 {
         self.before.saturating_add(self.sent)
     }
@@ -96,12 +99,12 @@ impl Claims {
         self.acked == self.sent
     }
 
-    /// Whether the last acknowledgement is worth something.
+    /// Whether the last acknowledged claim is valid, and not void.
     pub(crate) fn is_ack_valid(&self) -> bool {
         self.void < self.acked
     }
 
-    /// Whether `number` is that of a claim, or of a batch, whose base the peer is known not to have.
+    /// Whether the claim or batch `number` assumed a base that the peer is known to lack.
     pub(crate) fn is_void(&self, number: u64) -> bool {
         number <= u64::from(self.void)
     }
@@ -117,7 +120,7 @@ impl Claims {
         claim.filter(|claim| claim.number > self.void).copied()
     }
 
-    /// The peer has told that it has the changes up to this sequence number.
+    /// The peer has acknowledged the changes up to this sequence number.
     pub(crate) fn seen_seq(&self) -> u64 {
         self.seen_seq
     }

@@ -1,4 +1,4 @@
-//! What is told of a value that another one replaced unseen.
+//! A conflict: a write replaced a value that its sender had not seen.
 
 use super::Memory;
 use core::fmt;
@@ -10,29 +10,29 @@ use crate::list::List;
 use crate::storage::Stored;
 use crate::varint;
 
-/// A live cell that an incoming one replaced, although its sender was not known to have seen it. See
+/// A live cell that was replaced by an incoming one whose sender was not known to have seen it. See
 /// [`Event::Conflicts`](crate::Event::Conflicts).
 ///
-/// It owns what it tells. In heap storage that is everything. In fixed storage it is at most
-/// [`CONFLICT_LEN`] bytes: a path that leaves no capacity for two numbers is cut, then the winning
-/// and the lost text or bytes are; numbers and markers never are. The winning value stands in the document as well.
+/// It owns its data. Heap storage keeps all of it. Fixed storage keeps at most [`CONFLICT_LEN`] bytes: a path
+/// that leaves no capacity for two numbers is cut, then the winning and then the lost text or bytes. Numbers
+/// and markers are never cut. The document still has the winning value.
 pub struct Conflict<S: Memory> {
     lost: Side,
     won: Side,
-    /// The path of the lost cell, which begins with that of the winning one; then the lost payload, then the winning one.
+    /// The path of the lost cell (the winning path is a prefix of it), the lost payload, the winning payload.
     bytes: S::ConflictBytes,
 }
 
 /// One side of a [`Conflict`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConflictSide<'a> {
-    /// Where it was written: for the winning side of a conflict, the path of the lost cell or one above it.
+    /// The path of the write. For the winning side, it is the path of the lost cell or one above it.
     pub path: &'a str,
-    /// When and by which replica.
+    /// The time and the writer.
     pub stamp: Stamp,
     /// What was written: a scalar, the marker of an empty map or list, or the delete that won.
     pub content: Content<'a>,
-    /// Bytes of the path and of a text or bytes value in the document. What is shorter here was cut.
+    /// Bytes of the path, and of a text or bytes value, in the document. What is shorter here was cut.
     pub full_len: (usize, usize),
 }
 
@@ -43,7 +43,7 @@ impl ConflictSide<'_> {
     }
 }
 
-/// What is remembered of one side; the text is elsewhere.
+/// One side of a conflict, without its text.
 #[derive(Clone, Copy, Debug)]
 struct Side {
     stamp: Stamp,
@@ -59,7 +59,7 @@ impl<S: Memory> Conflict<S> {
         let mut bytes = S::ConflictBytes::default();
         let path_len = cut(lost.path, bytes.capacity() - 2 * varint::LEN_MAX);
         let capacity = bytes.capacity() - path_len;
-        // The lost value is nowhere else: it goes first.
+        // The lost value is stored nowhere else, so it is kept first.
         let lost_kept =
             cut_payload(lost.kind, lost.payload, capacity - won.payload.len().min(varint::LEN_MAX));
         let won_kept = cut_payload(won.kind, won.payload, capacity - lost_kept);
@@ -78,18 +78,18 @@ impl<S: Memory> Conflict<S> {
         Self { lost: side(lost, lost_kept), won: side(won, won_kept), bytes }
     }
 
-    /// The path whose value was lost. [`ConflictSide::is_whole`] tells whether it was cut.
+    /// The path of the lost value. [`ConflictSide::is_whole`] returns whether it was cut.
     pub fn path(&self) -> &str {
         core::str::from_utf8(&self.bytes[..self.path_kept()]).expect("cut between characters")
     }
 
-    /// What was here, written by whom and when.
+    /// The value that was lost, with its stamp.
     pub fn lost(&self) -> ConflictSide<'_> {
         let start = self.path_kept();
         self.version(&self.lost, start)
     }
 
-    /// What replaced it, written by whom and when.
+    /// What replaced it, with its stamp.
     pub fn won(&self) -> ConflictSide<'_> {
         let start = self.path_kept() + usize::from(self.lost.kept);
         self.version(&self.won, start)
@@ -115,7 +115,7 @@ impl<S: Memory> fmt::Debug for Conflict<S> {
     }
 }
 
-/// Bytes of `text` that are kept of at most `capacity`: whole characters.
+/// Length of the longest prefix of `text` within `capacity` that has only whole characters, in bytes.
 fn cut(text: &str, capacity: usize) -> usize {
     text.floor_char_boundary(capacity)
 }

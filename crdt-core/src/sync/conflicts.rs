@@ -1,15 +1,17 @@
-//! Conflicts: what an incoming cell replaced that its sender had not seen.
+//! Conflicts: an incoming cell replaced a value that its sender had not seen.
 //!
-//! A stamp does not say what its writer had seen, and no message does: it would cost bytes in each. So it is judged by what
-//! the peer that sent the cell has confirmed:
+//! Neither stamps nor messages contain what a writer had seen: that would cost bytes in each message. It is
+//! inferred from what the sending peer has confirmed:
 //!
-//! - A cell with a time up to the highest that the peer opened the session with was there before the session began. It is
-//!   compared with what the peer had then: the vector of its Open, or where this side spoke first, what it had acknowledged.
-//! - A later one is compared with what the peer has confirmed since: its claims, and its acknowledgements, one that comes in
-//!   the same frame included. An acknowledgement rides with the first frame that a peer has something to say in, so what
-//!   was written in answer to a write comes no earlier than the acknowledgement of that write.
+//! - An incoming cell with a time up to the highest in the peer's Open counts as older than the session. It
+//!   is compared with what the peer had then: the vector of its Open or, if this side sent first, what the
+//!   peer had acknowledged.
+//! - A later cell is compared with what the peer has confirmed since: its claims and acknowledgements,
+//!   including an acknowledgement in the same frame. A pending acknowledgement is sent with the next frame
+//!   that has other content. So an answer to a write never arrives before the acknowledgement of that write.
 //!
-//! No conflict: a cell that its own writer overwrites, one that came from this peer, and an equal content at the same path.
+//! Not a conflict: a cell overwritten by its own writer, a cell that came from this peer, equal content at
+//! the same path.
 
 use super::{Conflict, Memory, Peers, Session};
 use crate::causal::{Stamp, VersionVector};
@@ -17,16 +19,16 @@ use crate::id::ReplicaId;
 use crate::list::List;
 use crate::storage::Stored;
 
-/// Conflicts that wait. When there is no capacity the oldest is dropped, and counted.
+/// Conflicts not yet taken by the application. When the list is full, the oldest is dropped and counted.
 pub(crate) struct Conflicts<S: Memory> {
     kept: S::Conflicts,
     pub(crate) dropped: u64,
-    /// Conflicts there ever were.
+    /// Number of conflicts so far.
     pub(crate) count: u64,
 }
 
 impl<S: Memory> Conflicts<S> {
-    /// `won` replaces `lost`; `covered`: this replica covers the lost cell.
+    /// `won` replaces `lost`. `covered` is whether this replica covers `lost`.
     pub(crate) fn note(
         &mut self,
         sender: &Sender<'_, S>,
@@ -57,7 +59,7 @@ impl<S: Memory> Default for Conflicts<S> {
     }
 }
 
-/// What is known here of what the peer had when it took or wrote a cell that it sends.
+/// Infers what the peer had seen when it wrote or received a cell that it sends.
 pub(crate) struct Sender<'a, S: Memory> {
     session: &'a Session<S>,
     acked: Option<&'a VersionVector<S>>,
@@ -74,7 +76,7 @@ impl<'a, S: Memory> Sender<'a, S> {
     fn is_conflict(&self, lost: &Stored<'_>, covered: bool, won: &Stored<'_>) -> bool {
         let writer = lost.stamp.replica;
         let is_own = writer == won.stamp.replica || self.session.peer_replica() == Some(writer);
-        // A member has what it does not cover from its aggregator.
+        // A member received what it does not cover from its aggregator.
         let is_theirs = !covered && self.session.carrier.with_aggregator();
         let is_equal = (lost.path, lost.kind, lost.payload) == (won.path, won.kind, won.payload);
         lost.is_live() && !is_own && !is_theirs && !is_equal && !self.had_seen(lost, won.stamp)

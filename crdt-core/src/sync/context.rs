@@ -1,4 +1,4 @@
-//! What all sessions of a replica work on: the document, and what is known of its peers and of its own history.
+//! The state that all sessions of a replica share: the document, its peers, and the history of its id.
 
 use super::{Conflicts, Events, Fork, Memory, Peers, Repairs, Stop};
 use crate::config::Config;
@@ -8,7 +8,7 @@ use crate::list::List;
 use crate::storage::Stored;
 use crate::time::{Moment, Time};
 
-/// The replica without its sessions. A session gets it with each message.
+/// The replica without its sessions. Passed to a session with each message.
 pub(crate) struct Context<S: Memory> {
     pub(crate) name: DocumentName,
     pub(crate) config: Config,
@@ -17,17 +17,18 @@ pub(crate) struct Context<S: Memory> {
     pub(crate) events: Events<S>,
     pub(crate) conflicts: Conflicts<S>,
     pub(crate) repairs: Repairs,
-    /// When the input came that is being handled, by the corrected clock.
+    /// When the current input arrived, by the corrected clock.
     pub(crate) moment: Moment,
-    /// Added to what the driver's clock says, in milliseconds.
+    /// The correction added to the driver's clock, in milliseconds.
     pub(crate) clock_correction_ms: i64,
     /// Something changed that must be durable before anything else is sent.
     pub(crate) unsaved: bool,
-    /// Own writes after this time are held back: this copy came from storage and may be an old one.
+    /// Own writes after this time are not sent: this copy was loaded from storage and may be old.
     pub(crate) unverified: Option<Time>,
-    /// Own writes up to this time came from storage: if this copy has a twin, they have them in common.
+    /// Own writes up to this time were loaded from storage. A twin, which writes under the same id, has them
+    /// too.
     pub(crate) loaded: Time,
-    /// Ids that their owners have given up; nobody else will claim their cells.
+    /// Ids that their owners no longer use: nobody else will claim their cells.
     pub(crate) given_up: S::Ids,
     /// Some uncovered cells came from a peer that did not write them: their writer may be gone.
     pub(crate) has_orphans: bool,
@@ -52,19 +53,19 @@ impl<S: Memory> Context<S> {
             unverified: None,
             loaded: Time::ZERO,
             given_up: S::Ids::default(),
-            // The document may be loaded with some.
+            // A loaded document may have some.
             has_orphans: true,
         }
     }
 
-    /// An input came at `moment`, by the driver's clock.
+    /// Begins an input that arrived at `moment`, by the driver's clock.
     pub(crate) fn begin(&mut self, moment: Moment) {
         self.moment = moment.moved_by(self.clock_correction_ms);
     }
 
     // ---- events ----
 
-    /// What peer `peer` has acknowledged has changed.
+    /// Reports that the acknowledged vector of peer number `peer` changed.
     pub(crate) fn note_acknowledged(&mut self, peer: usize) {
         let through = self.peers[peer].acked.time_of(self.document.replica);
         if through > Time::ZERO {
@@ -72,7 +73,7 @@ impl<S: Memory> Context<S> {
         }
     }
 
-    /// Tells how many tombstones were forgotten to make room; the floor must be saved.
+    /// Reports tombstones that were forgotten to free capacity. The floor must be saved then.
     pub(crate) fn note_forgotten(&mut self) {
         let tombstones = core::mem::take(&mut self.document.forgotten_for_room);
         if tombstones > 0 {
@@ -83,7 +84,7 @@ impl<S: Memory> Context<S> {
 
     // ---- ids ----
 
-    /// The owner of an id does not use it any more.
+    /// The owner of `id` no longer uses it.
     pub(crate) fn give_up(&mut self, id: ReplicaId) {
         if self.given_up.contains(&id) {
             return;
@@ -94,7 +95,7 @@ impl<S: Memory> Context<S> {
         self.given_up.push(id).ok();
     }
 
-    /// A retired id is in use again: a peer opened under it, or has more of it than was known.
+    /// Lists a retired id again: a peer opened under it, or claimed writes of it.
     pub(crate) fn reinstate(&mut self, id: ReplicaId) {
         if self.document.knowledge.reinstate(id) {
             self.unsaved = true;
@@ -104,18 +105,18 @@ impl<S: Memory> Context<S> {
 
     // ---- the own id ----
 
-    /// Whether own writes may be sent: a copy that came from storage must be verified first.
+    /// Whether own writes may be sent: a copy loaded from storage must be verified first.
     pub(crate) fn may_send(&self) -> bool {
         self.unverified
             .is_none_or(|loaded| self.document.knowledge.vv().time_of(self.document.replica) <= loaded)
     }
 
-    /// A peer holds own writes up to `held`. If this copy has not made them, it must fork.
+    /// A peer has own writes up to `held`. If this copy did not make them, it must fork.
     pub(crate) fn check_own_id(&self, held: Time) -> Result<(), Stop> {
         match self.unverified {
             Some(loaded) if held > loaded => Err(Stop::Fork(Fork::OldCopy)),
             Some(_) => Ok(()),
-            // A twin lives, and wrote under this id.
+            // A twin wrote under this id.
             None if held > self.document.knowledge.vv().time_of(self.document.replica) => {
                 Err(Stop::Fork(Fork::Twin))
             }
@@ -123,15 +124,16 @@ impl<S: Memory> Context<S> {
         }
     }
 
-    /// A cell with the own id that lies within the own past, and that this copy never wrote: it comes from another time line,
-    /// whose last frames were in flight when this copy was verified.
+    /// Fails if `cell` has the own id and a covered stamp, but this copy never wrote it. Then another copy
+    /// wrote it, whose last frames were in flight when this copy was verified.
     pub(crate) fn check_own_past(&self, cell: &Stored<'_>) -> Result<(), Stop> {
         let document = &self.document;
         let (path, stamp) = (cell.path(), cell.stamp);
         let is_past = stamp.replica == document.replica
             && document.knowledge.vv().covers(stamp)
             && stamp.time > self.loaded;
-        // What was written here is still here, or something newer is in its place, or a tombstone was that is forgotten.
+        // A cell written here is still stored, or a newer one dominates it, or a tombstone did and was
+        // forgotten.
         if !is_past || stamp <= document.knowledge.horizon() || document.is_dominated(path, stamp) {
             return Ok(());
         }

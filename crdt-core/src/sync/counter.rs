@@ -1,9 +1,10 @@
-//! A counter's own total, where it is not sure whose it is.
+//! The own total of a counter, while another copy may also write it.
 //!
-//! A counter adds to a cell that is named by the replica's id, and nobody else writes that ([`Counter`](crate::types::Counter)).
-//! A copy that came from storage may be an old one, whose total has gone on elsewhere: adding to it would lose what was
-//! added there. So until the aggregator has told, it adds to a cell of its own, named by a spare id. Verified, that is
-//! folded into the total; it has never left. Forked, the spare id is the one it goes on under.
+//! A counter adds to a cell named by the replica's id, which no other replica writes
+//! ([`Counter`](crate::types::Counter)). A copy loaded from storage may be old, and its total may have grown
+//! elsewhere: adding to the loaded total would lose those additions. Until the aggregator verifies the copy,
+//! it adds to a separate cell, named by a spare id, which is not sent. When the copy is verified, that cell
+//! is folded into the total. If it forks, it continues under the spare id.
 
 use super::{Context, Memory};
 use crate::cell::{Content, Path, Value};
@@ -14,14 +15,14 @@ use crate::storage::{CellStore, Stored};
 use crate::types::{integer, is_total_of, own_counter_key, total_of};
 
 impl<S: Memory> Context<S> {
-    /// This copy is the newest: what was counted since the load goes into the totals.
+    /// Folds what was counted since the load into the totals: this copy is the newest.
     pub(crate) fn fold_counters(&mut self) {
         if let Some(spare) = self.document.spare.take() {
             self.move_totals(spare);
         }
     }
 
-    /// Adds the totals of a spare id, which have never left, to those that this copy adds to now.
+    /// Adds the totals of a spare id, which were never sent, to those that this copy adds to now.
     pub(crate) fn move_totals(&mut self, spare: ReplicaId) {
         let to = own_counter_key(&self.document);
         let document = &mut self.document;
@@ -36,14 +37,14 @@ impl<S: Memory> Context<S> {
                 document.write_with(stamp, Path::from_checked(&own), Content::Value(Value::I64(total)));
                 self.unsaved = true;
             }
-            // What cannot be folded counts where it is.
+            // A total that cannot be folded still counts where it is.
             folded = path;
         }
     }
 
-    /// The own total at the path of `cell`, if somebody else's cell is about to replace it.
+    /// The own total at the path of `cell`, if another replica's cell is about to replace it.
     ///
-    /// Whoever writes a late cell again, writes an older total again, under a newer stamp.
+    /// A replica that reissues a late cell gives an older total a newer stamp.
     pub(crate) fn total_to_defend(&self, cell: &Stored<'_>) -> Option<i64> {
         let own = self.document.replica;
         let is_foreign = cell.stamp.replica != own && cell.is_live();
@@ -55,7 +56,7 @@ impl<S: Memory> Context<S> {
         (here.stamp < cell.stamp).then_some(total)
     }
 
-    /// Writes the own total again, unless it is what stands there.
+    /// Writes the own total again, if another number replaced it.
     pub(crate) fn defend_total(&mut self, path: Path<'_>, total: i64) {
         let replaced = self.document.get(path).and_then(integer).is_some_and(|here| here != total);
         if replaced && let Ok(stamp) = self.document.tick(self.moment) {
@@ -65,7 +66,7 @@ impl<S: Memory> Context<S> {
     }
 }
 
-/// The first total of `spare` behind the path `after`.
+/// The first total of `spare` after the path `after`.
 fn next_total<S: Memory>(
     document: &Document<S>,
     spare: ReplicaId,
@@ -77,7 +78,7 @@ fn next_total<S: Memory>(
     Some((heapless::String::try_from(path).ok()?, number))
 }
 
-/// The path of the total of `own`, beside another total.
+/// The path of the total of `own` in the same counter as another total.
 fn own_total_beside(path: &str, own: ReplicaId) -> heapless::String<PATH_LEN_MAX> {
     let digits = own.digits();
     let counter = path.len().checked_sub(digits.len()).and_then(|end| path.get(..end));

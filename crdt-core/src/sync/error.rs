@@ -1,62 +1,63 @@
-//! Why a frame is not handled any further.
+//! Why the handling of a frame stops.
 
 use crate::limits::REPLICAS_MAX;
 use crate::wire::{Damaged, DecodeError, MessageReader, Refusal, Resource, tag};
 
-/// The peer broke the protocol: its session is gone, everything else goes on.
+/// The peer broke the protocol, or cannot be served. Its session is closed; other sessions continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerError {
     /// Its bytes are not a frame.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// It refers to something that this side cannot know.
+    /// It refers to something that was never defined.
     #[error("the peer refers to something that was never defined")]
     Dangling,
-    /// A message that must not come now.
+    /// A message that is not allowed now.
     #[error("the peer sent a message out of turn: {message}")]
     OutOfTurn {
-        /// Which.
+        /// Description of the message.
         message: &'static str,
     },
-    /// It was told why; the same stands here.
+    /// This side refuses the peer, for this reason.
     #[error("refused: {0}")]
     Refused(Refusal),
-    /// Of another session than any that is open.
+    /// The session does not exist, or is being closed.
     #[error("there is no such session")]
     UnknownSession,
 }
 
-/// Why a session handles nothing more of a frame.
+/// Why a session stops handling a frame.
 ///
-/// Four bytes: some sixty `?` return it in a register. [`Stop::error`] makes a [`PeerError`] of it, with all numbers.
+/// Four bytes, so that some sixty `?` return it in a register. [`Stop::error`] converts it to a [`PeerError`]
+/// with all numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// The bytes are no frame: the reader keeps what is wrong.
+    /// The bytes are not a frame. The reader has the details.
     Damaged,
     Dangling,
     Fenced,
-    /// This copy must go on under another id. This is no error of the peer's.
+    /// This copy must continue under another id. This is not an error of the peer.
     Fork(Fork),
-    /// The peer speaks another version than this.
+    /// The peer uses another version of the protocol.
     OtherVersion(u8),
     OutOfTurn(Turn),
-    /// There is no capacity for so many replicas.
+    /// There is no capacity for this many replicas.
     TooManyReplicas(u16),
 }
 
-/// Why this copy must go on under another id.
+/// Why this copy must continue under another id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fork {
-    /// It came from storage, and the peer holds more of its writes than were stored.
+    /// It was loaded from storage, and the peer has more of its writes than were stored.
     OldCopy,
-    /// A cell of the own past comes back that this copy never wrote.
+    /// A peer sent a covered cell with the own id that this copy never wrote.
     OtherTimeLine,
     /// Another copy writes under the same id.
     Twin,
 }
 
-/// A message that must not come now.
+/// A message that is not allowed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     AckOfNothing,
@@ -74,20 +75,21 @@ pub(crate) enum Turn {
 }
 
 impl Stop {
-    /// `needed` replicas, where there is no capacity for them.
+    /// `needed` replicas do not fit.
     pub(crate) fn too_many_replicas(needed: usize) -> Self {
         const { assert!(REPLICAS_MAX < u16::MAX as usize) };
         Stop::TooManyReplicas(needed as u16)
     }
 
-    /// What the application is told. `messages` is the reader of the frame, `capacity` how many replicas there is capacity for.
+    /// The error for the application. `messages` is the reader of the frame, `capacity` the number of
+    /// replicas that fit.
     #[cold]
     #[inline(never)]
     pub(crate) fn error(self, messages: &MessageReader<'_>, capacity: usize) -> PeerError {
         match self {
             Stop::Damaged => PeerError::Decode(messages.error()),
             Stop::Dangling => PeerError::Dangling,
-            // A fork is carried out, and not told as an error.
+            // The replica executes a fork, and does not report it as an error.
             Stop::Fenced | Stop::Fork(_) => PeerError::Refused(Refusal::Fenced),
             Stop::OtherVersion(ours) => {
                 PeerError::Refused(Refusal::Version { theirs: tag::PROTOCOL_VERSION, ours })

@@ -1,20 +1,21 @@
-//! What a replica tells its application.
+//! What a replica reports to its application.
 //!
 //! | an application wants to know | event |
 //! |---|---|
 //! | what changed | [`Event::Changed`], then [`Document::changes_since`](crate::Document::changes_since); after [`Event::Dropped`], everything |
 //! | whether a write of this side was overwritten unseen | [`Event::Conflicts`], then [`Replica::take_conflict`](crate::Replica::take_conflict) |
-//! | whether a write came so late that it was written again | [`Event::LateWrite`] |
+//! | whether a write arrived so late that it was written again | [`Event::LateWrite`] |
 //! | whether something was refused, and why | [`Event::Refused`] (by the peer), [`Event::RefusedPeer`] (here) |
-//! | whether both sides have the same | [`Event::Converged`] |
+//! | whether both sides have the same content | [`Event::Converged`] |
 //! | what is durable at the peer | [`Event::Acknowledged`]; ask with [`Replica::request_acknowledgement`](crate::Replica::request_acknowledgement) |
-//! | whether deletes were forgotten to make room | [`Event::Forgotten`] |
+//! | whether tombstones were forgotten to free capacity | [`Event::Forgotten`] |
 //! | whether this copy was an old one, or is the newest | [`Event::Forked`], [`Event::Verified`] |
 //! | what an operator must look at | [`Event::Damaged`], [`Event::ShortBuffer`] |
 //!
-//! Events wait in a queue of [`EVENTS_MAX`](crate::limits::EVENTS_MAX); when it is full the oldest is dropped and counted
-//! ([`Replica::dropped_events`](crate::Replica::dropped_events)). `Changed` and `Conflicts` take no place in it: one of
-//! each waits at most, and tells of all since the last.
+//! Events are queued, at most [`EVENTS_MAX`](crate::limits::EVENTS_MAX) on the heap. When the queue is full,
+//! the oldest is dropped and counted ([`Replica::dropped_events`](crate::Replica::dropped_events)). `Changed`
+//! and `Conflicts` are not in the queue: at most one of each is pending, and it covers everything since the
+//! last.
 
 use super::Memory;
 use super::SessionId;
@@ -24,8 +25,7 @@ use crate::list::List;
 use crate::time::Time;
 use crate::wire::Refusal;
 
-/// Something the application may want to know. The table of what there is: in the source of this module, and in
-/// `docs/semantics.md`.
+/// Something the application may want to know. A table of all events is in `docs/semantics.md`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -36,20 +36,20 @@ pub enum Event {
         /// Own writes up to here.
         through: Time,
     },
-    /// The aggregator's clock shows another time than this device's.
+    /// The aggregator's clock differs from this device's.
     ///
-    /// From here on the driver's readings are corrected by the replica. A driver without a clock may count on from
-    /// `now` by itself, and give that with each [`Moment`](crate::Moment).
+    /// From now on, the replica corrects the driver's readings. A driver without a clock may count on from
+    /// `now`, and pass the result in each [`Moment`](crate::Moment).
     ClockCorrected {
-        /// The aggregator's clock when it wrote its Open: a delay of the link behind.
+        /// The aggregator's clock when it wrote its Open, so older than now by the delay of the link.
         now: Time,
-        /// What is added to the driver's readings, in milliseconds; `None` when it gives none.
+        /// The correction of the driver's readings, in milliseconds; `None` if there are none.
         by_ms: Option<i64>,
     },
-    /// Input from a peer changed the document. Writes of this application do not raise it: it knows them.
+    /// Input from a peer changed the document. Local writes do not cause this event.
     ///
-    /// A cell that is a tombstone now says that what was at its path is gone, and below it as far as it is older. A cell
-    /// above others may have cleared them: read at its path and below.
+    /// A tombstone means that its path, and older cells below it, were deleted. Any cell may have removed
+    /// older cells below its path: read its path and everything below.
     ///
     /// # Example: what is new
     /// ```
@@ -64,102 +64,106 @@ pub enum Event {
     /// # }
     /// ```
     Changed {
-        /// [`Document::seq`](crate::Document::seq) before the first of these changes. Own writes that were made since then are
-        /// listed after it too.
+        /// [`Document::seq`](crate::Document::seq) before the first of these changes. Local writes made since
+        /// then are listed after it too.
         since: u64,
     },
-    /// Values of this copy were replaced by a peer that was not known to have seen them: at the same path, or below a
-    /// path that was written or deleted. [`Replica::take_conflict`](crate::Replica::take_conflict) gives the values with
-    /// their writers and times, as many as are kept.
+    /// A peer replaced values of this copy that it was not known to have seen: at the same path, or below a
+    /// path that was written or deleted. [`Replica::take_conflict`](crate::Replica::take_conflict) returns
+    /// the values that were kept, with their stamps.
     ///
-    /// The newest write has won, as always; this says that somebody's work was overwritten unseen. An incoming cell that loses
-    /// against a newer one here is not told here, but at the peer, when the newer one gets there. Nor is a scalar that
-    /// a write below its path hides: it is still stored.
+    /// The newest write has won, as always; this event reports that it overwrote a value unseen. If an
+    /// incoming cell loses against a newer one here, the peer reports the conflict, when the newer cell
+    /// arrives there. A scalar that a write below its path hides is not reported: it is still stored.
     ///
-    /// What the sender had seen is what it has confirmed, so this can err. Told without need: the sender had seen the
-    /// value, but the connection ended before its acknowledgement came, or its clock is far behind. Not told: the
-    /// two writes crossed while the sender's disk was busy; or the sender, an aggregator, had seen the value, and the writer
-    /// behind it had not: the aggregator is told then.
+    /// What the sender had seen is inferred from what it has confirmed, so this can err. Reported without
+    /// need: the sender had seen the value, but the connection ended before its acknowledgement arrived, or
+    /// its clock is far behind. Not reported: the two writes crossed while the sender's disk was busy; or the
+    /// sender, an aggregator, had seen the value, and the writer behind it had not. In that case the
+    /// aggregator reports it.
     Conflicts {
         /// Values that were lost since the last such event.
         cells: u64,
     },
-    /// Both sides of the session have the same, as far as this side can know.
+    /// Both sides of the session have the same content, as far as this side can know.
     Converged {
         /// The session.
         session: SessionId,
     },
-    /// Fingerprints differed although both sides claim to have the same: storage was damaged, or there is a bug.
-    /// Both sides find out what differs, and each takes what it lacks. Told at most once a session, on both sides. How
-    /// much it was is counted: [`Replica::repairs`](crate::Replica::repairs).
+    /// Fingerprints differ although both sides claim the same knowledge: storage was damaged, or there is a
+    /// bug. Both sides find the differences, and each takes what it lacks. Reported at most once per session,
+    /// on both sides. [`Replica::repairs`](crate::Replica::repairs) counts what was repaired.
     Damaged {
         /// The session.
         session: SessionId,
     },
-    /// Cells that a peer knows to be dead were dropped; read everything again.
+    /// Cells that a peer knows to be dead were dropped. Read the whole document again.
     Dropped {
         /// How many.
         cells: usize,
     },
-    /// A limit was reached, and tombstones were forgotten to make room. Peers that do not have them all get the whole
-    /// document when they next come.
+    /// A limit was reached, and tombstones were forgotten to free capacity. A peer that lacks any of them
+    /// gets a full batch.
     Forgotten {
         /// How many.
         tombstones: usize,
     },
-    /// This copy was older than what the world knows of its id, or has a twin: it goes on under a new id.
+    /// This copy continues under a new id. It was older than what a peer has of its id, or another copy uses
+    /// the id, or its clock was wrong.
     Forked {
         /// The old id.
         from: ReplicaId,
         /// The new one.
         to: ReplicaId,
     },
-    /// A write came whose rank could no longer be judged, or whose writer is gone: it was written again, by this replica.
+    /// This replica wrote a cell again: the cell could no longer be ordered, or its writer is gone, or this
+    /// replica forked.
     LateWrite {
         /// Its stamp.
         original: Stamp,
         /// Its new stamp.
         reissued: Stamp,
     },
-    /// The peer refused what this side sent. The data is still here; nothing more is sent in this session.
+    /// The peer refused what this side sent. The data is still here; no more changes are sent in this
+    /// session.
     Refused {
         /// The session.
         session: SessionId,
         /// Why, with its numbers.
         reason: Refusal,
     },
-    /// What the peer sent was refused here. The data is still there.
+    /// This side refused what the peer sent. The peer still has the data.
     RefusedPeer {
         /// The session.
         session: SessionId,
         /// Why, with its numbers.
         reason: Refusal,
     },
-    /// What must be sent does not fit into a frame: nothing more is sent in this session.
+    /// A cell does not fit into a frame: no more changes are sent in this session.
     ///
-    /// The buffer is too short, or the longest frame that the peer takes is (see
-    /// [`Config::frame_len_max`](crate::Config::frame_len_max)). With a longer one, or without that cell, the next session
-    /// sends it.
+    /// The buffer is too short, or the longest frame that the peer accepts is
+    /// ([`Config::frame_len_max`](crate::Config::frame_len_max)). If that is longer in the next session, or
+    /// the cell is gone, sending continues.
     ShortBuffer {
         /// The session.
         session: SessionId,
-        /// Longest frame that could be sent, in bytes: the buffer, or what the peer takes.
+        /// Longest frame that could be sent, in bytes: the buffer, or what the peer accepts.
         len: usize,
-        /// Bytes that a frame needs for the longest cell that is still to be sent, at most.
+        /// Most bytes that a frame needs for the longest cell that is not sent yet.
         needed: usize,
         /// Length of that cell's path, in bytes.
         path_len: usize,
     },
-    /// The aggregator knows no more of this copy than the copy itself: it may send what it wrote.
+    /// The aggregator has no own writes that this copy lacks. The copy may send its new writes.
     Verified,
 }
 
-/// Events that wait. When it is full the oldest is dropped, and counted.
+/// Pending events. When the queue is full, the oldest is dropped and counted.
 pub(crate) struct Events<S: Memory> {
     queue: S::Events,
-    /// The document's last change before the first one that was not told yet.
+    /// The document's last change before the first unreported one.
     changed_since: Option<u64>,
-    /// Conflicts that were not told yet.
+    /// Conflicts not reported yet.
     conflicts: u64,
     pub(crate) dropped: u64,
 }

@@ -1,4 +1,4 @@
-//! The receiving half of a session: the batch that is being received, and what is to be answered.
+//! The receiving half of a session: the batch in progress, and the answers that are due.
 
 use super::{Memory, Names};
 use crate::causal::{Stamp, VersionVector};
@@ -14,22 +14,22 @@ pub(crate) struct Incoming<S: Memory> {
     pub(crate) confirmed: S::Sequences,
     pub(crate) need_due: Option<Need>,
     pub(crate) refusal_due: Option<Refused>,
-    /// The vector in an Open that may be a replay: it counts once the peer is confirmed.
+    /// The vector of an Open that may be a replay. It takes effect once the peer is confirmed.
     pub(crate) early_vector: Option<VersionVector<S>>,
     pub(crate) names: Names<S>,
 }
 
-/// What happens to the cells of the batch that is being received.
+/// What is done with the cells of the batch in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Receiving {
     /// A delta: its cells are applied.
     Delta {
-        /// The last one that was applied and is not claimed yet.
+        /// The last cell that was applied and is not claimed yet.
         through: Option<Stamp>,
     },
-    /// All cells of the peer: they are applied, and noted in [`Incoming::confirmed`].
+    /// A full batch: its cells are applied, and noted in [`Incoming::confirmed`].
     Full,
-    /// They are read, and not applied. This lasts until a batch begins that can be applied.
+    /// Cells are read but not applied, until a batch begins that can be applied.
     Skipping {
         /// The batch is a full one.
         full: bool,
@@ -40,14 +40,14 @@ pub(crate) enum Receiving {
 /// Why a batch is not applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Skipped {
-    /// It takes for granted what is not here. The peer is told by a Need.
+    /// It assumes a base that is not here. A Need reports that to the peer.
     BaseMissing,
-    /// This or an earlier batch was refused. The peer stops when it learns of it; what it sends until then rests on the
-    /// refused batch.
+    /// This or an earlier batch was refused. What the peer sends until it receives the refusal depends on
+    /// that batch.
     Refused,
 }
 
-/// What is to be told about a batch that takes for granted what is not here.
+/// The content of a Need: a batch assumed a base that is not here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Need {
     pub(crate) batch: u32,
@@ -71,13 +71,13 @@ impl<S: Memory> Incoming<S> {
         }
     }
 
-    /// The batch being received cannot be applied.
+    /// Refuses the batch in progress.
     pub(crate) fn refuse(&mut self, reason: Refusal) {
         self.receiving = Receiving::Skipping { full: self.is_full(), reason: Skipped::Refused };
         self.refusal_due = Some(Refused { batch: u64::from(self.claims_received) + 1, reason });
     }
 
-    /// The end of the batch was received.
+    /// Notes the end of the batch in progress.
     pub(crate) fn end_batch(&mut self) {
         self.receiving = match self.receiving {
             Receiving::Skipping { reason, .. } => Receiving::Skipping { full: false, reason },
@@ -85,7 +85,8 @@ impl<S: Memory> Incoming<S> {
         };
     }
 
-    /// Counts the end of a batch. The count stops at its maximum: a peer that ends so many batches loses only its receipts.
+    /// Counts the end of a batch. The count saturates: a peer that ends that many batches only loses
+    /// receipts.
     pub(crate) fn note_claim_received(&mut self) {
         self.claims_received = self.claims_received.saturating_add(1);
     }
@@ -103,7 +104,7 @@ impl<S: Memory> Incoming<S> {
         matches!(self.receiving, Receiving::Skipping { reason: Skipped::Refused, .. })
     }
 
-    /// The last cell that was applied, of a delta that is not claimed yet.
+    /// The last cell that was applied of a delta that is not claimed yet.
     pub(crate) fn received_through(&self) -> Option<Stamp> {
         match self.receiving {
             Receiving::Delta { through } => through,
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
     use crate::storage::Heap;
 
-    /// 65,536 batches fit into a frame, so a peer comes to the end of 32 bits within 65,536 frames.
+    /// 65,536 batches fit into a frame, so a peer can overflow 32 bits within 65,536 frames.
     #[test]
     fn a_peer_that_ends_batches_without_end_is_counted_no_further() {
         let mut incoming = Incoming::<Heap>::new();

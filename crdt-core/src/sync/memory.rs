@@ -1,4 +1,4 @@
-//! The memory of sessions, and of what is remembered of peers.
+//! The memory for sessions and peers.
 
 use super::{Conflict, Event, Peer, Session, SessionId};
 use crate::capacity::{Bytes, Cells, Peers, Replicas};
@@ -12,35 +12,36 @@ use crate::list::List;
 use crate::storage::Heap;
 use crate::storage::{Fixed, Storage};
 
-/// The memory of a replica: a document's [`Storage`], and lists for its sessions and peers. [`Fixed`] and [`Heap`] are both.
+/// The memory of a replica: a document's [`Storage`], and lists for its sessions and peers. [`Fixed`] and
+/// [`Heap`] implement it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no memory of a replica",
     note = "without a heap it is `Fixed<Cells<32>, Bytes<1024>, Replicas<4>>`, in this order, and perhaps `Peers<1>` behind"
 )]
 pub trait Memory: Storage {
-    /// Paths that a session has named.
+    /// The path dictionary of a session.
     type Dictionary: List<DictionaryPath>;
-    /// A short hash of each of these.
+    /// A short hash of each path in it.
     type Marks: List<u16>;
-    /// The ids that a session has named, in their order.
+    /// Indices of the ids that a session has defined, sorted by id.
     type IdOrder: List<u16>;
-    /// Events that wait for the application.
+    /// Events that the application has not taken yet.
     type Events: List<Event>;
     /// What is remembered of peers.
     type Peers: List<Peer<Self>>;
     /// Sessions that are open.
     type Sessions: List<Session<Self>>;
-    /// Those that may have something to send.
+    /// Sessions that may have something to send.
     type Ready: List<SessionId>;
     /// Conflicts that the application has not taken yet.
     type Conflicts: List<Conflict<Self>>;
-    /// Path and values of one of them.
+    /// Path and values of one conflict.
     type ConflictBytes: List<u8>;
-    /// Paths that a session's dictionary holds, in each direction.
+    /// Capacity of a session's dictionary, in paths per direction.
     const DICTIONARY_SLOTS: usize;
 }
 
-/// A path that is short enough to be remembered by a session.
+/// A path that is short enough for a session's dictionary.
 pub(crate) type DictionaryPath = heapless::String<DICTIONARY_PATH_LEN_MAX>;
 
 impl<const CELLS: usize, const BYTES: usize, const REPLICAS: usize, const PEERS: usize> Memory
@@ -73,7 +74,7 @@ impl Memory for Heap {
 }
 
 const FIXED_DICTIONARY_SLOTS: usize = 16;
-/// A device takes them after each input, which makes one or two.
+/// A device takes events after each input, and an input causes one or two.
 const FIXED_EVENTS: usize = 8;
 #[cfg(feature = "alloc")]
 const HEAP_DICTIONARY_SLOTS: usize = 64;

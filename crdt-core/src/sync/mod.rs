@@ -1,13 +1,13 @@
-//! Sessions: what two replicas say to each other about one document.
+//! Sessions: the protocol by which two replicas sync one document.
 //!
 //! | file | what |
 //! |---|---|
-//! | `session`, `phase`, `carrier` | the state machine: where it stands, and what the driver set |
-//! | `open` | both sides tell what they have |
-//! | `outgoing`, `claims`, `send` | what the peer has, what was claimed, and the frames that follow from it |
-//! | `incoming`, `receive`, `apply` | frames of the peer, and the batches in them |
+//! | `session`, `phase`, `carrier` | the state machine, its phase, and the driver's settings |
+//! | `open` | both sides exchange version vectors |
+//! | `outgoing`, `claims`, `send` | what the peer has, what was claimed, and writing frames |
+//! | `incoming`, `receive`, `apply` | reading frames, and applying the batches in them |
 //! | `repair`, `retired` | messages with rules of their own |
-//! | `context` | what all sessions of a replica work on; `counter` and `reissue` are rules on it |
+//! | `context` | the state that all sessions of a replica share; `counter` and `reissue` are rules on it |
 //! | `sessions`, `peer`, `event`, `conflict`, `conflicts`, `names`, `memory`, `error` | parts of these |
 
 mod apply;

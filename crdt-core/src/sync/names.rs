@@ -1,4 +1,4 @@
-//! What one direction of a session has given short names to: paths and replicas. Both sides keep the same.
+//! Short names for paths and replicas in one direction of a session. Both sides keep the same table.
 
 use super::{DictionaryPath, Memory};
 use core::fmt;
@@ -9,19 +9,20 @@ use crate::id::ReplicaId;
 use crate::list::List;
 use crate::wire::{Cursor, ReplicaRef};
 
-/// The names of one direction, and where it stands.
+/// The names of one direction, and its cursor.
 pub(crate) struct Names<S: Memory> {
     /// A ring: when it is full, the oldest is overwritten.
     paths: S::Dictionary,
-    /// A short hash of each: most searches look at nothing else. Fixed storage has few paths, and keeps none.
+    /// A short hash of each path, so that a search compares few paths. Empty in fixed storage, which has few.
     marks: S::Marks,
     next_path: usize,
-    /// Ids defined beyond the entries of the initiator's Open.
+    /// Ids defined in addition to the entries of the initiator's Open.
     ids: S::Ids,
-    /// Their indices in the order of the ids. Fixed storage has few ids, and keeps none.
+    /// Indices into `ids`, sorted by id. Empty in fixed storage, which has few ids.
     by_id: S::IdOrder,
     pub(crate) cursor: Cursor,
-    /// The sender of this direction has not told its own id: it names itself as it names others.
+    /// The sender of this direction did not state its id in its Open: it refers to itself as to any other
+    /// replica.
     pub(crate) anonymous: bool,
 }
 
@@ -45,13 +46,13 @@ impl<S: Memory> Names<S> {
         }
     }
 
-    /// Ids that fit, as announced to the peer: a power of two.
+    /// Number of ids that fit, as announced to the peer: a power of two.
     pub(crate) fn replicas_capacity() -> usize {
         let capacity = S::Ids::default().capacity().max(1);
         1 << capacity.ilog2().min(15)
     }
 
-    /// The peer's Open said how much it can remember, and the initiator's vector starts the table.
+    /// Applies the limits of the peer's Open, and starts the table with the initiator's vector.
     pub(crate) fn begin(
         &mut self,
         paths_max: usize,
@@ -99,12 +100,13 @@ impl<S: Memory> Names<S> {
         }
     }
 
-    /// Where the table and the clock of this direction stand. Paths are not taken back: a cell is written whole or not.
+    /// The current position, for [`rewind`](Self::rewind). Paths are never undone, because cells are not
+    /// written in part.
     pub(crate) fn mark(&self) -> (Cursor, usize) {
         (self.cursor, self.ids.len())
     }
 
-    /// Takes back what was named since `mark`.
+    /// Undoes the ids defined since `mark`.
     pub(crate) fn rewind(&mut self, (cursor, ids): (Cursor, usize)) {
         if self.ids.len() > ids {
             self.ids.truncate(ids);
@@ -130,7 +132,7 @@ impl<S: Memory> Names<S> {
         self.paths.get(slot).map(|text| Path::from_checked(text))
     }
 
-    /// How to name `id`; `own` is the sender of this direction, `table` the initiator's vector.
+    /// The reference to `id`. `own` is the sender of this direction, `table` the initiator's vector.
     pub(crate) fn reference(&self, id: ReplicaId, own: ReplicaId, table: &VersionVector<S>) -> ReplicaRef {
         if id == own && !self.anonymous {
             return ReplicaRef::Own;
@@ -149,7 +151,8 @@ impl<S: Memory> Names<S> {
         table.index_of(id).or_else(further).map_or(ReplicaRef::Literal(id), ReplicaRef::Table)
     }
 
-    /// Whom `reference` names, `own` being the sender of this direction if it told its id; a literal is not defined by this.
+    /// The replica that `reference` names. `own` is the sender of this direction, if it stated its id. Does
+    /// not define literals.
     pub(crate) fn resolve(
         &self,
         reference: ReplicaRef,

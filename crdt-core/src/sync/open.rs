@@ -1,8 +1,8 @@
-//! Open: both sides of a session tell what they have, and so find out what to send.
+//! Open: both sides of a session exchange version vectors, and derive from them what to send.
 //!
-//! An initiator that the peer knows from before does not list its vector. It names it by a hash, and the peer finds out
-//! whether it knows that vector: it is what the peer has itself, or what it remembers of this member. If it is neither, the
-//! peer asks for another Open that lists the vector: that costs a round trip, never data.
+//! An initiator that the peer remembers sends a hash of its vector instead of a list. The peer compares the
+//! hash with its own vector, and with those that it remembers of the initiator. If none matches, it asks for
+//! another Open that lists the vector: that costs a round trip, never data.
 
 use super::send::{name_replica, write_vector_entry};
 use super::{
@@ -58,7 +58,7 @@ impl<S: Memory> Session<S> {
         let own = document.replica;
         let peer = context.peers.of(self.carrier.peer);
         self.table.copy_from(document.knowledge.vv());
-        // A peer that has ever told its vector remembers this replica, if it knows it by its present id.
+        // A peer that ever sent its vector remembers this replica, if it knows it by its current id.
         let knows = |acked: &VersionVector<S>| {
             !acked.is_empty()
                 && (acked.time_of(own) > Time::ZERO || document.knowledge.vv().time_of(own) == Time::ZERO)
@@ -85,7 +85,8 @@ impl<S: Memory> Session<S> {
         }
         self.begin_names(usize::MAX, usize::MAX);
         if let Some(peer) = peer {
-            // If much was in flight when the last session ended, the peer's Open tells first how far it came.
+            // If much was in flight when the last session ended, wait for the peer's Open, which states what
+            // arrived.
             let unsure = document.cells.since(0).take_while(|cell| cell.seq <= peer.sent_through);
             let unsure = unsure.filter(|cell| !peer.acked.covers(cell.stamp)).count();
             let waits = unsure > FIRST_FLIGHT_AGAIN_MAX || peer.received_through.is_some();
@@ -137,7 +138,7 @@ impl<S: Memory> Session<S> {
         };
         head.write(writer, highest, relative)?;
         if relative {
-            // A retired id stays as the initiator has it until it is told.
+            // A retired id keeps the initiator's time until the retirement is sent.
             let missing = self.table.iter().filter(|e| !is_shared(e)).map(|e| (e.replica, 0));
             let differing = vv.iter().map(|e| (e.replica, e.time.as_ms()));
             let differing =
@@ -155,7 +156,7 @@ impl<S: Memory> Session<S> {
         Ok(())
     }
 
-    /// "I do not know that vector: open again, and list it."
+    /// Asks for another Open that lists the vector, because its hash is not known here.
     pub(super) fn write_open_again(&mut self, writer: &mut Writer<'_>) -> Result<(), Full> {
         writer.byte(tag::OPEN_AGAIN)?;
         self.phase = Phase::Awaiting(Awaited::List);
@@ -237,8 +238,8 @@ impl<S: Memory> Session<S> {
         Ok(Outcome::Opened)
     }
 
-    /// A batch was interrupted after a cell that the peer names: what was sent before that, in its order, it has, and keeps for
-    /// the claim that is to come.
+    /// Resumes a batch that was interrupted after a cell that the peer names. The peer has all that was sent
+    /// in order before that cell, and keeps it for the claim.
     fn resume(&mut self, received: Option<(OwnReplica, u64)>, context: &mut Context<S>) {
         let Some(peer) = context.peers.of_mut(self.carrier.peer) else { return };
         let sent_through = core::mem::take(&mut peer.sent_through);
@@ -250,7 +251,8 @@ impl<S: Memory> Session<S> {
             OwnReplica::Entry(entry) => self.table.entry(entry).map(|e| e.replica),
             OwnReplica::Unnamed => None,
         };
-        // A part of that transaction may be missing there. If it is gone here, nothing is known, and all cells are sent again.
+        // A part of that transaction may be missing at the peer, so it is sent again from its first cell. If
+        // none of its cells is left here, all cells are sent again.
         let (Some(replica), Some(time)) = (replica, Time::from_ms(time)) else { return };
         let stamp = Stamp::new(time, replica);
         let cells = context.document.cells.below(None).filter(|cell| cell.stamp == stamp);
@@ -259,7 +261,7 @@ impl<S: Memory> Session<S> {
         }
     }
 
-    /// What the peer has, according to its Open: what to send follows from it.
+    /// Notes what the peer has, according to its Open.
     fn note_vector(
         &mut self,
         theirs: VersionVector<S>,
@@ -271,7 +273,7 @@ impl<S: Memory> Session<S> {
         }
         let own = context.document.replica;
         if self.carrier.initiator && !theirs.dominates(&self.outgoing.first_base_vector(own, &self.table)) {
-            // The peer lost storage: it does not have what was taken for granted and passed over so far.
+            // The peer lost storage: it lacks what was assumed and skipped so far.
             self.outgoing.rebase();
             self.outgoing.first_claim = None;
         } else if let Some(claim) = self.outgoing.first_claim.take() {
@@ -286,13 +288,13 @@ impl<S: Memory> Session<S> {
         } else if let Some(replica) =
             self.peer_replica().filter(|id| context.peers[peer].replica != Some(*id))
         {
-            // If this session ends before it is confirmed, nobody may ever claim the cells it brought.
+            // If this session ends before it is confirmed, nobody else may ever claim its cells.
             context.give_up(replica);
         }
         Ok(())
     }
 
-    /// The aggregator's Open tells its time: the clock of this side is corrected by it.
+    /// Corrects the clock of this side by the time in the aggregator's Open.
     fn learn_time(&mut self, time: Option<u64>, context: &mut Context<S>) {
         let trusted = self.carrier.with_aggregator()
             && self.carrier.confirmed
@@ -315,7 +317,7 @@ impl<S: Memory> Session<S> {
         context.events.push(Event::ClockCorrected { now: time, by_ms });
     }
 
-    /// The peer does not know the vector that this side named by its hash: this side opens again, and lists it.
+    /// Opens again and lists the vector, because the peer does not know its hash.
     pub(super) fn handle_open_again(&mut self) -> Result<(), Stop> {
         if !matches!(self.phase, Phase::Opening(Opening::Sent)) {
             return Err(Stop::OutOfTurn(Turn::OpenAgain));
@@ -324,8 +326,8 @@ impl<S: Memory> Session<S> {
         Ok(())
     }
 
-    /// The vector that the initiator named by its hash, if this side knows it: its own, or what it remembers or guesses of the
-    /// peer.
+    /// The vector that the initiator named by its hash, if it is known here: the own one, or one remembered
+    /// or guessed of the peer.
     pub(super) fn resolve_reference(
         &self,
         reference: VectorReference,
@@ -342,7 +344,7 @@ impl<S: Memory> Session<S> {
         Some(table)
     }
 
-    /// The initiator's vector, which is the table that both sides refer to; `None` when there is no capacity for it.
+    /// Reads the initiator's vector, the table that both sides refer to. `None` if it does not fit.
     fn read_table(&mut self, vector: OpenVector<'_>, context: &Context<S>) -> Result<Option<()>, Stop> {
         if let OpenVector::Reference(reference) = vector {
             self.table = self.resolve_reference(reference, context).ok_or(Stop::Dangling)?;
@@ -358,7 +360,7 @@ impl<S: Memory> Session<S> {
         Ok(Some(()))
     }
 
-    /// The peer's vector; `None` when there is no capacity for it.
+    /// Reads the peer's vector. `None` if it does not fit.
     fn read_vector(
         &mut self,
         vector: OpenVector<'_>,
@@ -386,8 +388,8 @@ impl<S: Memory> Session<S> {
                     {
                         return Ok(None);
                     }
-                    // Without the entry, less is known of the aggregator than it has, which is safe. Ids may be about to
-                    // retire.
+                    // Without the entry, the aggregator is believed to have less than it has, which is safe.
+                    // Ids may be about to retire.
                 }
                 return Ok(Some(theirs));
             }
@@ -401,7 +403,7 @@ impl<S: Memory> Session<S> {
         self.incoming.names.begin(paths_max, replicas_max, replicas, highest);
     }
 
-    /// The initiator's highest time: what other times are relative to.
+    /// The highest time in the initiator's vector. Other times are relative to it.
     pub(super) fn table_highest(&self) -> u64 {
         highest_time(self.table.iter().map(|e| e.time.as_ms()))
     }
@@ -413,16 +415,17 @@ impl<S: Memory> Session<S> {
 }
 
 impl<S: Memory> Context<S> {
-    /// Whether the peer is to tell of each retired id: cells of one may be held here that are not covered, or others may
-    /// bring some.
+    /// Whether the peer must send every retired id: uncovered cells of one may be here, or arrive from
+    /// others.
     fn wants_retired(&self, is_clean: bool) -> bool {
         self.config.role == Role::Mesh || !is_clean
     }
 }
 
-/// What the first flight may take for granted at a peer that has acknowledged `acked`; `None`: better wait for its Open.
+/// The base that the first flight may assume at a peer that has acknowledged `acked`. `None` if it should
+/// wait for the peer's Open.
 ///
-/// The peer checks it against what it has, so a wrong guess costs a round trip.
+/// The peer checks the base, so a wrong guess costs a round trip.
 fn first_base<S: Memory>(
     acked: &VersionVector<S>,
     vv: &VersionVector<S>,
@@ -432,7 +435,7 @@ fn first_base<S: Memory>(
     if acked.is_empty() {
         return Some(FirstBase::Nothing);
     }
-    // What a member knows of others it has from its aggregator.
+    // What a member has of others came from its aggregator.
     let others_known =
         role == Role::Member || vv.iter().all(|e| e.replica == own || acked.time_of(e.replica) >= e.time);
     others_known.then(|| FirstBase::Table { own: acked.time_of(own).min(vv.time_of(own)) })
@@ -449,10 +452,10 @@ fn write_initiator_vector<S: Memory>(vv: &VersionVector<S>, writer: &mut Writer<
     Ok(())
 }
 
-/// Cells that are sent again at once although they may have arrived: a round trip is dearer than these.
+/// Most cells that are sent again although they may have arrived. A round trip costs more than these.
 const FIRST_FLIGHT_AGAIN_MAX: usize = 8;
 
-/// What every Open of this storage says.
+/// The fields that every Open of this storage has in common.
 pub(crate) fn open_head<S: Memory>(frame_len_max: usize) -> OpenHead<'static> {
     OpenHead {
         name: None,

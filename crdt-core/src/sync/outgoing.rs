@@ -6,47 +6,48 @@ use crate::id::ReplicaId;
 use crate::limits::{FRAME_LEN_MAX, URGENT_CELLS_MAX};
 use crate::time::Time;
 
-/// What to send is computed from the document and this, never queued.
+/// What to send is computed from this and the document, never queued.
 pub(crate) struct Outgoing<S: Memory> {
-    // Used for each frame. On Cortex-M, an offset of 128 bytes or more takes a longer instruction.
+    // Used for each frame. On Cortex-M, access at an offset of 128 bytes or more takes a longer instruction.
     /// Cells up to this sequence number were sent in this session, or the peer has them.
     pub(crate) cursor: u64,
-    /// The last rise of the own version vector that `peer_knows` includes; 0 when all of it must be compared.
+    /// The last rise of the own version vector that `peer_knows` includes; 0 if the whole vector must be
+    /// compared.
     pub(crate) claimed_rise: u64,
-    /// What the peer has once all that was sent is applied.
+    /// What the peer has once it has applied all that was sent.
     pub(crate) peer_knows: VersionVector<S>,
     pub(crate) sending: Sending,
-    /// With the floor as it was then, a delta was enough for what the peer has.
+    /// The count of floor rises at which a delta was enough for the peer.
     pub(crate) delta_enough_at: Option<u32>,
     /// The peer needs a full batch.
     pub(crate) wants_full: bool,
-    /// The next batch must say that it starts anew.
+    /// The next batch must be marked as starting over.
     pub(crate) restarts: bool,
-    /// Nothing more is sent in this session: the peer refused, or a cell does not fit into a frame.
+    /// No more changes are sent in this session: the peer refused, or a cell does not fit into a frame.
     pub(crate) is_stopped: bool,
-    /// The application wants to know what is durable at the peer.
+    /// The application asked what is durable at the peer.
     pub(crate) asks: bool,
-    /// Cells were sent in sequence order, none twice.
+    /// Cells were sent in sequence order, each once.
     pub(crate) is_in_order: bool,
     pub(crate) frame_len_max: usize,
     pub(crate) names: Names<S>,
 
-    // Used now and then.
+    // Used less often.
     pub(crate) claims: Claims,
-    /// The same as `claimed_rise` for what the peer has acknowledged, which is remembered with the peer.
+    /// As `claimed_rise`, for the acknowledged vector that is remembered with the peer.
     pub(crate) acked_rise: u64,
-    /// What a batch that is sent before the peer's Open takes for granted; none may be sent if this is `None`.
+    /// The base that a batch before the peer's Open assumes. If `None`, no batch may be sent before the Open.
     pub(crate) first_base: Option<FirstBase>,
-    /// Own vector in the claim that was sent before the peer's Open came.
+    /// Own vector in the claim that was sent before the peer's Open arrived.
     pub(crate) first_claim: Option<VersionVector<S>>,
-    /// Cells that are sent before the others, and whether they were, by sequence number.
+    /// Sequence numbers of prioritized cells, and whether each was sent.
     pub(crate) urgent: heapless::Vec<(u64, bool), URGENT_CELLS_MAX>,
 }
 
 /// What is being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sending {
-    /// No batch is under way.
+    /// No batch is in progress.
     Idle,
     /// A batch of what the peer lacks.
     Delta {
@@ -57,18 +58,18 @@ pub(crate) enum Sending {
     Full {
         /// The last change of the document when it began.
         began_at: u64,
-        /// Changes of the floor when it began.
+        /// The count of floor changes when it began.
         floor_changes: u32,
-        /// The peer was told of all retirements up to here, in this batch.
+        /// Retirements up to this time were sent in this batch.
         told_retired: Time,
     },
 }
 
-/// What the first flight takes for granted at the peer.
+/// What the first flight assumes that the peer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FirstBase {
     Nothing,
-    /// The vector of the own Open, but of the sender itself only up to `own`.
+    /// The vector of the own Open, except that the sender's own time is `own`.
     Table {
         own: Time,
     },
@@ -120,13 +121,13 @@ impl<S: Memory> Outgoing<S> {
 
     // ---- what the peer has ----
 
-    /// The peer has told what it has, perhaps less than was believed.
+    /// The peer reported what it has, which may be less than was believed.
     pub(crate) fn set_peer_knows(&mut self, theirs: &VersionVector<S>) {
         self.peer_knows.copy_from(theirs);
         self.note_lowered();
     }
 
-    /// The peer has, or lists, less than was believed.
+    /// Resets what was derived from `peer_knows`: it was lowered.
     pub(crate) fn note_lowered(&mut self) {
         self.claimed_rise = 0;
         self.acked_rise = 0;
@@ -144,7 +145,7 @@ impl<S: Memory> Outgoing<S> {
         news
     }
 
-    /// Whether the peer is believed to have the transaction `stamp`, which may be one that is not incorporated here yet.
+    /// Whether the peer is believed to have the transaction `stamp`, which need not be incorporated here.
     #[inline(never)]
     pub(crate) fn peer_has(&self, stamp: Stamp, knowledge: &Knowledge<S>) -> bool {
         let place = knowledge.vv().place_of(stamp.replica);
@@ -156,7 +157,7 @@ impl<S: Memory> Outgoing<S> {
         self.news(knowledge).is_empty()
     }
 
-    /// The same, and all retirements.
+    /// Whether the peer is believed to have all writes and all retirements.
     pub(crate) fn peer_has_all(&mut self, knowledge: &Knowledge<S>) -> bool {
         let retirements = ReplicaId::RETIREMENTS;
         self.peer_knows.time_of(retirements) >= knowledge.vv().time_of(retirements)
@@ -173,12 +174,12 @@ impl<S: Memory> Outgoing<S> {
         self.delta_enough_at.is_some()
     }
 
-    /// The vector that the first flight takes for granted; `own` is the sender, `table` the vector of its Open.
+    /// The vector that the first flight assumes. `own` is the sender, `table` the vector of its Open.
     pub(crate) fn first_base_vector(&self, own: ReplicaId, table: &VersionVector<S>) -> VersionVector<S> {
         match self.first_base {
             Some(FirstBase::Table { own: time }) => {
                 let mut base = table.clone();
-                // Lower than the entry that it replaces: it needs no capacity.
+                // It lowers an entry, so it needs no capacity.
                 base.put(own, time).ok();
                 base
             }
@@ -186,7 +187,7 @@ impl<S: Memory> Outgoing<S> {
         }
     }
 
-    /// The last retirement that the peer knows of, or has been told of in the full batch that is being sent.
+    /// The last retirement that the peer knows, or that was sent in the full batch in progress.
     pub(crate) fn last_retirement_told(&self) -> Time {
         let known = self.peer_knows.time_of(ReplicaId::RETIREMENTS);
         match self.sending {
@@ -197,8 +198,8 @@ impl<S: Memory> Outgoing<S> {
 
     // ---- claims ----
 
-    /// A claim was written: the peer gets all of `news` with it, and of a full batch everything. `seq` is the last change of
-    /// the document, `own_time` the own time.
+    /// Notes a written claim. It covers all of `news`, or everything after a full batch. `own_time` is the
+    /// own time, `seq` the last change of the document.
     pub(crate) fn note_claimed(
         &mut self,
         knowledge: &Knowledge<S>,
@@ -223,8 +224,8 @@ impl<S: Memory> Outgoing<S> {
         self.claims.note_sent(own_time, seq);
     }
 
-    /// The peer has acknowledged all that was claimed: `acked`, which is remembered with it, becomes what it is believed to
-    /// have. O(what was claimed since the last time).
+    /// Notes that the peer acknowledged all claims: raises `acked`, which is remembered with the peer, to
+    /// `peer_knows`. O(what was claimed since the last call).
     pub(crate) fn note_all_acked(&mut self, knowledge: &Knowledge<S>, acked: &mut VersionVector<S>) {
         match knowledge.risen_since(self.acked_rise) {
             Some(risen) => {
@@ -239,18 +240,18 @@ impl<S: Memory> Outgoing<S> {
 
     // ---- batches ----
 
-    /// Whether a frame is sent even while changes are deferred: the peer waits for something, or is to be asked, or has half of
-    /// a batch.
+    /// Whether a frame is due even while changes are deferred: a batch is in progress or must start over, or
+    /// an acknowledgement must be requested.
     pub(crate) fn must_send(&self) -> bool {
         !self.sending.is_idle() || self.restarts || self.wants_full || self.asks
     }
 
-    /// Whether the cell was sent before its turn.
+    /// Whether the cell was sent ahead of its turn.
     pub(crate) fn was_prioritized(&self, seq: u64) -> bool {
         self.urgent.contains(&(seq, true))
     }
 
-    /// The peer lacks the base of what was sent: everything is sent again.
+    /// Starts over, because the peer lacks the base of what was sent.
     pub(crate) fn rebase(&mut self) {
         self.cursor = 0;
         self.urgent.clear();

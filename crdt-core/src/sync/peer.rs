@@ -13,20 +13,19 @@ pub struct Peer<S: Memory> {
     pub(crate) id: PeerId,
     /// The replica id it opened with last.
     pub(crate) replica: Option<ReplicaId>,
-    /// What it has made durable, as far as it has said so.
+    /// What it has acknowledged as durable.
     pub(crate) acked: VersionVector<S>,
     /// Whether tombstones are kept until it has them.
     pub(crate) active: bool,
-    /// The floor that it was told of, as a count of changes in this process.
+    /// The floor that was last sent to it, as a count of floor changes in this process.
     pub(crate) told_floor: u32,
-    /// What it has if all arrived that the last session sent: a guess, for the hash that its Open may name its vector by.
-    /// Not stored.
+    /// What it has if everything sent in the last session arrived: a guess, to resolve the hash in its next
+    /// Open. Not stored.
     pub(crate) guess: VersionVector<S>,
-    /// Cells up to this sequence number were sent to it in the last session, in their order, and not all acknowledged; 0 for
-    /// none.
-    /// Not stored: the numbers are those of this process.
+    /// Cells up to this sequence number were sent in the last session, in order, and not all acknowledged; 0
+    /// for none. Not stored: sequence numbers are those of this process.
     pub(crate) sent_through: u64,
-    /// The last session with it broke off in a batch from it, after this cell. Not stored.
+    /// The last session ended within a batch from it, after this cell. Not stored.
     pub(crate) received_through: Option<Stamp>,
 }
 
@@ -62,7 +61,7 @@ impl<S: Memory> Peers<S> {
         self.0.get_mut(index)
     }
 
-    /// Remembers a peer that is not known yet; tells its index. `None` when there is no capacity for another.
+    /// Inserts a peer that is not known yet, and returns its index. `None` if the list is full.
     pub(crate) fn insert(&mut self, peer: Peer<S>) -> Option<usize> {
         let index = self.0.partition_point(|known| known.id < peer.id);
         self.0.insert(index, peer).ok().map(|()| index)

@@ -1,4 +1,4 @@
-//! Where a session stands. Each phase holds the data that is valid in it.
+//! The phases of a session. Each phase contains the data that is valid in it.
 
 use crate::id::ReplicaId;
 use crate::time::Time;
@@ -13,20 +13,20 @@ pub(crate) enum Phase {
     Awaiting(Awaited),
     /// The peer's Open was accepted.
     Open(Opened),
-    /// The session takes no more input, and ends when its last message is sent.
+    /// The session accepts no more input, and ends when its last message is sent.
     Closing(Closing),
 }
 
 /// An initiator's Open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opening {
-    /// It is to be sent. It may name the own vector by a hash.
+    /// To be sent. It may name the own vector by a hash.
     Due,
-    /// It is to be sent again, and must list the own vector: the peer does not know that vector by its hash.
+    /// To be sent again with the own vector listed, because the peer does not know its hash.
     ListDue,
-    /// It was sent.
+    /// Sent.
     Sent,
-    /// It was sent, and listed the own vector.
+    /// Sent, with the own vector listed.
     ListSent,
 }
 
@@ -37,29 +37,30 @@ pub(crate) enum Awaited {
     Any,
     /// One that lists its vector. The peer must be asked for it first.
     ListToAsk,
-    /// One that lists its vector. The peer was asked for it, and what it sent before is ignored.
+    /// One that lists its vector. The peer was asked for it; what it sent before that is ignored.
     List,
 }
 
-/// What the peer's Open said.
+/// What the peer's Open stated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opened {
-    /// The own Open was sent: an initiator's always, a responder's as soon as there is capacity.
+    /// The own Open was sent: always true for an initiator; a responder sends it once there is capacity.
     pub(crate) is_answered: bool,
     /// The replica id that the peer opened with; an aggregator that has never written has none.
     pub(crate) peer_replica: Option<ReplicaId>,
     /// The aggregator's clock when it wrote its Open.
     pub(crate) peer_time: Option<Time>,
-    /// Highest time in the vector that the peer opened with: what it sends with a lower one is older than that.
+    /// Highest time in the vector of the peer's Open. A cell with a time up to it counts as older than the
+    /// Open.
     pub(crate) highest_time: Time,
-    /// The peer wants to be told of each retired id, also of those that it does not list.
+    /// The peer wants every retired id, including those that it does not list.
     pub(crate) wants_retired: bool,
 }
 
 /// How a session ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Closing {
-    /// The peer's Open had been accepted: what the session knows of the peer is remembered.
+    /// The peer's Open was accepted, so what the session knows of the peer is remembered.
     pub(crate) was_open: bool,
     /// The last message, if one is left to send.
     pub(crate) refusal: Option<Refused>,

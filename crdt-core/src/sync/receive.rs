@@ -1,4 +1,4 @@
-//! Receiving: a frame is checked from end to end, then handled message by message.
+//! Receives frames: each is checked completely, then handled message by message.
 
 use super::{Awaited, Context, Event, Memory, Need, Outcome, Phase, Receiving, Session, Skipped, Stop, Turn};
 use crate::causal::{Stamp, VectorEntry, VersionVector};
@@ -17,7 +17,7 @@ use crate::wire::{
 };
 
 impl<S: Memory> Session<S> {
-    /// Begins a frame: checks it from end to end. Tells whether its messages are to be handled.
+    /// Begins a frame: checks it completely. Returns whether its messages must be handled.
     pub(crate) fn begin_frame(
         &mut self,
         messages: &mut MessageReader<'_>,
@@ -43,7 +43,7 @@ impl<S: Memory> Session<S> {
         Ok(true)
     }
 
-    /// Reads the messages of a frame from end to end.
+    /// Checks all messages of a frame.
     fn check_messages(
         &self,
         messages: &mut MessageReader<'_>,
@@ -84,7 +84,8 @@ impl<S: Memory> Session<S> {
         Ok(Checked::Messages { acks })
     }
 
-    /// An aggregator takes no stamps from the future: nothing of such a batch is applied, and the sender learns by how much.
+    /// An aggregator refuses stamps from the future. Nothing of such a batch is applied, and the refusal
+    /// states by how much it is ahead.
     fn admit(&mut self, highest_time: u64, context: &mut Context<S>) {
         let Config { role: Role::Aggregator, admission_ahead_ms: limit_ms, .. } = context.config else {
             return;
@@ -96,7 +97,7 @@ impl<S: Memory> Session<S> {
         }
     }
 
-    /// Handles the next message of the frame. `messages` gives the cells of `message`.
+    /// Handles the next message of the frame. `messages` yields the cells of `message`.
     pub(crate) fn handle(
         &mut self,
         message: Message<'_>,
@@ -106,7 +107,7 @@ impl<S: Memory> Session<S> {
         self.compare.is_quiet = false;
         let outcome = self.handle_message(message, messages, context)?;
         if messages.names_are_open {
-            // What the Open named by a hash is known now.
+            // The vector that the Open named by a hash is resolved now.
             messages.begin_names(self.table.len(), self.table_highest());
         }
         self.incoming.names.cursor = messages.cursor;
@@ -183,7 +184,7 @@ impl<S: Memory> Session<S> {
 
     // ---- batches ----
 
-    /// Whether this side has what a batch of the first flight takes for granted.
+    /// Whether this side has the base that a batch of the first flight assumes.
     fn first_base_holds(&self, own_behind: Option<u64>, context: &Context<S>) -> Result<bool, Stop> {
         let Some(behind) = own_behind else { return Ok(true) };
         let peer = self.peer_replica().ok_or(Stop::Dangling)?;
@@ -239,7 +240,7 @@ impl<S: Memory> Session<S> {
             }
             context.note_acknowledged(peer);
         }
-        // While a batch of the peer's is skipped here, the peer does not know yet that both sides differ.
+        // While a batch of the peer is skipped here, the peer does not know yet that both sides differ.
         if let Some(digest) = digest
             && latest
             && !self.incoming.is_skipping()
@@ -261,7 +262,7 @@ impl<S: Memory> Session<S> {
         if self.outgoing.claims.is_void(batch) && holds(Rule::NeedOnce) {
             return;
         }
-        // An empty vector if there is no capacity for it: a lower bound of what the peer has, which is safe.
+        // If the vector does not fit, use an empty one: a lower bound of what the peer has is safe.
         let vv = vv.unwrap_or_default();
         self.outgoing.set_peer_knows(&vv);
         self.outgoing.rebase();
@@ -278,7 +279,7 @@ impl<S: Memory> Session<S> {
         self.incoming.names.resolve(reference, peer, &self.table).ok_or(Stop::Dangling)
     }
 
-    /// The same, for a name that takes the next number of the table if it is a literal.
+    /// As `resolve`, but gives a literal the next number of the table.
     pub(super) fn resolve_and_define(&mut self, reference: ReplicaRef) -> Result<ReplicaId, Stop> {
         let replica = self.resolve(reference)?;
         if let ReplicaRef::Literal(id) = reference {
@@ -287,7 +288,7 @@ impl<S: Memory> Session<S> {
         Ok(replica)
     }
 
-    /// A vector with its names resolved, and literals defined; `None` when there is no capacity for it.
+    /// Resolves the names of a vector and defines its literals. `None` if the vector does not fit.
     pub(super) fn resolve_vector(
         &mut self,
         section: VectorSection<'_>,
@@ -303,7 +304,7 @@ impl<S: Memory> Session<S> {
         Ok(fits.then_some(vector))
     }
 
-    /// A cell's stamp and, if it is named by a slot, its path; literals are defined.
+    /// Resolves a cell's stamp and, if a slot names it, its path. Defines literals.
     pub(super) fn resolve_cell(
         &mut self,
         wire: &WireCell<'_>,
@@ -332,21 +333,21 @@ impl<S: Memory> Session<S> {
     }
 }
 
-/// What became of reading a frame from end to end.
+/// The result of checking a frame.
 enum Checked {
-    /// It can be handled; it acknowledges so many claims.
+    /// It can be handled, and acknowledges `acks` claims.
     Messages { acks: u64 },
-    /// The peer sent it before it knew that it has to open again.
+    /// The peer sent it before it received the request to open again.
     Ignored,
     /// It opens with a vector that is not known here by its hash.
     UnknownVector,
 }
 
-/// What the peer is told when the document cannot take a cell of it.
+/// The refusal of a cell that the document cannot apply.
 pub(super) fn refusal(error: UpdateError) -> Refusal {
     let (what, needed, limit) = match error {
         UpdateError::Capacity(CapacityError::Bytes { needed, limit }) => (Resource::Bytes, needed, limit),
-        // A cell of a peer is no transaction that is put together here.
+        // `Writes` does not occur here: it limits transactions that are assembled locally.
         UpdateError::Capacity(
             CapacityError::Cells { needed, limit } | CapacityError::Writes { needed, limit },
         ) => (Resource::Cells, needed, limit),
@@ -355,7 +356,7 @@ pub(super) fn refusal(error: UpdateError) -> Refusal {
         UpdateError::ClockExhausted { last } => {
             return Refusal::Clock { ahead_ms: last.as_ms(), limit_ms: 0 };
         }
-        // A cell of a peer sets a value, and never adds to one.
+        // A cell of a peer sets a value; it never adds to one.
         UpdateError::Overflow => (Resource::Bytes, 0, 0),
         UpdateError::Value(error) => (Resource::Bytes, error.len, VALUE_LEN_MAX),
     };

@@ -1,4 +1,4 @@
-//! Writing cells again under a new stamp of this replica, in the order of their old stamps.
+//! Reissues cells under a new stamp of this replica, in the order of their old stamps.
 
 use super::{Context, Event, Memory};
 use crate::cell::Path;
@@ -8,13 +8,13 @@ use crate::list::List;
 use crate::storage::{CellStore, Stored, sort_by};
 
 impl<S: Memory> Context<S> {
-    /// Writes again, the oldest first, the cells that changed here after `since` and that `wanted` says yes to.
+    /// Reissues, oldest first, the cells that changed here after `since` and for which `wanted` returns true.
     /// O(changes + n log n).
     pub(crate) fn reissue_all(&mut self, since: u64, wanted: &dyn Fn(&Self, &Stored<'_>) -> bool) {
         let this = &*self;
         let again = in_order_of_stamps(&this.document, since, &mut |cell| wanted(this, cell));
         for seq in again.iter() {
-            // A cell below one that was written again was written again with it.
+            // A cell below a reissued one was reissued with it.
             let Some(cell) = cell_of_change(&self.document, *seq) else { continue };
             let (original, path) = (cell.stamp, copy_path(cell.path));
             let Ok(reissued) = self.document.reissue_in_place(self.moment, Path::from_checked(&path)) else {
@@ -26,7 +26,7 @@ impl<S: Memory> Context<S> {
     }
 }
 
-/// The changes after `since` whose cells `wanted` says yes to, in the order of their stamps.
+/// The changes after `since` for whose cells `wanted` returns true, in the order of their stamps.
 pub(crate) fn in_order_of_stamps<S: Memory>(
     document: &Document<S>,
     since: u64,
@@ -42,7 +42,7 @@ pub(crate) fn in_order_of_stamps<S: Memory>(
     changes
 }
 
-/// The cell that the change `seq` made, if it is still there.
+/// The cell that change `seq` wrote, if it is still stored.
 pub(crate) fn cell_of_change<S: Memory>(document: &Document<S>, seq: u64) -> Option<Stored<'_>> {
     document.cells.since(seq - 1).next().filter(|cell| cell.seq == seq)
 }

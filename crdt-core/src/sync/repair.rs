@@ -1,17 +1,19 @@
-//! Repair: two sides that claim to know the same hold different cells. They find which, and each takes what it lacks.
+//! Repair: two sides claim the same knowledge but have different cells. They find the differences, and each
+//! takes what it lacks.
 //!
-//! Every cell has a place: a hash of its path, salted anew for each repair. The side that noticed sends one digest for each
-//! sixteenth of all places. The other compares, and answers with the same for each sixteenth that differs, until few
-//! cells are left in a range; those are listed by a hash each. What one side has listed and the other lacks is asked for;
-//! what it has not listed is sent. A cell whose content changed keeps its place, so it is found in one range.
+//! The place of a cell is a hash of its path, salted anew for each repair. The side that noticed the
+//! difference sends a digest for each sixteenth of all places. The other side compares, and answers with 16
+//! digests for each sixteenth that differs. A range with few cells is sent as a list of their hashes. The
+//! receiver requests listed cells that it lacks, and sends cells that are not in the list. A cell whose
+//! content changed keeps its place, so it is found in one range.
 //!
-//! One differing cell among n takes log16(n / 16) such steps of 48 bytes, one list of at most 16 hashes, and the cell. When
-//! more differs than there is capacity to note, both sides send all they have. Each step costs O(cells); a peer can ask for
-//! [a bounded number](Repair) of them in a session.
+//! One differing cell among n takes log16(n / 16) such steps of 48 bytes, one list of at most 16 hashes, and
+//! the cell. If more differs than the task list can store, both sides send all they have. Each step costs
+//! O(cells); a peer can request [a bounded number](Repair) of them in a session.
 //!
 //! Sources: Minsky, Trachtenberg, "Practical Set Reconciliation" (2002), for the recursive partition; Meyer,
-//! "Range-Based Set Reconciliation" (2022), for digests of ranges that answer each other. Ranges are of hashed paths here, so
-//! that they are of equal size without any memory beside the cells, and an empty digest stands for "send me all of it".
+//! "Range-Based Set Reconciliation" (2022), for digests of ranges that answer each other. Here ranges are of
+//! hashed paths: they have equal sizes without extra memory, and an empty digest means "send me all of it".
 
 use super::receive::refusal;
 use super::send::fits;
@@ -25,7 +27,7 @@ use crate::weaken::{Rule, holds};
 use crate::wire::repair::{Digest, LEVELS, LIST_MAX, PART_LEN_MAX, PARTS_MAX, Part, Range, Step, StepWriter};
 use crate::wire::{Full, MessageReader, RunWriter, Writer, tag};
 
-/// What repairs have done since this replica was made or loaded. A metric: it is not stored.
+/// Counters of repairs since this replica was made or loaded. A metric: not stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Repairs {
@@ -33,20 +35,20 @@ pub struct Repairs {
     pub sessions: u64,
     /// Ranges whose digests were compared with a peer's.
     pub ranges_compared: u64,
-    /// Cells of peers that were lacking here, or had another content, and were taken.
+    /// Cells taken from peers, because they were missing here or had other content.
     pub cells_taken: u64,
-    /// Searches through all cells for those that peers wanted.
+    /// Searches of all cells for those that peers requested.
     pub searches: u64,
-    /// Searches that were refused, because the session had had as many as a repair can need.
+    /// Searches refused, because the session had used as many as a repair can need.
     pub searches_refused: u64,
 }
 
-/// Where the comparison of both sides stands.
+/// The state of the comparison of both sides.
 #[derive(Debug)]
 pub(crate) struct Compare {
-    /// Fingerprints are to be compared, as soon as both sides have the same.
+    /// Fingerprints are to be compared as soon as both sides have the same knowledge.
     pub(crate) digest_due: bool,
-    /// The application was told that both sides have the same, and no message came since.
+    /// The application was told that both sides converged, and nothing was received or claimed since.
     pub(crate) is_quiet: bool,
     pub(crate) repair: Repair,
 }
@@ -58,30 +60,30 @@ impl Compare {
     }
 }
 
-/// At most one a session.
+/// A repair. At most one per session.
 #[derive(Debug)]
 pub(crate) struct Repair {
     stage: Stage,
-    /// Of all digests of this repair: random bits, or what the peer that began it says.
+    /// The salt of all digests of this repair: random bits, or those of the peer that began it.
     pub(crate) salt: u32,
-    /// The message that begins it is still to be written.
+    /// The first message is still to be written.
     begins: bool,
-    /// Everything is sent, tombstones too: there is nothing to find any more.
+    /// All cells are sent, tombstones included; nothing is compared any more.
     all: bool,
-    /// The peer is to be told so, and to do the same.
+    /// The peer must be told to send all cells too.
     ask_all: bool,
-    /// Cells up to this sequence number were looked at, if cells are being sent.
+    /// While cells are sent: cells up to this sequence number were examined.
     cursor: u64,
-    /// Times that all cells may still be looked at to answer what this peer tells.
+    /// Remaining passes over all cells, to answer digests and lists of this peer.
     passes_left: u16,
-    /// Times that they may still be looked at to find those that it wants.
+    /// Remaining passes over all cells, to find those that it requests.
     searches_left: u16,
     tasks: heapless::Vec<Task, PARTS_MAX>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// To be begun by this side.
+    /// This side must begin it.
     Due,
     /// The peer began it.
     Following,
@@ -90,7 +92,7 @@ enum Stage {
     NotNeeded,
 }
 
-/// Something to be sent.
+/// Something to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     /// The cell with this hash, which the peer lacks.
@@ -101,7 +103,7 @@ enum Task {
     List(Range),
     /// The digests of the 16 ranges of a range.
     Split(Range),
-    /// The wish for a cell that the peer has listed.
+    /// A request for a cell that the peer has listed.
     Want(Digest),
 }
 
@@ -133,13 +135,13 @@ impl Repair {
         self.tasks.clear();
     }
 
-    /// Notes what to send; when that is too much, everything is.
+    /// Adds a task. If the list is full, all cells are sent instead.
     fn add(&mut self, task: Task) {
         if self.all || self.tasks.contains(&task) {
             return;
         }
         if task.sends_cells() {
-            // Those that were passed over may be wanted now.
+            // The new task may match cells that were already examined.
             self.cursor = 0;
         }
         if self.tasks.push(task).is_err() {
@@ -159,8 +161,8 @@ impl Repair {
         debug_assert!(pushed.is_ok(), "there is capacity for one");
     }
 
-    /// Whether a search for the cells to be sent may go on, or begin. If not, what is wanted is forgotten: the next session may
-    /// want it again.
+    /// Whether a search for cells to send may begin or continue. If not, its tasks are dropped; the next
+    /// session may request them again.
     fn may_search(&mut self) -> bool {
         if self.cursor > 0 {
             return true;
@@ -173,14 +175,14 @@ impl Repair {
         more
     }
 
-    /// Whether all cells may be looked at once more: a peer cannot make this side work without end.
+    /// Whether one more pass over all cells is allowed. The bound limits the work that a peer can cause.
     fn may_pass(&mut self) -> bool {
         let more = self.passes_left > 0;
         self.passes_left = self.passes_left.saturating_sub(1);
         more
     }
 
-    /// Whether a cell is to be sent.
+    /// Whether a task sends `cell`.
     fn sends<S: Memory>(&self, document: &Document<S>, cell: Stored<'_>) -> bool {
         if self.all {
             return true;
@@ -196,7 +198,7 @@ impl Repair {
 }
 
 impl<S: Memory> Session<S> {
-    /// Compares fingerprints; both sides claim to have the same.
+    /// Compares fingerprints. Both sides must claim the same knowledge.
     pub(super) fn compare_digests(&mut self, digest: u32, salt: u64, context: &mut Context<S>) {
         self.compare.digest_due = false;
         if self.compare.repair.stage == Stage::NotNeeded
@@ -319,7 +321,7 @@ impl<S: Memory> Session<S> {
                 (None, literal) => literal.ok_or(Stop::Dangling)?,
             };
             if refused {
-                // The names in the rest are needed later.
+                // Later messages may use names that the remaining cells define.
                 continue;
             }
             let cell = Stored { path: path.as_str(), stamp, kind: wire.kind, payload: wire.payload, seq: 0 };
@@ -331,7 +333,7 @@ impl<S: Memory> Session<S> {
         Ok(if context.repairs.cells_taken > taken { Outcome::Repaired } else { Outcome::Done })
     }
 
-    /// The peer's digests of 16 ranges.
+    /// Handles the peer's digests of 16 ranges.
     fn handle_split(&mut self, range: Range, theirs: &[Digest], context: &mut Context<S>) {
         let repair = &mut self.compare.repair;
         if repair.all || !repair.may_pass() {
@@ -350,7 +352,7 @@ impl<S: Memory> Session<S> {
         }
     }
 
-    /// All that the peer has in a range.
+    /// Handles the list of all that the peer has in a range.
     fn handle_list(&mut self, range: Range, theirs: &[Digest], context: &mut Context<S>) {
         let repair = &mut self.compare.repair;
         if repair.all || !repair.may_pass() {
@@ -378,19 +380,19 @@ impl<S: Memory> Session<S> {
         }
     }
 
-    /// A cell that the peer has, and that this side perhaps lacks.
+    /// Takes a cell of the peer, if this side lacks it.
     ///
-    /// It keeps its stamp. Under a fresh one it would make void what belongs below it and comes later: the fields of a map
-    /// that was lost with its marker, or newer writes below a delete. Whoever else lacks it finds out as this side did, and
-    /// whoever is connected does so at once.
+    /// The cell keeps its stamp. A fresh one would dominate later cells below it: the fields of a map that
+    /// was lost with its marker, or newer writes below a delete. Other peers that lack the cell find that out
+    /// in the same way, at once if they are connected.
     ///
-    /// Two contents under one stamp: the larger one stays, on both sides. A cell that is void here is answered with the one
-    /// that makes it so: the stamps of such answers rise, so they end.
+    /// If two contents have one stamp, both sides keep the larger one. If a cell here dominates the peer's
+    /// cell, that cell is the answer: the stamps of such answers rise, so they end.
     fn repair_cell(&mut self, theirs: Stored<'_>, context: &mut Context<S>) -> Result<(), UpdateError> {
         let (path, stamp) = (theirs.path(), theirs.stamp);
         let (document, repair) = (&mut context.document, &mut self.compare.repair);
         if !document.knowledge.vv().covers(stamp) {
-            // News, which comes in a batch.
+            // Not incorporated yet: a batch will bring it.
             return Ok(());
         }
         match document.cells.get(path.as_str()).filter(|here| here.stamp == stamp) {
@@ -423,7 +425,7 @@ impl<S: Memory> Session<S> {
     }
 }
 
-/// Writes a part for which there is capacity.
+/// Writes a part. The frame must have capacity for it.
 fn write_part<S: Memory>(
     document: &Document<S>,
     salt: u32,
@@ -436,7 +438,8 @@ fn write_part<S: Memory>(
         Task::List(range) => {
             let mut hashes = heapless::Vec::<Digest, LIST_MAX>::new();
             for (_, cell) in live_in(document, salt, range) {
-                // There were not as many when it was decided to list them. What is left out comes as lacking here.
+                // There were fewer when the list was planned. The peer sends those that are left out, as
+                // missing here.
                 hashes.push(digest(document, salt, hash(document, cell))).ok();
             }
             step.list(writer, range, &hashes)
@@ -446,12 +449,12 @@ fn write_part<S: Memory>(
     }
 }
 
-/// How to say what is in a range that holds `count` live cells here.
+/// The task that describes a range with `count` live cells here.
 fn split_or_list(range: Range, count: usize) -> Task {
     if count > LIST_MAX && range.level < LEVELS { Task::Split(range) } else { Task::List(range) }
 }
 
-/// Digests and numbers of the live cells in the 16 ranges of a range. O(cells).
+/// Digests and counts of the live cells in the 16 ranges of a range. O(cells).
 fn split<S: Memory>(document: &Document<S>, salt: u32, range: Range) -> ([Digest; 16], [usize; 16]) {
     let (mut sums, mut counts) = ([0_u64; 16], [0; 16]);
     for (place, cell) in live_in(document, salt, range) {
@@ -492,13 +495,13 @@ fn digest<S: Memory>(document: &Document<S>, salt: u32, sum: u64) -> Digest {
     if [high, middle, low] == NONE { [0, 0, 1] } else { [high, middle, low] }
 }
 
-/// The cell that makes one at `path` with `stamp` void.
+/// The cell that dominates one at `path` with `stamp`.
 fn dominator<'a, S: Memory>(document: &'a Document<S>, path: Path<'_>, stamp: Stamp) -> Option<Stored<'a>> {
     let mut above = path.ancestors().chain([path]).filter_map(|at| document.cells.get(at.as_str()));
     above.find(|here| dominates(here.path(), here.stamp, path, stamp))
 }
 
-/// Whether a delete at `path` with `stamp` makes a live cell void.
+/// Whether a delete at `path` with `stamp` dominates a live cell.
 fn deletes_any<S: Memory>(document: &Document<S>, path: Path<'_>, stamp: Stamp) -> bool {
     let at = document.cells.get(path.as_str());
     let below = document.cells.below(Some(path.as_str()));
@@ -507,5 +510,5 @@ fn deletes_any<S: Memory>(document: &Document<S>, path: Path<'_>, stamp: Stamp) 
 
 /// The digest of a range without cells.
 const NONE: Digest = [0; 3];
-/// Six levels, on each of which this side answers and asks about as many ranges as there is capacity for.
+/// Six levels. On each, this side answers and asks about at most as many ranges as the task list can store.
 const PASSES_MAX: u16 = 6 * 2 * PARTS_MAX as u16;

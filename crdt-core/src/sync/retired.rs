@@ -1,4 +1,5 @@
-//! Retired: a message that tells which replica ids need not be listed any more. The aggregator decides, and tells the members.
+//! Retired: a message with replica ids that need not be listed any more. The aggregator decides, and informs
+//! the members.
 //!
 //! See [`crate::retiring`] for what is remembered, and why that is enough.
 
@@ -15,7 +16,7 @@ use crate::wire::{Full, VectorSection, Writer, tag};
 impl<S: Memory> Session<S> {
     // ---- sending ----
 
-    /// Tells a member that has everything else.
+    /// Sends retirements to a member that has everything else.
     pub(super) fn write_due_retirements(
         &mut self,
         context: &mut Context<S>,
@@ -28,18 +29,18 @@ impl<S: Memory> Session<S> {
             && self.outgoing.sending.is_idle()
             && self.outgoing.peer_has_all_writes(&document.knowledge)
             && self.has_all_of_retired(&document.knowledge);
-        // Those that do not fit go into the next frame.
+        // Ids that do not fit go into the next frame.
         if is_due { self.write_retired(document, writer).map(|_| ()) } else { Ok(()) }
     }
 
-    /// Whether the peer is there, and has all that the ids which it was not told of ever wrote.
+    /// Whether the peer is confirmed, and has all writes of the retired ids that were not sent to it.
     pub(super) fn has_all_of_retired(&mut self, knowledge: &Knowledge<S>) -> bool {
         self.is_open() && self.carrier.confirmed && self.outgoing.is_delta_enough(knowledge)
     }
 
-    /// Tells a peer which ids it need not list any more: one that has everything, or that gets the claim of a full batch next.
+    /// Sends retired ids to a peer that has everything, or that gets the claim of a full batch next.
     ///
-    /// False: some did not fit.
+    /// Returns false if some did not fit.
     pub(super) fn write_retired(
         &mut self,
         document: &Document<S>,
@@ -69,7 +70,7 @@ impl<S: Memory> Session<S> {
         }
         let going = waiting.take(fit);
         let last = going.clone().last().map_or(told, |retired| retired.at.max(told));
-        // A peer that knows of a later retirement than this side must not be told that it is known here.
+        // If the peer knows a later retirement than this side, this side must not claim to know it.
         let through = if fit == count { last.max(reachable) } else { last };
         let through = through.min(document.knowledge.last_retirement());
         writer.byte(tag::RETIRED)?;
@@ -95,10 +96,10 @@ impl<S: Memory> Session<S> {
 
     // ---- receiving ----
 
-    /// A peer tells which ids have retired: what is left of them here is dead.
+    /// Handles retired ids: what is left of them here is dead.
     ///
-    /// They are removed from the vectors here only at the aggregator's word. It takes that back if one is in use again, and must
-    /// know what its members list.
+    /// Only a message of the aggregator removes them from the vectors here. It reverts that if an id is in
+    /// use again, and must know what its members list.
     // Not inlined: its large stack frame would be part of that of every message.
     #[inline(never)]
     pub(super) fn handle_retired(
@@ -112,10 +113,10 @@ impl<S: Memory> Session<S> {
         let by_aggregator = self.carrier.with_aggregator();
         let applies = !self.incoming.is_skipping()
             && match context.config.role {
-                // It decides, and is not told.
+                // The aggregator decides, and ignores this message.
                 Role::Aggregator => false,
                 Role::Member => by_aggregator,
-                // A device on a line is a member: it has no say about the ids of others.
+                // A device on a line is a member: it must not retire the ids of others.
                 Role::Mesh => self.carrier.peer_role != Role::Member,
             };
         let mut dropped = 0;
@@ -128,7 +129,7 @@ impl<S: Memory> Session<S> {
             if !applies || replica == context.document.replica {
                 continue;
             }
-            // Also where more of it is known: up to there it is dead.
+            // Even if more of the id is known here: it is dead up to that time.
             dropped += context.document.drop_retired(retired);
             if context.document.is_in_use(retired) {
                 continue;
@@ -156,7 +157,7 @@ impl<S: Memory> Session<S> {
             self.outgoing.peer_knows.raise(ReplicaId::RETIREMENTS, at).ok();
             let peer = context.peers.of_mut(self.carrier.peer).filter(|_| self.carrier.confirmed);
             if let Some(peer) = peer {
-                // The peer sends nothing before it is durable there.
+                // A peer sends only what is durable there.
                 peer.acked.raise(ReplicaId::RETIREMENTS, at).ok();
             }
         }
@@ -164,7 +165,7 @@ impl<S: Memory> Session<S> {
     }
 }
 
-/// Tag, count and the time of the last retirement, at most, in bytes.
+/// Longest tag, count and time of the last retirement, in bytes.
 const HEAD_LEN_MAX: usize = 10;
-/// An id and a time, at most, in bytes.
+/// Longest id and time, in bytes.
 const ENTRY_LEN_MAX: usize = 16;

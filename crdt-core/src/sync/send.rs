@@ -1,4 +1,4 @@
-//! Sending: a frame is computed from the document and the session at the moment it is sent.
+//! Sends frames. Each is computed from the document and the session at the moment it is sent.
 
 use super::{Awaited, Context, Event, FirstBase, Memory, Names, Opening, Phase, Sending, Session};
 use crate::causal::{Stamp, VectorEntry, VersionVector};
@@ -11,7 +11,7 @@ use crate::weaken::{Rule, holds};
 use crate::wire::{Full, ReplicaRef, RunWriter, Writer, cell_len_max, tag, write_entry, write_replica};
 
 impl<S: Memory> Session<S> {
-    /// Writes the next frame to the front of `buffer`. Tells its length; 0 when there is nothing to send.
+    /// Writes the next frame to the front of `buffer`. Returns its length; 0 if there is nothing to send.
     // Not inlined: in the large stack frame of the application's loop, far offsets need longer Thumb instructions.
     #[inline(never)]
     pub(crate) fn write_frame(&mut self, buffer: &mut [u8], context: &mut Context<S>) -> usize {
@@ -31,7 +31,7 @@ impl<S: Memory> Session<S> {
                 self.note_quiet(context);
                 0
             }
-            // What did not fit any more goes into the next frame.
+            // What did not fit goes into the next frame.
             _ => writer.len(),
         }
     }
@@ -57,13 +57,13 @@ impl<S: Memory> Session<S> {
             self.write_batch(context, writer)?;
         }
         self.whole(writer, &mut |this, writer| this.write_due_retirements(context, writer))?;
-        // An acknowledgement that nobody waits for is sent with something else.
+        // An acknowledgement that the peer did not request is only sent with other content.
         let has_company = writer.len() > before;
         self.whole(writer, &mut |this, writer| this.write_ack(has_company, context, writer))?;
         self.whole(writer, &mut |this, writer| this.write_ask(writer))
     }
 
-    /// Writes a message, or nothing: what does not fit is removed, with the names it defined.
+    /// Writes a whole message or nothing: if it does not fit, it is removed, with the ids that it defined.
     fn whole(
         &mut self,
         writer: &mut Writer<'_>,
@@ -78,7 +78,7 @@ impl<S: Memory> Session<S> {
         result
     }
 
-    /// A frame of `len` bytes is too short for what must be sent.
+    /// Stops sending: a frame of `len` bytes is too short for what must be sent.
     fn stop_short(&mut self, len: usize, context: &mut Context<S>) -> usize {
         if !self.outgoing.is_stopped {
             self.outgoing.is_stopped = true;
@@ -163,7 +163,7 @@ impl<S: Memory> Session<S> {
         self.write_end(document, tells_retired, &news, writer)
     }
 
-    /// Whether there is something to send to this peer, and whether an Update says it all.
+    /// What to send to this peer: nothing, an Update if that is enough, or a batch.
     fn next_delta(&mut self, document: &Document<S>, news: &[ReplicaId]) -> Next {
         let outgoing = &mut self.outgoing;
         let mut unsent = 0;
@@ -231,7 +231,7 @@ impl<S: Memory> Session<S> {
         Ok(())
     }
 
-    /// Writes cells until there are none left (true) or the frame is full.
+    /// Writes cells until none is left (true) or the frame is full.
     fn write_cells(&mut self, document: &Document<S>, writer: &mut Writer<'_>) -> Result<bool, Full> {
         let full = self.outgoing.sending.is_full();
         let start = writer.len();
@@ -286,7 +286,7 @@ impl<S: Memory> Session<S> {
         news: &[ReplicaId],
         writer: &mut Writer<'_>,
     ) -> Result<(), Full> {
-        // Before the claim, of a delta too: without the capacity of the retired ids, its claim might not fit.
+        // Before the claim, even of a delta: the peer may need the capacity of the retired ids for the claim.
         if tells_retired {
             let mut told = true;
             self.whole(writer, &mut |this, writer| {
@@ -294,11 +294,11 @@ impl<S: Memory> Session<S> {
                 Ok(())
             })?;
             if !told {
-                // The others go into the next frame.
+                // The other ids go into the next frame.
                 return Err(Full);
             }
         }
-        // If it does not fit, the batch stays open, and its end goes into a frame of its own.
+        // If the claim does not fit, the batch stays open, and ends in the next frame.
         self.whole(writer, &mut |this, writer| match this.outgoing.sending {
             Sending::Full { .. } => this.write_full_claim(document, writer),
             Sending::Delta { .. } | Sending::Idle => this.write_claim(document, news, writer),
@@ -466,10 +466,10 @@ impl<S: Memory> Session<S> {
         if !self.is_introduced() || !(self.incoming.ack_due || (has_company && further > 0)) {
             return Ok(());
         }
-        // A session that lasts compares fingerprints now and then.
+        // A long session compares fingerprints from time to time.
         self.compare.digest_due |=
             self.incoming.claims_received / COMPARE_EVERY > self.incoming.acks_sent / COMPARE_EVERY;
-        // A batch that is skipped here is acknowledged, and its cells are missing.
+        // A skipped batch is acknowledged although its cells are missing here.
         let document = &mut context.document;
         let same = self.compare.digest_due
             && !self.incoming.is_skipping()
@@ -522,7 +522,7 @@ pub(super) fn fits(cell: &Stored<'_>, writer: &Writer<'_>) -> bool {
     writer.remaining() >= cell_len_max(cell.path.len(), cell.payload.len())
 }
 
-/// How to name a replica; a literal is defined by being written.
+/// The reference to a replica. Writing a literal defines it.
 pub(super) fn name_replica<S: Memory>(
     names: &mut Names<S>,
     id: ReplicaId,
@@ -546,7 +546,7 @@ pub(super) fn write_vector_entry<S: Memory>(
     write_entry(writer, replica, entry.time.as_ms(), &mut session.outgoing.names.cursor.last_time)
 }
 
-/// Bytes before the first cell of a frame, at most: the document's handle, and a tag.
+/// Most bytes before the first cell of a frame: the document's handle, and a tag.
 const FRAME_HEAD_LEN_MAX: usize = 3 + 1;
 /// Claims of a session after which fingerprints are compared again.
 const COMPARE_EVERY: u32 = 64;

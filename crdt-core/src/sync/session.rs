@@ -1,7 +1,7 @@
-//! One side of one conversation with one peer about one document: a state machine.
+//! The state machine of one side of a session with one peer about one document.
 //!
-//! [`Session::handle`] takes a message of the peer, and [`Session::write_frame`] writes what is to be sent. What concerns
-//! other sessions too comes back as an [`Outcome`]; the replica carries it out.
+//! [`Session::handle`] handles a message of the peer, and [`Session::write_frame`] writes the next frame.
+//! What affects other sessions too is returned as an [`Outcome`], which the replica executes.
 
 use core::fmt;
 
@@ -24,12 +24,12 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// The state of one session: what the driver set, where the session stands, its two directions, and the comparison of both
+/// The state of one session: the driver's settings, the phase, the two directions, and the comparison of both
 /// sides.
 pub struct Session<S: Memory> {
     pub(crate) id: SessionId,
     pub(crate) carrier: Carrier,
-    /// It stands in the queue of those that may have something to send.
+    /// It is in the queue of sessions that may have something to send.
     pub(crate) is_ready: bool,
     pub(super) phase: Phase,
     /// The initiator's vector in its Open: the table that both sides refer to.
@@ -39,19 +39,19 @@ pub struct Session<S: Memory> {
     pub(super) compare: Compare,
 }
 
-/// What a message asks of the replica, because it concerns more than its session.
+/// What the replica must do after a message that affects more than its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Outcome {
     /// Nothing.
     Done,
-    /// A batch ended. It may have brought cells of ids that nobody uses.
+    /// A batch ended. It may contain cells of ids that nobody uses.
     BatchEnded,
     /// The peer's Open was accepted.
     Opened,
     /// The peer refused what this side sent.
     Refused(Refusal),
-    /// Cells were repaired that no claim tells of: other peers may lack them too.
+    /// Cells were repaired that no claim announces: other peers may lack them too.
     Repaired,
 }
 
@@ -72,8 +72,8 @@ impl<S: Memory> Session<S> {
         }
     }
 
-    /// The peer does not know the vector that this side named: the next Open lists it. What the driver has set stays, and
-    /// so does what it asked for.
+    /// Starts over with an Open that lists the vector, because the peer does not know its hash. The driver's
+    /// settings and requests are kept.
     pub(super) fn open_again(&mut self) {
         let asks = self.outgoing.asks;
         self.phase = Phase::Opening(Opening::ListDue);
@@ -83,7 +83,7 @@ impl<S: Memory> Session<S> {
         self.compare = Compare::new(self.compare.repair.salt);
     }
 
-    /// The session takes no more input, and ends once a refusal that is due is sent.
+    /// Closes the session: it accepts no more input, and ends once a pending refusal is sent.
     pub(crate) fn close(&mut self) {
         if !self.is_closing() {
             let was_open = self.is_open();
@@ -91,7 +91,7 @@ impl<S: Memory> Session<S> {
         }
     }
 
-    /// The same, and nothing more is sent.
+    /// As [`close`](Self::close), but nothing more is sent.
     pub(crate) fn close_silently(&mut self) {
         self.close();
         if let Phase::Closing(closing) = &mut self.phase {
@@ -99,7 +99,8 @@ impl<S: Memory> Session<S> {
         }
     }
 
-    /// The peer is proven to be there. Tells whether its Open, which may have been a replay until now, was accepted before.
+    /// The peer is confirmed. Returns whether its Open, which may have been a replay until now, was accepted
+    /// before.
     pub(crate) fn confirm(&mut self, context: &mut Context<S>) -> bool {
         self.carrier.confirmed = true;
         let Some(theirs) = self.incoming.early_vector.take() else { return false };
@@ -110,8 +111,8 @@ impl<S: Memory> Session<S> {
         true
     }
 
-    /// The session ends: what it knows is remembered with its peer, so that the next one continues where this one stopped, if
-    /// both sides still know.
+    /// The session ends. Remembers what it knows with its peer, so that the next session can resume, if the
+    /// peer also remembers.
     pub(crate) fn remember(&self, context: &mut Context<S>) {
         let was_open = match self.phase {
             Phase::Open(_) => true,
@@ -124,24 +125,26 @@ impl<S: Memory> Session<S> {
         let is_acknowledged = sending.is_idle() && claims.are_all_acked();
         let keeps = self.outgoing.is_in_order && !sending.is_full() && !is_acknowledged;
         peer.sent_through = if keeps { self.outgoing.cursor } else { 0 };
-        // Field by field: a copy of the whole would link `memmove`, which nothing else needs on a small device.
+        // Field by field: a copy of the whole stamp would link `memmove`, which nothing else needs on a small
+        // device.
         let through = self.incoming.received_through();
         peer.received_through = through.map(|stamp| Stamp::new(stamp.time, stamp.replica));
         peer.guess.copy_from(&self.outgoing.peer_knows);
     }
 
-    /// Asks the peer to tell, once, what is durable there.
+    /// Requests one acknowledgement of what is durable at the peer.
     pub(crate) fn request_acknowledgement(&mut self) {
         self.outgoing.asks = true;
     }
 
-    /// Fingerprints are compared at the next opportunity, which is now.
+    /// Compares fingerprints with an acknowledgement that is due now.
     pub(crate) fn compare_soon(&mut self) {
         self.compare.digest_due = true;
         self.incoming.ack_due = true;
     }
 
-    /// The cell of change `seq` is sent before others, if it is still to be sent. Without capacity it goes in its turn.
+    /// Sends the cell of change `seq` before others, if it is not sent yet. If the list is full, it is sent
+    /// in its turn.
     pub(crate) fn prioritize(&mut self, seq: u64, stamp: Stamp) {
         let waits = seq > self.outgoing.cursor && !self.outgoing.peer_knows.covers(stamp);
         if waits && self.outgoing.urgent.iter().all(|(urgent, _)| *urgent != seq) {
@@ -149,7 +152,8 @@ impl<S: Memory> Session<S> {
         }
     }
 
-    /// The transport delivered the first `claims` claims of this session. Tells whether that is news.
+    /// The transport delivered the first `claims` claims of this session. Returns whether more is known to be
+    /// durable.
     pub(crate) fn note_delivered(&mut self, claims: u32) -> bool {
         self.carrier.confirmed
             && self.is_open()
@@ -157,13 +161,13 @@ impl<S: Memory> Session<S> {
             && self.outgoing.claims.note_delivered(claims)
     }
 
-    /// The batch being received cannot be applied, and its sender is told why.
+    /// Refuses the batch in progress, and sends the reason to the peer.
     pub(super) fn refuse(&mut self, context: &mut Context<S>, reason: Refusal) {
         self.incoming.refuse(reason);
         context.events.push(Event::RefusedPeer { session: self.id, reason });
     }
 
-    /// The peer's Open was accepted, and the session is not being closed.
+    /// Whether the peer's Open was accepted, and the session is not being closed.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open(_))
     }
@@ -172,12 +176,12 @@ impl<S: Memory> Session<S> {
         matches!(self.phase, Phase::Closing(_))
     }
 
-    /// The session is closed, and nothing is left to send.
+    /// Whether the session is closed, and nothing is left to send.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Closing(Closing { refusal: None, .. }))
     }
 
-    /// What the peer's Open said, while the session is open.
+    /// What the peer's Open stated, while the session is open.
     pub(crate) fn opened(&self) -> Option<&Opened> {
         match &self.phase {
             Phase::Open(opened) => Some(opened),
@@ -195,7 +199,7 @@ impl<S: Memory> Session<S> {
         self.opened().map_or(Time::ZERO, |opened| opened.highest_time)
     }
 
-    /// Where the names of the incoming direction stand, for the reader of the next frame.
+    /// The cursor of the incoming names, for the reader of the next frame.
     pub(crate) fn names_cursor(&self) -> Cursor {
         self.incoming.names.cursor
     }
@@ -220,7 +224,7 @@ impl<S: Memory> Session<S> {
         }
     }
 
-    /// The cells of the batch that is being received were applied up to `stamp`.
+    /// The cells of the batch in progress were applied up to `stamp`.
     pub(super) fn note_applied(&mut self, stamp: Stamp) {
         if let Receiving::Delta { through } = &mut self.incoming.receiving {
             *through = Some(stamp);

@@ -8,8 +8,8 @@ use crate::list::List;
 
 /// The sessions in the order of their ids, and a queue of those that may have something to send.
 ///
-/// Indexing is not inlined, and panics in one place: there are over a hundred callers, and for each the check, and the
-/// location that a panic names, would take room in the program.
+/// Indexing is not inlined, and panics in one place: over a hundred callers would each contain the check, and
+/// the location that a panic reports.
 pub(crate) struct Sessions<S: Memory> {
     list: S::Sessions,
     ready: S::Ready,
@@ -36,7 +36,7 @@ impl<S: Memory> Sessions<S> {
         }
     }
 
-    /// The session is looked at in its turn.
+    /// Adds the session to the queue, unless it is queued already.
     #[inline(never)]
     pub(crate) fn wake(&mut self, index: usize) {
         let Some(session) = self.list.get_mut(index).filter(|session| !session.is_ready) else { return };
@@ -51,7 +51,7 @@ impl<S: Memory> Sessions<S> {
         }
     }
 
-    /// Takes the session whose turn it is out of the queue.
+    /// Removes the next session from the queue.
     pub(crate) fn next_ready(&mut self) -> Option<usize> {
         if self.ready.is_empty() {
             return None;
@@ -62,7 +62,7 @@ impl<S: Memory> Sessions<S> {
         Some(index)
     }
 
-    /// The session takes no more input, and ends once a refusal that is due is sent.
+    /// Closes a session: it accepts no more input, and ends once a pending refusal is sent.
     pub(crate) fn close(&mut self, index: usize) {
         if let Some(session) = self.list.get_mut(index) {
             session.close();
@@ -71,7 +71,7 @@ impl<S: Memory> Sessions<S> {
         }
     }
 
-    /// Closes those that `wanted` says yes to; nothing more is sent in them.
+    /// Closes the sessions for which `wanted` returns true. Nothing more is sent in them.
     pub(crate) fn close_where(&mut self, wanted: impl Fn(&Session<S>) -> bool) {
         for session in self.list.iter_mut().filter(|session| wanted(session)) {
             session.close_silently();
