@@ -12,6 +12,9 @@ pub const DOCUMENT_NAME_LEN_MAX: usize = 64;
 pub const TIME_MAX: u64 = (1 << 48) - 1;
 /// How far ahead of its own clock an aggregator admits a stamp, in milliseconds.
 pub const ADMISSION_AHEAD_MS: u64 = 10 * 60 * 1000;
+/// How long an aggregator keeps an id, in milliseconds, after a peer that knows more of an id than the aggregator made it take
+/// another one.
+pub const OWN_ID_KEPT_MS: u64 = 24 * 60 * 60 * 1000;
 /// Largest difference between the clocks of a device and its aggregator that is not corrected, in
 /// milliseconds. Half of what is admitted, so that an uncorrected clock is never refused.
 pub const CLOCK_TOLERANCE_MS: u64 = ADMISSION_AHEAD_MS / 2;

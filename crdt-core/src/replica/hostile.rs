@@ -72,6 +72,57 @@ fn a_device_on_a_line_retires_nobody() {
     }
 }
 
+/// A claim with the aggregator's own id and a later time made it take another id and close every session, as often as somebody
+/// sent one.
+#[test]
+fn an_aggregator_gives_up_its_id_at_most_once_a_day() {
+    let mut cloud = copy(2, Role::Aggregator);
+    let path = Path::new("setpoint").expect("a path");
+    cloud.update(NOW, &[Write::set(path, 4.5)]).expect("it fits");
+    let mut ids = std::vec::Vec::new();
+    for hours in [0, 1, 23, 25] {
+        let at = Moment::new(1_770_000_000_000 + hours * 3_600_000);
+        ids.push(cloud.id());
+        let honest = cloud.connect(Connect::responder(PeerId([7; 32]), Role::Member, 1)).expect("capacity");
+        let session = attack(&mut cloud, Role::Member);
+        let known = cloud.document().version_vector().time_of(cloud.id());
+        let claim = claim_of(cloud.id(), known.as_ms().max(OPENED_AT) + 60_000);
+        cloud.handle_frame(at, session, &claim).expect("it is a frame");
+        let is_kept = cloud.id() == ids[ids.len() - 1];
+        assert_eq!(is_kept, cloud.session_index(honest).is_some(), "after {hours} h");
+        // What it says of the id is not believed, and is no receipt.
+        let written = cloud.document().version_vector().time_of(cloud.id());
+        assert!(!is_kept || written == known);
+        let acked = cloud.acknowledged_by(ATTACKER).map(|acked| acked.time_of(cloud.id()));
+        assert!(acked.is_none_or(|acked| acked <= written), "{acked:?}");
+        events(&mut cloud);
+    }
+    assert!(ids[0] != ids[1] && ids[1] == ids[2] && ids[2] == ids[3] && ids[3] != cloud.id(), "{ids:?}");
+    assert_eq!(cloud.disputes(), 2);
+    assert_eq!(cloud.document().get(path), Some(4.5.into()));
+}
+
+/// The same with a cell of the aggregator's past that it never wrote, and with an Open.
+#[test]
+fn cells_and_opens_about_an_aggregators_id_are_ignored_like_claims() {
+    let mut cloud = copy(2, Role::Aggregator);
+    let path = Path::new("setpoint").expect("a path");
+    cloud.update(NOW, &[Write::set(path, 4.5)]).expect("it fits");
+    let session = attack(&mut cloud, Role::Member);
+    let claim = claim_of(cloud.id(), OPENED_AT + 60_000 + 1_000_000_000);
+    cloud.handle_frame(NOW, session, &claim).expect("it is a frame");
+    events(&mut cloud);
+    cloud.update(NOW, &[Write::set(path, 5.5)]).expect("it fits");
+    let own = cloud.id();
+    // Another replica that writes under the same id, later.
+    let mut twin = copy(own.get(), Role::Member);
+    twin.update(Moment::new(1_770_000_060_000), &[Write::set(path, 66)]).expect("it fits");
+    let session = converse(&mut twin, &mut cloud, Role::Member);
+    assert_eq!((cloud.id(), cloud.disputes() > 0), (own, true));
+    assert!(cloud.session_index(session).is_some());
+    assert_eq!(cloud.document().get(path), Some(5.5.into()));
+}
+
 /// Two ends that were both told to open, with vectors that the other does not know, must not wait for each other for ever.
 #[test]
 fn an_initiator_stays_the_initiator() {
@@ -99,10 +150,26 @@ fn copy_with_a_write(id: u64, at: &str) -> Copy {
     copy
 }
 
-/// Opens a session with an attacker that has `role` for the victim.
+/// The end of a delta that claims `id` up to `time_ms`.
+fn claim_of(id: ReplicaId, time_ms: u64) -> std::vec::Vec<u8> {
+    frame(&mut |writer| {
+        writer.byte(tag::BATCH)?;
+        writer.byte(tag::END)?;
+        writer.varint(1)?;
+        let mut last = OPENED_AT;
+        write_entry(writer, ReplicaRef::Literal(id), time_ms, &mut last)
+    })
+}
+
+/// Opens a session with an attacker. `role` says what it is to the victim.
 fn attack(victim: &mut Copy, role: Role) -> SessionId {
     let mut attacker = copy_with_a_write(66, "attacker");
     assert_eq!(attacker.id(), ReplicaId::new(66));
+    converse(&mut attacker, victim, role)
+}
+
+/// Opens a session, and delivers what `attacker` sends before it receives anything.
+fn converse(attacker: &mut Copy, victim: &mut Copy, role: Role) -> SessionId {
     attacker.connect(Connect::initiator(OWN, Role::Aggregator, 0)).expect("capacity");
     let session = victim.connect(Connect::responder(ATTACKER, role, 0)).expect("capacity");
     let mut buffer = [0; 512];

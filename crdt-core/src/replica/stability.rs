@@ -40,6 +40,13 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         !self.context.given_up.is_empty()
     }
 
+    /// Cells, claims and Opens of peers about writes under this aggregator's id that it never made, and that it ignored: since it
+    /// last took another id because of that, less than
+    /// [`OWN_ID_KEPT_MS`](crate::limits::OWN_ID_KEPT_MS) have passed. A metric: if it rises, look at the peer.
+    pub fn disputes(&self) -> u64 {
+        self.context.disputes
+    }
+
     /// Replica ids that are no longer listed in the version vector, with what must be remembered of them; the oldest
     /// retirement first. Aggregators and meshes keep the last [`RETIRED_MAX`](crate::limits::RETIRED_MAX).
     pub fn retired_ids(&self) -> impl Iterator<Item = Retired> + '_ {

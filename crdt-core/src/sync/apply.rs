@@ -46,10 +46,11 @@ impl<S: Memory> Session<S> {
         }
         let cell = Stored { path: path.as_str(), stamp, kind: wire.kind, payload: wire.payload, seq: 0 };
         let document = &context.document;
-        if stamp.replica == document.replica && stamp.time > document.knowledge.vv().time_of(stamp.replica) {
-            context.check_own_id(stamp.time)?;
+        let is_ahead =
+            stamp.replica == document.replica && stamp.time > document.knowledge.vv().time_of(stamp.replica);
+        if (is_ahead && context.check_own_id(stamp.time)?) || context.check_own_past(&cell)? {
+            return Ok(());
         }
-        context.check_own_past(&cell)?;
         let own_total = context.total_to_defend(&cell);
         match self.apply_cell(cell, context) {
             Ok(()) => {
@@ -158,9 +159,19 @@ impl<S: Memory> Session<S> {
         }
         let (vv, own) = (context.document.knowledge.vv(), context.document.replica);
         let claimed = claim.iter().find(|e| e.replica == own).map(|e| e.time);
-        if let Some(claimed) = claimed.filter(|time| *time > vv.time_of(own)) {
-            context.check_own_id(claimed)?;
+        let is_ahead = claimed.is_some_and(|time| time > vv.time_of(own));
+        if is_ahead && context.check_own_id(claimed.unwrap_or_default())? {
+            // The rest of the claim counts.
+            let mut rest = VersionVector::<S>::new();
+            for entry in claim.iter().filter(|e| e.replica != own) {
+                rest.raise(entry.replica, entry.time).ok();
+            }
+            return self.incorporate(rest.entries(), context);
         }
+        self.incorporate(claim, context)
+    }
+
+    fn incorporate(&mut self, claim: &[VectorEntry], context: &mut Context<S>) -> Result<(), Stop> {
         if self.carrier.confirmed
             && let Some(peer) = context.peers.of_mut(self.carrier.peer)
         {

@@ -1,9 +1,10 @@
 //! The state that all sessions of a replica share: the document, its peers, and the history of its id.
 
 use super::{Conflicts, Events, Fork, Memory, Peers, Repairs, Stop};
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::document::Document;
 use crate::id::{DocumentName, ReplicaId};
+use crate::limits::OWN_ID_KEPT_MS;
 use crate::list::List;
 use crate::storage::Stored;
 use crate::time::{Moment, Time};
@@ -32,6 +33,10 @@ pub(crate) struct Context<S: Memory> {
     pub(crate) given_up: S::Ids,
     /// Some uncovered cells came from a peer that did not write them: their writer may be gone.
     pub(crate) has_orphans: bool,
+    /// When this aggregator took another id because a peer knew more of the one before.
+    renewed_at: Option<Time>,
+    /// What peers said of this aggregator's id that it does not know, and ignored.
+    pub(crate) disputes: u64,
 }
 
 impl<S: Memory> Context<S> {
@@ -55,6 +60,8 @@ impl<S: Memory> Context<S> {
             given_up: S::Ids::default(),
             // A loaded document may have some.
             has_orphans: true,
+            renewed_at: None,
+            disputes: 0,
         }
     }
 
@@ -111,22 +118,23 @@ impl<S: Memory> Context<S> {
             .is_none_or(|loaded| self.document.knowledge.vv().time_of(self.document.replica) <= loaded)
     }
 
-    /// A peer has own writes up to `held`. If this copy did not make them, it must fork.
-    pub(crate) fn check_own_id(&self, held: Time) -> Result<(), Stop> {
+    /// A peer has own writes up to `held`. If this copy did not make them, it must fork. Returns whether the own writes of that
+    /// peer are to be ignored instead.
+    pub(crate) fn check_own_id(&mut self, held: Time) -> Result<bool, Stop> {
         match self.unverified {
             Some(loaded) if held > loaded => Err(Stop::Fork(Fork::OldCopy)),
-            Some(_) => Ok(()),
-            // A twin wrote under this id.
+            Some(_) => Ok(false),
             None if held > self.document.knowledge.vv().time_of(self.document.replica) => {
-                Err(Stop::Fork(Fork::Twin))
+                // A twin wrote under this id.
+                self.dispute(Fork::Twin)
             }
-            None => Ok(()),
+            None => Ok(false),
         }
     }
 
-    /// Fails if `cell` has the own id and a covered stamp, but this copy never wrote it. Then another copy
-    /// wrote it, whose last frames were in flight when this copy was verified.
-    pub(crate) fn check_own_past(&self, cell: &Stored<'_>) -> Result<(), Stop> {
+    /// Whether `cell` has the own id and a covered stamp, but this copy never wrote it. Then another copy wrote it, whose last
+    /// frames were in flight when this copy was verified: this copy must fork, or returns that the cell is to be ignored.
+    pub(crate) fn check_own_past(&mut self, cell: &Stored<'_>) -> Result<bool, Stop> {
         let document = &self.document;
         let (path, stamp) = (cell.path(), cell.stamp);
         let is_past = stamp.replica == document.replica
@@ -135,8 +143,24 @@ impl<S: Memory> Context<S> {
         // A cell written here is still stored, or a newer one dominates it, or a tombstone did and was
         // forgotten.
         if !is_past || stamp <= document.knowledge.horizon() || document.is_dominated(path, stamp) {
-            return Ok(());
+            return Ok(false);
         }
-        Err(Stop::Fork(Fork::OtherTimeLine))
+        self.dispute(Fork::OtherTimeLine)
+    }
+
+    /// A peer knows more of the own id than this copy: it forks, or ignores that (true).
+    ///
+    /// An aggregator takes a fresh id at each load, so an honest peer knows more of it only if its memory was set back with its
+    /// machine. A hostile one could close all sessions as often as it likes, if the aggregator forked each time.
+    fn dispute(&mut self, fork: Fork) -> Result<bool, Stop> {
+        if self.config.role == Role::Aggregator {
+            let now = self.moment.now.unwrap_or(self.document.knowledge.clock());
+            if self.renewed_at.is_some_and(|at| now.as_ms() < at.as_ms() + OWN_ID_KEPT_MS) {
+                self.disputes += 1;
+                return Ok(true);
+            }
+            self.renewed_at = Some(now);
+        }
+        Err(Stop::Fork(fork))
     }
 }

@@ -215,7 +215,7 @@ impl<S: Memory> Session<S> {
         if let Some(replica) = peer_replica {
             context.reinstate(replica);
         }
-        let theirs = self.read_vector(vector, context)?.ok_or(too_many)?;
+        let mut theirs = self.read_vector(vector, context)?.ok_or(too_many)?;
         let peer = self.carrier.peer;
         if peer_replica.is_some() && context.peers.iter().any(|p| p.replica == peer_replica && p.id != peer) {
             self.refuse(context, Refusal::Fenced);
@@ -224,7 +224,11 @@ impl<S: Memory> Session<S> {
         let known = theirs.time_of(context.document.replica);
         let held = head.yours.and_then(Time::from_ms).unwrap_or(Time::ZERO).max(known);
         self.learn_time(head.time, context);
-        context.check_own_id(held)?;
+        if context.check_own_id(held)? {
+            // To lower an entry needs no capacity.
+            let own = context.document.replica;
+            theirs.put(own, context.document.knowledge.vv().time_of(own)).ok();
+        }
         let same = theirs == self.table && *context.document.knowledge.vv() == theirs;
         self.note_vector(theirs, context).map_err(|_| too_many)?;
         self.resume(head.received, context);
