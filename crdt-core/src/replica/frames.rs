@@ -32,7 +32,10 @@ impl<S: Memory, R: Rng> Replica<S, R> {
         self.context.events.note_conflicts(self.context.conflicts.count - conflicts);
         self.note_changed(changes);
         if let Some(index) = self.sessions.index_of(session) {
-            if result.is_err() {
+            if let Err(error) = result {
+                if let PeerError::Refused(reason) = error {
+                    self.sessions[index].refuse_once(reason, &mut self.context);
+                }
                 self.sessions.close(index);
             }
             self.sessions.wake(index);

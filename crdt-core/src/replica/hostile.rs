@@ -1,16 +1,17 @@
 //! Frames that no honest replica writes: what a peer with a valid key can try.
 
 use super::{Connect, Output, Replica};
+use crate::capacity::{Bytes, Cells, Replicas};
 use crate::cell::Path;
 use crate::config::{Config, Role};
 use crate::id::{DocumentName, PeerId, ReplicaId};
 use crate::limits::TIME_MAX;
 use crate::rng::CountingRng;
-use crate::storage::Heap;
+use crate::storage::{Fixed, Heap};
 use crate::sync::{Event, PeerError, SessionId, open_head};
 use crate::time::{Moment, Time};
 use crate::wire::{
-    Full, OpenHead, Refusal, ReplicaRef, VectorReference, Writer, tag, write_entry, write_replica,
+    Full, OpenHead, Refusal, ReplicaRef, Resource, VectorReference, Writer, tag, write_entry, write_replica,
 };
 use crate::write::Write;
 
@@ -123,6 +124,37 @@ fn cells_and_opens_about_an_aggregators_id_are_ignored_like_claims() {
     assert_eq!(cloud.document().get(path), Some(5.5.into()));
 }
 
+/// A document with more writers than a small one can list could not be opened, and its owner was not told why.
+#[test]
+fn who_has_too_many_writers_is_told_the_limit() {
+    type Small = Replica<Fixed<Cells<8>, Bytes<256>, Replicas<2>>, CountingRng>;
+    let name = DocumentName::new("town").expect("a name");
+    let mut small = Small::new(&name, Config::new(Role::Aggregator), CountingRng::new(2));
+    let mut device = copy_with_a_write(1, "device");
+    for (id, at) in [(3, "a"), (4, "b")] {
+        device.context.document.merge(copy_with_a_write(id, at).document()).expect("it fits");
+    }
+    let up = device.connect(Connect::initiator(OWN, Role::Aggregator, 0)).expect("capacity");
+    let down = small.connect(Connect::responder(PeerId([7; 32]), Role::Member, 0)).expect("capacity");
+    let reason = Refusal::Capacity { what: Resource::Replicas, needed: 3, limit: 2 };
+    let mut buffer = [0; 512];
+    for frame in frames_of(&mut device) {
+        let refused = small.handle_frame(NOW, down, &frame);
+        assert!(matches!(refused, Err(PeerError::Refused(_) | PeerError::UnknownSession)), "{refused:?}");
+    }
+    while let Some(output) = small.poll_output(NOW, &mut buffer) {
+        match output {
+            Output::Persist => {
+                let token = small.take_unsaved(|_| {});
+                small.handle_persisted(token);
+            }
+            Output::Transmit { len, .. } => device.handle_frame(NOW, up, &buffer[..len]).expect("a refusal"),
+            Output::Close { .. } | Output::Event(_) => {}
+        }
+    }
+    assert!(events(&mut device).contains(&Event::Refused { session: up, reason }));
+}
+
 /// Two ends that were both told to open, with vectors that the other does not know, must not wait for each other for ever.
 #[test]
 fn an_initiator_stays_the_initiator() {
@@ -172,19 +204,8 @@ fn attack(victim: &mut Copy, role: Role) -> SessionId {
 fn converse(attacker: &mut Copy, victim: &mut Copy, role: Role) -> SessionId {
     attacker.connect(Connect::initiator(OWN, Role::Aggregator, 0)).expect("capacity");
     let session = victim.connect(Connect::responder(ATTACKER, role, 0)).expect("capacity");
-    let mut buffer = [0; 512];
-    while let Some(output) = attacker.poll_output(NOW, &mut buffer) {
-        match output {
-            Output::Persist => {
-                let token = attacker.take_unsaved(|_| {});
-                attacker.handle_persisted(token);
-            }
-            // The first frame opens; the honest rest of it is handled, too.
-            Output::Transmit { len, .. } => {
-                victim.handle_frame(NOW, session, &buffer[..len]).expect("an honest Open");
-            }
-            Output::Close { .. } | Output::Event(_) => {}
-        }
+    for frame in frames_of(attacker) {
+        victim.handle_frame(NOW, session, &frame).expect("an honest Open");
     }
     events(victim);
     session
@@ -196,6 +217,22 @@ fn frame(write: &mut dyn FnMut(&mut Writer<'_>) -> Result<(), Full>) -> std::vec
     writer.varint(0).and_then(|()| write(&mut writer)).expect("a short frame");
     let len = writer.len();
     buffer[..len].to_vec()
+}
+
+fn frames_of(sender: &mut Copy) -> std::vec::Vec<std::vec::Vec<u8>> {
+    let mut buffer = [0; 512];
+    let mut frames = std::vec::Vec::new();
+    while let Some(output) = sender.poll_output(NOW, &mut buffer) {
+        match output {
+            Output::Persist => {
+                let token = sender.take_unsaved(|_| {});
+                sender.handle_persisted(token);
+            }
+            Output::Transmit { len, .. } => frames.push(buffer[..len].to_vec()),
+            Output::Close { .. } | Output::Event(_) => {}
+        }
+    }
+    frames
 }
 
 fn events(of: &mut Copy) -> std::vec::Vec<Event> {

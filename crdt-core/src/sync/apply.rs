@@ -48,7 +48,7 @@ impl<S: Memory> Session<S> {
         let document = &context.document;
         let is_ahead =
             stamp.replica == document.replica && stamp.time > document.knowledge.vv().time_of(stamp.replica);
-        if (is_ahead && context.check_own_id(stamp.time)?) || context.check_own_past(&cell)? {
+        if (is_ahead && context.check_own_id(stamp.time, None)?) || context.check_own_past(&cell)? {
             return Ok(());
         }
         let own_total = context.total_to_defend(&cell);
@@ -134,7 +134,7 @@ impl<S: Memory> Session<S> {
         };
         // Retirements have a message of their own. Removing an entry needs no capacity.
         claim.put(ReplicaId::RETIREMENTS, Time::ZERO).ok();
-        self.handle_claim(claim.entries(), context)?;
+        self.handle_claim(&mut claim, context)?;
         Ok(Outcome::BatchEnded)
     }
 
@@ -142,36 +142,30 @@ impl<S: Memory> Session<S> {
     pub(super) fn handle_own_claim(&mut self, time_ms: u64, context: &mut Context<S>) -> Result<(), Stop> {
         let replica = self.peer_replica().ok_or(Stop::Dangling)?;
         let time = Time::from_ms(time_ms).ok_or(Stop::Dangling)?;
-        self.handle_claim(&[VectorEntry { replica, time }], context)
+        let mut claim = VersionVector::new();
+        // There is capacity for one.
+        claim.raise(replica, time).ok();
+        self.handle_claim(&mut claim, context)
     }
 
     /// Handles the claim of a batch: incorporates what it raises here. A claim lists each replica once.
-    fn handle_claim(&mut self, claim: &[VectorEntry], context: &mut Context<S>) -> Result<(), Stop> {
+    fn handle_claim(&mut self, claim: &mut VersionVector<S>, context: &mut Context<S>) -> Result<(), Stop> {
         if self.incoming.is_skipping() {
             self.incoming.note_claim_received();
             return Ok(());
         }
         self.incoming.end_batch();
-        if !self.has_capacity_for(claim, context) {
+        if !self.has_capacity_for(claim.entries(), context) {
             self.refuse_replicas(context);
             self.incoming.note_claim_received();
             return Ok(());
         }
-        let (vv, own) = (context.document.knowledge.vv(), context.document.replica);
-        let claimed = claim.iter().find(|e| e.replica == own).map(|e| e.time);
-        let is_ahead = claimed.is_some_and(|time| time > vv.time_of(own));
-        if is_ahead && context.check_own_id(claimed.unwrap_or_default())? {
-            // The rest of the claim counts.
-            let mut rest = VersionVector::<S>::new();
-            for entry in claim.iter().filter(|e| e.replica != own) {
-                rest.raise(entry.replica, entry.time).ok();
-            }
-            return self.incorporate(rest.entries(), context);
+        let own = context.document.replica;
+        let claimed = claim.time_of(own);
+        if claimed > context.document.knowledge.vv().time_of(own) {
+            context.check_own_id(claimed, Some(claim))?;
         }
-        self.incorporate(claim, context)
-    }
-
-    fn incorporate(&mut self, claim: &[VectorEntry], context: &mut Context<S>) -> Result<(), Stop> {
+        let claim = claim.entries();
         if self.carrier.confirmed
             && let Some(peer) = context.peers.of_mut(self.carrier.peer)
         {
@@ -227,7 +221,7 @@ impl<S: Memory> Session<S> {
             return Err(Stop::OutOfTurn(Turn::FullEndInDelta));
         }
         self.incoming.end_batch();
-        let (Some(claim), Some(floor)) = (claim, floor) else {
+        let (Some(mut claim), Some(floor)) = (claim, floor) else {
             self.refuse_replicas(context);
             self.incoming.note_claim_received();
             return Ok(());
@@ -254,7 +248,7 @@ impl<S: Memory> Session<S> {
             }
         }
         self.incoming.confirmed.clear();
-        self.handle_claim(claim.entries(), context)?;
+        self.handle_claim(&mut claim, context)?;
         if !plain {
             context.document.knowledge.take_over(&floor, horizon);
             context.unsaved = true;

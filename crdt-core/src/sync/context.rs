@@ -1,6 +1,7 @@
 //! The state that all sessions of a replica share: the document, its peers, and the history of its id.
 
 use super::{Conflicts, Events, Fork, Memory, Peers, Repairs, Stop};
+use crate::causal::VersionVector;
 use crate::config::{Config, Role};
 use crate::document::Document;
 use crate::id::{DocumentName, ReplicaId};
@@ -118,15 +119,26 @@ impl<S: Memory> Context<S> {
             .is_none_or(|loaded| self.document.knowledge.vv().time_of(self.document.replica) <= loaded)
     }
 
-    /// A peer has own writes up to `held`. If this copy did not make them, it must fork. Returns whether the own writes of that
-    /// peer are to be ignored instead.
-    pub(crate) fn check_own_id(&mut self, held: Time) -> Result<bool, Stop> {
+    /// A peer has own writes up to `held`. If this copy did not make them, it must fork. Returns whether they are to be ignored
+    /// instead: then `told`, the vector of the peer, lists only own writes that this copy has made.
+    pub(crate) fn check_own_id(
+        &mut self,
+        held: Time,
+        told: Option<&mut VersionVector<S>>,
+    ) -> Result<bool, Stop> {
         match self.unverified {
             Some(loaded) if held > loaded => Err(Stop::Fork(Fork::OldCopy)),
             Some(_) => Ok(false),
             None if held > self.document.knowledge.vv().time_of(self.document.replica) => {
                 // A twin wrote under this id.
-                self.dispute(Fork::Twin)
+                let own = self.document.replica;
+                let is_ignored = self.dispute(Fork::Twin)?;
+                if let Some(told) = told {
+                    let made = self.document.knowledge.vv().time_of(own);
+                    // To lower an entry needs no capacity.
+                    told.put(own, made.min(told.time_of(own))).ok();
+                }
+                Ok(is_ignored)
             }
             None => Ok(false),
         }
@@ -153,7 +165,9 @@ impl<S: Memory> Context<S> {
     /// An aggregator takes a fresh id at each load, so an honest peer knows more of it only if its memory was set back with its
     /// machine. A hostile one could close all sessions as often as it likes, if the aggregator forked each time.
     fn dispute(&mut self, fork: Fork) -> Result<bool, Stop> {
-        if self.config.role == Role::Aggregator {
+        // Fixed storage keeps no retired ids and serves no fleet: the compiler leaves this out there, 0.3 KB of flash.
+        let serves_a_fleet = self.document.knowledge.retired().has_capacity();
+        if serves_a_fleet && self.config.role == Role::Aggregator {
             let now = self.moment.now.unwrap_or(self.document.knowledge.clock());
             if self.renewed_at.is_some_and(|at| now.as_ms() < at.as_ms() + OWN_ID_KEPT_MS) {
                 self.disputes += 1;

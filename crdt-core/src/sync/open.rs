@@ -224,11 +224,7 @@ impl<S: Memory> Session<S> {
         let known = theirs.time_of(context.document.replica);
         let held = head.yours.and_then(Time::from_ms).unwrap_or(Time::ZERO).max(known);
         self.learn_time(head.time, context);
-        if context.check_own_id(held)? {
-            // To lower an entry needs no capacity.
-            let own = context.document.replica;
-            theirs.put(own, context.document.knowledge.vv().time_of(own)).ok();
-        }
+        context.check_own_id(held, Some(&mut theirs))?;
         let same = theirs == self.table && *context.document.knowledge.vv() == theirs;
         self.note_vector(theirs, context).map_err(|_| too_many)?;
         self.resume(head.received, context);

@@ -161,6 +161,13 @@ impl<S: Memory> Session<S> {
             && self.outgoing.claims.note_delivered(claims)
     }
 
+    /// Sends the reason why the session ends, unless another one is due.
+    pub(crate) fn refuse_once(&mut self, reason: Refusal, context: &mut Context<S>) {
+        if self.incoming.refusal_due.is_none() && !self.is_closing() {
+            self.refuse(context, reason);
+        }
+    }
+
     /// Refuses the batch in progress, and sends the reason to the peer.
     pub(super) fn refuse(&mut self, context: &mut Context<S>, reason: Refusal) {
         self.incoming.refuse(reason);
