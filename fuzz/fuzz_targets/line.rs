@@ -27,7 +27,7 @@ enum Step {
         change: u8,
         fault: Fault,
     },
-    Room {
+    Capacity {
         of_device: bool,
         frames: u8,
     },

@@ -1,7 +1,7 @@
 //! Any bytes as what a disk gives back.
 #![no_main]
 
-use crdt_core::{CellRecord, Config, Heap, Moment, Path, Replica, Role};
+use crdt_core::{CellRecord, Config, CountingRng, Heap, Moment, Path, Replica, Role};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (Vec<u8>, Vec<(String, Vec<u8>)>)| {
