@@ -202,26 +202,7 @@ impl<'a, S: Storage> de::Deserializer<'a> for Filled<'a, S> {
         deserialize_byte_buf deserialize_unit deserialize_seq deserialize_map deserialize_identifier
     );
 
-    fn deserialize_unit_struct<V: Visitor<'a>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, ReadStop<'a>> {
-        self.deserialize_any(visitor)
-    }
-
-    fn deserialize_tuple<V: Visitor<'a>>(self, _: usize, visitor: V) -> Result<V::Value, ReadStop<'a>> {
-        self.deserialize_any(visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'a>>(
-        self,
-        _: &'static str,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, ReadStop<'a>> {
-        self.deserialize_any(visitor)
-    }
+    serde::forward_to_deserialize_any! { <V: Visitor<'a>> unit_struct tuple tuple_struct }
 
     fn deserialize_struct<V: Visitor<'a>>(
         self,

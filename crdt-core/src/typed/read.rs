@@ -184,14 +184,6 @@ impl<'a, S: Storage> Reader<'a, S> {
     }
 }
 
-macro_rules! as_stored {
-    ($($method:ident)*) => {
-        $(fn $method<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadStop<'a>> {
-            self.deserialize_any(visitor)
-        })*
-    };
-}
-
 impl<'a, S: Storage> de::Deserializer<'a> for Reader<'a, S> {
     type Error = ReadStop<'a>;
 
@@ -256,32 +248,10 @@ impl<'a, S: Storage> de::Deserializer<'a> for Reader<'a, S> {
         visitor.visit_unit()
     }
 
-    as_stored!(
-        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_char
-        deserialize_str deserialize_string deserialize_bytes
-        deserialize_byte_buf deserialize_unit deserialize_seq deserialize_map deserialize_identifier
-    );
-
-    fn deserialize_unit_struct<V: Visitor<'a>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, ReadStop<'a>> {
-        self.deserialize_any(visitor)
-    }
-
-    fn deserialize_tuple<V: Visitor<'a>>(self, _: usize, visitor: V) -> Result<V::Value, ReadStop<'a>> {
-        self.deserialize_any(visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'a>>(
-        self,
-        _: &'static str,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, ReadStop<'a>> {
-        self.deserialize_any(visitor)
+    serde::forward_to_deserialize_any! {
+        <V: Visitor<'a>>
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 char
+        str string bytes byte_buf unit seq map identifier unit_struct tuple tuple_struct
     }
 
     fn deserialize_struct<V: Visitor<'a>>(
